@@ -1,0 +1,56 @@
+# Each target does its own set-up: all it needs is Python 3.11 or 3.12 and a package registry.
+#   make demo    import real photos into a throw-away library, label them, search    (PHOTOS=DIR, MODEL=DIR)
+#   make test    tests, strict types, lint, import contracts
+#   make bench   the figures quoted in the docs, as ratios                           (SAFELIGHT_TEST_DATA=DIR)
+#   make lock    resolve the locked dependencies again
+
+PYTHON ?= $(shell for p in python3.12 python3.11 python3 python; do \
+	"$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && command -v "$$p" && break; done)
+VENV ?= .venv
+ifeq ($(OS),Windows_NT)
+BIN = $(VENV)/Scripts
+else
+BIN = $(VENV)/bin
+endif
+READY = $(VENV)/.ready
+PHOTOS ?=
+MODEL ?=
+
+.PHONY: demo test tests types lint contracts bench lock clean
+
+# A change of the locked dependencies, or of the entry points, installs again.
+$(READY): requirements/dev.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "make: Python 3.11 or 3.12 was not found; name one with PYTHON=/path/to/python" >&2; exit 1; }
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(READY)
+	@$(BIN)/python -P -m tui.demo $(if $(PHOTOS),--photos "$(PHOTOS)") $(if $(MODEL),--model "$(MODEL)")
+
+test: lint types contracts tests
+
+tests: $(READY)
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+types: $(READY)
+	$(BIN)/python -m mypy
+
+lint: $(READY)
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+
+contracts: $(READY)
+	$(BIN)/lint-imports
+
+bench: $(READY)
+	$(BIN)/python -P -m benchmarks
+
+lock:
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+		--extra dev --extra demo pyproject.toml --output-file requirements/dev.txt
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

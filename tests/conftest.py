@@ -1,0 +1,35 @@
+"""What several test folders share: where the real photos and models are, and a state folder of each test's own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+# Shared machines stall for seconds at a time: a deadline would measure the neighbours.
+settings.register_profile("safelight", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("safelight")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Return the folder of real photos and models; skip, saying so, where it is missing."""
+    folder = Path(os.environ.get("SAFELIGHT_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not (folder / "photos").is_dir():
+        pytest.skip(f"real photos and models are not at {folder}; name their folder in SAFELIGHT_TEST_DATA")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep every test away from the packs, libraries, agents and chain heads of the person who runs it."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("SAFELIGHT_STATE_DIR", str(home / "state"))
+    monkeypatch.setenv("SAFELIGHT_DATA_DIR", str(home / "data"))
+    monkeypatch.setenv("SAFELIGHT_RUNTIME_DIR", str(home / "run"))
+    for name in ("SAFELIGHT_LIBRARY", "SAFELIGHT_PASSPHRASE_FILE"):
+        monkeypatch.delenv(name, raising=False)
