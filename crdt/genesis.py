@@ -1,0 +1,75 @@
+"""The constant first change of every document, and the constant changes by which later formats add maps.
+
+Devices that create one document independently must share its maps: two ``put_object`` at one key make two objects, of
+which Automerge shows one, and edits to the other vanish. So the maps are made by changes that are the same bytes
+everywhere, by one reserved actor, and nobody else may make an object.
+
+A format that needs another map takes the next *extension*: change ``n`` of the reserved actor is a pure function of
+``n`` (:func:`extension_change`). This version therefore knows the object ids of maps it has no meaning for, keeps what
+newer devices write there, and can still refuse every change of the reserved actor that is not one of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
+
+from crdt.documents import DocumentKind
+
+RESERVED_ACTOR = b"safelight/schema"
+MAX_EXTENSIONS = 64
+EXTENSION_PREFIX = "extension:"
+
+GENESIS: Mapping[DocumentKind, bytes] = MappingProxyType(
+    {
+        DocumentKind.SHARD: bytes.fromhex(
+            "856f4a8397287f8b0182010010736166656c696768742f736368656d6101010000000515593401420256027002730570686f746f"
+            "04636f70790662756e646c65046175746f056c6162656c0763617074696f6e06726174696e67096661766f757269746508726f74"
+            "6174696f6e0574616b656e05616c62756d057472617368067075726765640d0d000d000d00"
+        ),
+        DocumentKind.LIBRARY: bytes.fromhex(
+            "856f4a83228329a7015e0010736166656c696768742f736368656d61010100000005153534014202560270027905616c62756d06"
+            "6465766963650572656c6179067365617263680a766f636162756c617279067461756768740773657474696e6707070007000700"
+        ),
+    }
+)
+"""One raw Automerge change each: sequence 1 of the reserved actor, a ``makeMap`` at the root for every map below."""
+
+GENESIS_MAPS: Mapping[DocumentKind, tuple[str, ...]] = MappingProxyType(
+    {
+        DocumentKind.SHARD: (
+            "photo",
+            "copy",
+            "bundle",
+            "auto",
+            "label",
+            "caption",
+            "rating",
+            "favourite",
+            "rotation",
+            "taken",
+            "album",
+            "trash",
+            "purged",
+        ),
+        DocumentKind.LIBRARY: ("album", "device", "relay", "search", "vocabulary", "taught", "setting"),
+    }
+)
+"""The maps in the order of their operations in the genesis change: map ``i`` is the object (i + 1)@reserved actor."""
+
+
+@cache
+def map_names(kind: DocumentKind) -> tuple[str, ...]:
+    """Names of all maps of a kind of document, extensions included; map ``i`` is the object (i + 1)@reserved actor."""
+    return GENESIS_MAPS[kind] + tuple(f"{EXTENSION_PREFIX}{n}" for n in range(1, MAX_EXTENSIONS + 1))
+
+
+@cache
+def object_ids(kind: DocumentKind) -> Mapping[str, bytes]:
+    """The binding's object id of every map: type 0x10, the actor with its length, then the counter, both as LEB128.
+
+    All counters are below 128, and an extra byte 0 (the index of the actor, a hint only) stands between.
+    """
+    head = b"\x10" + bytes([len(RESERVED_ACTOR)]) + RESERVED_ACTOR + b"\x00"
+    return MappingProxyType({name: head + bytes([i]) for i, name in enumerate(map_names(kind), start=1)})
