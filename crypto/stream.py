@@ -1,0 +1,114 @@
+"""The STREAM construction: a long plaintext as chunks of 64 KiB, each sealed at its place.
+
+Hoang, Reyhanitabar, Rogaway, Vizár: "Online Authenticated-Encryption and its Nonce-Reuse Misuse-Resistance" (CRYPTO 2015), as
+age uses it. The nonce of a chunk is its number (11 bytes, big-endian) and a byte that is 1 for the last chunk. So a chunk opens
+only in its own place, and the end of the stream is part of what is authenticated. Each chunk also authenticates the header.
+
+The plaintext of the stream is framed: true length (8 bytes, big-endian) ‖ data ‖ zeros up to the PADMÉ length. Hence the first
+chunk tells a reader what length the whole must have, and truncation or extension show before anything else is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from nacl import exceptions
+from nacl.bindings import (
+    crypto_aead_chacha20poly1305_ietf_decrypt,
+    crypto_aead_chacha20poly1305_ietf_encrypt,
+)
+
+from crypto.aead import TAG_BYTES
+from crypto.errors import DecryptionFailed, FormatError, Truncated
+from crypto.padme import MINIMUM_BYTES, padded_length
+
+CHUNK_BYTES: Final = 65536
+SEALED_CHUNK_BYTES: Final = CHUNK_BYTES + TAG_BYTES
+FRAME_BYTES: Final = 8
+MAXIMUM_BYTES: Final = 1 << 48
+"""Longer data than this (256 TiB) is refused: nobody has it, and lengths stay far from every integer limit."""
+
+
+def chunk_nonce(index: int, *, last: bool) -> bytes:
+    """Return the 12-byte nonce of chunk `index` (from 0)."""
+    return index.to_bytes(11, "big") + (b"\x01" if last else b"\x00")
+
+
+def framed_bytes(length: int) -> int:
+    """Return the padded length of the framed plaintext of `length` bytes of data."""
+    return padded_length(FRAME_BYTES + length)
+
+
+def sealed_bytes(length: int) -> int:
+    """Return how many bytes `length` bytes of data become in a stream (without the header of the format around it)."""
+    framed = framed_bytes(length)
+    return framed + TAG_BYTES * -(-framed // CHUNK_BYTES)
+
+
+def seal_chunks(key: bytes, associated: bytes, frames: Iterator[bytes], count: int) -> Iterator[bytes]:
+    """Yield each of the `count` plaintext chunks in `frames` sealed; `key` must never seal another stream."""
+    final = count - 1
+    for index, chunk in enumerate(frames):
+        yield crypto_aead_chacha20poly1305_ietf_encrypt(
+            chunk, associated, chunk_nonce(index, last=index == final), key
+        )
+
+
+def frame(data: memoryview) -> Iterator[bytes]:
+    """Yield the framed plaintext of `data` (a contiguous view of bytes) chunk by chunk."""
+    length = len(data)
+    framed = framed_bytes(length)
+    start = length.to_bytes(FRAME_BYTES, "big")
+    end = CHUNK_BYTES - FRAME_BYTES
+    head = b"".join((start, data[:end]))
+    yield head.ljust(min(CHUNK_BYTES, framed), b"\0")
+    for offset in range(CHUNK_BYTES, framed, CHUNK_BYTES):
+        wanted = min(CHUNK_BYTES, framed - offset)
+        begin = offset - FRAME_BYTES
+        yield bytes(data[begin : begin + wanted]).ljust(wanted, b"\0")
+
+
+class Layout:
+    """Where the chunks of a stream of `total` sealed bytes lie.
+
+    Attributes: `framed` (plaintext bytes, padding included) and `chunks` (how many). Raises `Truncated` where no stream has that
+    length, and `FormatError` where no honest writer makes one (not a padded length).
+    """
+
+    __slots__ = ("chunks", "framed")
+
+    def __init__(self, total: int, thing: str) -> None:
+        """Work out the chunks of `total` sealed bytes; `thing` names what is read in errors."""
+        self.chunks = -(-total // SEALED_CHUNK_BYTES)
+        self.framed = total - TAG_BYTES * self.chunks
+        last = total - SEALED_CHUNK_BYTES * (self.chunks - 1)
+        if self.framed < MINIMUM_BYTES or last <= TAG_BYTES:
+            raise Truncated(f"{thing} was cut short")
+        if padded_length(self.framed) != self.framed:
+            raise FormatError(f"{thing} has a length that nothing is padded to: bytes were cut off or added")
+
+    def check_length(self, length: int, thing: str) -> None:
+        """Raise `FormatError` unless the authenticated true `length` belongs to a stream of this length."""
+        if length > MAXIMUM_BYTES or framed_bytes(length) != self.framed:
+            raise FormatError(f"{thing} is not as long as its first bytes say: it was cut short, extended or mixed")
+
+
+def open_chunk(key: bytes, associated: bytes, sealed: bytes, index: int, layout: Layout, thing: str) -> bytes:
+    """Return the plaintext of chunk `index`; raises `DecryptionFailed` naming it."""
+    if len(sealed) <= TAG_BYTES:
+        raise Truncated(f"{thing} was cut short in chunk {index}")
+    nonce = chunk_nonce(index, last=index == layout.chunks - 1)
+    try:
+        return crypto_aead_chacha20poly1305_ietf_decrypt(sealed, associated, nonce, key)
+    except exceptions.CryptoError:
+        raise DecryptionFailed(
+            f"chunk {index} of {layout.chunks} of {thing} was changed, or stands in the wrong place",
+            hint="Run `safelight verify` to see what else is damaged.",
+        ) from None
+
+
+def check_padding(padding: bytes | memoryview, thing: str) -> None:
+    """Raise `FormatError` unless `padding` is all zeros: one plaintext has one padded form and hides nothing behind it."""
+    if bytes(padding).strip(b"\0"):
+        raise FormatError(f"the padding of {thing} is not empty")
