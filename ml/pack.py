@@ -1,0 +1,183 @@
+"""A pack: a model, its labels and its manifest, every byte pinned by SHA-256.
+
+Files are checked when a pack is opened and again whenever their bytes are handed out, from the very bytes that are
+then used: nothing is loaded by path after it was checked, and no verdict is remembered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from ml.errors import LabelsInvalid, ManifestInvalid, PackFileChanged, PackFileMissing, PackNotFound
+from ml.manifest import IMAGENET_1K, MANIFEST_NAME, MODEL_NAME, Manifest, parse_manifest
+
+_CHUNK = 1 << 20
+_MAX_LABEL = 500
+
+BUILTIN_FOLDER = Path(__file__).parent / "packs" / "safelight-mini"
+
+
+class Pack:
+    """An opened pack. Immutable; safe to share between threads."""
+
+    def __init__(self, folder: Path, manifest_bytes: bytes, manifest_name: str) -> None:
+        """Use ``Pack.open``."""
+        self.folder = folder
+        self.manifest_bytes = manifest_bytes
+        self.manifest: Manifest = parse_manifest(manifest_bytes, manifest_name)
+        self.sha256 = hashlib.sha256(manifest_bytes).hexdigest()
+        """SHA-256 of the manifest: through the digests it lists, of the whole pack."""
+
+    @classmethod
+    def open(cls, folder: Path, manifest: Path | None = None) -> Pack:
+        """The pack in ``folder``, described by ``folder/pack.toml`` or by the file ``manifest``.
+
+        Every file listed is read and compared with its SHA-256. Raises PackNotFound, ManifestInvalid, KindUnsupported,
+        PackFileMissing, PackFileChanged, LabelsInvalid.
+        """
+        path = manifest if manifest is not None else folder / MANIFEST_NAME
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError as cause:
+            raise PackNotFound(
+                f"{path}: there is no such file", hint="A pack is a folder with a pack.toml; docs/models.md shows one."
+            ) from cause
+        except OSError as cause:
+            raise ManifestInvalid(f"cannot be read: {cause.strerror}", source=str(path), line=None) from cause
+        pack = cls(folder, data, str(path))
+        for name in pack.manifest.files:
+            pack._check(name)
+        # Read for their errors: a pack whose labels do not fit is refused where it is opened, not where it is shown.
+        pack.labels()
+        pack.class_ids()
+        return pack
+
+    @property
+    def name(self) -> str:
+        """The pack's name; also the name of its folder, with the version."""
+        return self.manifest.name
+
+    @property
+    def version(self) -> str:
+        """The pack's version."""
+        return self.manifest.version
+
+    @property
+    def model(self) -> str:
+        """``name@version``: how results name the pack that made them."""
+        return self.manifest.model
+
+    def size(self) -> int:
+        """Bytes of all files."""
+        return len(self.manifest_bytes) + sum((self.folder / name).stat().st_size for name in self.manifest.files)
+
+    def read(self, name: str) -> bytes:
+        """The bytes of the pack's file ``name``, checked. Raises PackFileMissing and PackFileChanged."""
+        data = b"".join(self._chunks(name))
+        self._compare(name, hashlib.sha256(data).hexdigest())
+        return data
+
+    def model_bytes(self) -> bytes:
+        """The ONNX file, checked."""
+        return self.read(MODEL_NAME)
+
+    def labels(self) -> tuple[str, ...]:
+        """The labels file's line for each output. Raises LabelsInvalid when their number is another."""
+        lines = self._lines(self.manifest.output.labels)
+        for number, line in enumerate(lines, start=1):
+            if not line and number - 1 != self.manifest.output.background:
+                raise LabelsInvalid(f"{self._named(self.manifest.output.labels)}:{number}: the line is empty")
+        return lines
+
+    def class_ids(self) -> tuple[str | None, ...] | None:
+        """The WordNet id (or the id of the pack's own taxonomy) of each output; None where there is none.
+
+        None altogether when the manifest names no ids. For ``wordnet = "imagenet-1k"`` they are not in the pack:
+        ``ml.classes`` fills them in.
+        """
+        output = self.manifest.output
+        if output.wordnet is None or output.wordnet == IMAGENET_1K:
+            return None
+        ids: list[str | None] = []
+        seen: dict[str, int] = {}
+        for number, line in enumerate(self._lines(output.wordnet), start=1):
+            if line in ("", "-") or number - 1 == output.background:
+                ids.append(None)
+                continue
+            if not line.isascii() or len(line) > 64 or len(line.split()) != 1:
+                raise LabelsInvalid(f"{self._named(output.wordnet)}:{number}: {line[:64]!r} is not an id")
+            if line in seen:
+                raise LabelsInvalid(
+                    f"{self._named(output.wordnet)}:{number}: {line} already stands in line {seen[line]}"
+                )
+            seen[line] = number
+            ids.append(line)
+        return tuple(ids)
+
+    def _lines(self, name: str) -> tuple[str, ...]:
+        try:
+            text = self.read(name).decode("utf-8-sig")
+        except UnicodeDecodeError as cause:
+            raise LabelsInvalid(f"{self._named(name)}: not UTF-8 text", hint="Save the file as UTF-8.") from cause
+        lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
+        classes = self.manifest.output.classes
+        if len(lines) != classes:
+            raise LabelsInvalid(
+                f"{self._named(name)} has {len(lines)} lines; the manifest declares {classes} classes",
+                hint="One line for each output of the model, in its order, the background's included.",
+            )
+        for number, line in enumerate(lines, start=1):
+            if not line.isprintable() or len(line) > _MAX_LABEL:
+                raise LabelsInvalid(
+                    f"{self._named(name)}:{number}: the line has characters that cannot be shown, or is too long"
+                )
+        return tuple(line.strip() for line in lines)
+
+    def _named(self, name: str) -> str:
+        return str(self.folder / name)
+
+    def _check(self, name: str) -> None:
+        digest = hashlib.sha256()
+        for chunk in self._chunks(name):
+            digest.update(chunk)
+        self._compare(name, digest.hexdigest())
+
+    def _chunks(self, name: str) -> Iterator[bytes]:
+        path = self.folder / name
+        try:
+            # A link could lead anywhere, and elsewhere tomorrow; a FIFO would block. O_NOFOLLOW is not on Windows,
+            # where making a link takes privileges.
+            descriptor = os.open(
+                path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+            )
+        except OSError as cause:
+            reason = "there is no such file" if isinstance(cause, FileNotFoundError) else "not a plain, readable file"
+            raise PackFileMissing(
+                f"{path}: {reason}", hint="Every file listed in [files] must lie in the pack's folder itself."
+            ) from cause
+        with os.fdopen(descriptor, "rb", buffering=0) as stream:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise PackFileMissing(f"{path}: not a plain file")
+            while chunk := stream.read(_CHUNK):
+                yield chunk
+
+    def _compare(self, name: str, digest: str) -> None:
+        if digest != self.manifest.files[name]:
+            raise PackFileChanged(
+                f"{self._named(name)}: its SHA-256 is {digest}, the manifest says {self.manifest.files[name]}",
+                hint="The file is damaged or another one. Get the pack again, or correct the manifest if you made it.",
+            )
+
+
+def builtin_pack() -> Pack:
+    """The pack that ships with Safelight. Raises PackNotFound when this installation lacks it."""
+    if not (BUILTIN_FOLDER / MANIFEST_NAME).is_file():
+        raise PackNotFound(
+            "the built-in pack safelight-mini is not part of this installation",
+            hint="Reinstall Safelight, or add a pack of your own: safelight model add FOLDER.",
+        )
+    return Pack.open(BUILTIN_FOLDER)

@@ -1,0 +1,239 @@
+"""Running a pack's model: tensors in, checked probabilities out."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ml.errors import ExternalDataRefused, ModelMismatch, ModelUnusable, OutputInvalid
+from ml.manifest import MODEL_NAME, Manifest
+from ml.onnx_file import inspect
+from ml.preprocess import tensor
+
+if TYPE_CHECKING:
+    import onnxruntime
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from ml.pack import Pack
+
+TOP_CLASSES = 32
+"""How many of the strongest classes are kept for a photo."""
+
+_MAX_BATCH = 16
+"""Photos run at once where the model takes any number: more are no faster on a CPU and cost memory."""
+
+_TYPES = {"float32": "tensor(float)", "float16": "tensor(float16)", "uint8": "tensor(uint8)"}
+_OUTPUT_TYPES = ("tensor(float)", "tensor(float16)", "tensor(uint8)", "tensor(double)")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A model's answers for N photos."""
+
+    probabilities: NDArray[np.float32]
+    """``[N, C]``, each 0-1. Rows sum to about 1; those of a quantised model only roughly."""
+    embeddings: NDArray[np.float32] | None
+    """``[N, D]`` as the model gives them, or None when the pack names no embedding output."""
+
+
+class Classifier:
+    """A pack's model, loaded. Not for use by several threads at once."""
+
+    def __init__(self, pack: Pack, *, threads: int = 1) -> None:
+        """Load the model; ``threads`` is the number of cores one inference may use.
+
+        Raises PackFileChanged, NotOnnx, ExternalDataRefused, OperatorRefused, ModelMismatch, ModelUnusable.
+        """
+        self.pack = pack
+        self._spec = pack.manifest.input
+        self._output = pack.manifest.output
+        self._session = _open_session(pack, threads)
+        self._batch = _check_signature(self._session, pack.manifest)
+        self._names = [self._output.name] + ([self._output.embedding] if self._output.embedding else [])
+
+    def tensor(self, image: Image.Image) -> NDArray[Any]:
+        """One photo as this model's input; see ``ml.preprocess.tensor``."""
+        return tensor(image, self._spec)
+
+    def classify(self, images: Iterable[Image.Image]) -> Predictions:
+        """Preprocess and run ``images``."""
+        return self.run(np.stack([self.tensor(image) for image in images]))
+
+    def run(self, tensors: NDArray[Any]) -> Predictions:
+        """Run ``tensors``, ``[N, ...]`` as ``tensor`` makes them, N >= 1; a fixed batch size is padded to.
+
+        Raises ModelUnusable when the runtime fails and OutputInvalid when the answers cannot be probabilities.
+        """
+        step = self._batch or min(len(tensors), _MAX_BATCH)
+        probabilities: list[NDArray[np.float32]] = []
+        embeddings: list[NDArray[np.float32]] = []
+        for start in range(0, len(tensors), step):
+            part = tensors[start : start + step]
+            outputs = self._run_once(part)
+            probabilities.append(self._probabilities(outputs[0], len(part)))
+            if self._output.embedding:
+                embeddings.append(self._embeddings(outputs[1], len(part)))
+        return Predictions(np.concatenate(probabilities), np.concatenate(embeddings) if embeddings else None)
+
+    def _run_once(self, part: NDArray[Any]) -> list[NDArray[Any]]:
+        missing = (self._batch or len(part)) - len(part)
+        if missing:
+            part = np.concatenate([part, np.repeat(part[-1:], missing, axis=0)])
+        try:
+            outputs: list[NDArray[Any]] = self._session.run(self._names, {self._spec.name: part})
+        except Exception as cause:  # its exception classes have no common base but this one
+            raise ModelUnusable(f"{self.pack.model}: the model failed while running: {_one_line(cause)}") from cause
+        return outputs
+
+    def _probabilities(self, output: NDArray[Any], count: int) -> NDArray[np.float32]:
+        classes = self._output.classes
+        if output.size % classes or output.shape[0] < count or output.size // classes != output.shape[0]:
+            raise OutputInvalid(
+                f'{self.pack.model}: output "{self._output.name}" has the shape {list(output.shape)}; the manifest '
+                f"declares {classes} classes"
+            )
+        values = output.reshape(output.shape[0], classes)[:count].astype(np.float64) * self._output.scale
+        if not np.isfinite(values).all():
+            raise OutputInvalid(
+                f"{self.pack.model}: the model answered with values that are not numbers",
+                hint="A float16 model overflows when mean and std are wrong; check [input] against its source.",
+            )
+        if self._output.kind == "logits":
+            values /= self._output.temperature
+            values = np.exp(values - values.max(axis=1, keepdims=True))
+            values /= values.sum(axis=1, keepdims=True)
+        else:
+            sums = values.sum(axis=1)
+            # Eight-bit probabilities are rounded a thousand times over, so their sum is only near 1.
+            if values.min() < -1e-3 or values.max() > 1.01 or sums.max() > 1.25 or sums.min() < 0.5:
+                raise OutputInvalid(
+                    f'{self.pack.model}: output "{self._output.name}" is declared as probabilities, and its values '
+                    f"({values.min():.3g} to {values.max():.3g}, sum {sums[0]:.3g}) are not",
+                    hint='Logits need kind = "logits"; a uint8 output needs its scale, such as 0.00390625.',
+                )
+            values = values.clip(0, 1)
+        return values.astype(np.float32)
+
+    def _embeddings(self, output: NDArray[Any], count: int) -> NDArray[np.float32]:
+        vectors = output.reshape(output.shape[0], -1)[:count].astype(np.float32)
+        if not np.isfinite(vectors).all():
+            raise OutputInvalid(f"{self.pack.model}: the embedding has values that are not numbers")
+        return vectors
+
+
+def top_classes(
+    probabilities: NDArray[np.float32], background: int = -1, limit: int = TOP_CLASSES
+) -> list[tuple[int, float]]:
+    """The strongest classes of one photo, ``(index, probability)``, strongest first, equals by index.
+
+    ``probabilities``: ``[C]``. The background class is left out and the others are *not* scaled up in its place: what
+    went to the background is the model saying "nothing I know", and must weigh against every label.
+    """
+    order = np.argsort(-probabilities, kind="stable")[: limit + 1]
+    return [(int(i), float(probabilities[i])) for i in order if i != background and probabilities[i] > 0][:limit]
+
+
+def _open_session(pack: Pack, threads: int) -> onnxruntime.InferenceSession:
+    model = pack.model_bytes()
+    name = str(pack.folder / MODEL_NAME)
+    contents = inspect(model, name)
+    for location in sorted(contents.external_files):
+        if location not in pack.manifest.files:
+            raise ExternalDataRefused(
+                f"{name}: the model wants to read the file {location!r}, which is not one of the pack's",
+                hint="List it in [files] with its SHA-256 and put it beside the model, or export with the weights inside.",
+            )
+    with warnings.catch_warnings():
+        # Imported here: 60 ms and 30 MB that only an inference needs.
+        warnings.simplefilter("ignore")
+        import onnxruntime as ort
+    ort.set_default_logger_severity(4)
+    ort.disable_telemetry_events()
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    # Never guess the format from the content: the runtime's own one is a second parser with a second set of bugs.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    # Threads that spin between photos take the cores from decoding and sealing.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.enable_cpu_mem_arena = False
+    buffers = {location: pack.read(location) for location in sorted(contents.external_files)}
+    if buffers:
+        # Handed over as checked bytes, so the runtime opens no file by itself.
+        options.add_external_initializers_from_files_in_memory(
+            list(buffers), list(buffers.values()), [len(data) for data in buffers.values()]
+        )
+    try:
+        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as cause:  # its exception classes have no common base but this one
+        raise ModelUnusable(
+            f"{name}: ONNX Runtime {ort.__version__} cannot load the model: {_one_line(cause)}",
+            hint="Export it again, with an older opset if it is the newest.",
+        ) from cause
+
+
+def _check_signature(session: onnxruntime.InferenceSession, manifest: Manifest) -> int | None:
+    """Compare the model's inputs and outputs with the manifest; return its fixed batch size, or None."""
+    spec, output = manifest.input, manifest.output
+    inputs = {node.name: node for node in session.get_inputs()}
+    outputs = {node.name: node for node in session.get_outputs()}
+    if spec.name not in inputs:
+        raise ModelMismatch(
+            f'{manifest.model}: the model has no input "{spec.name}"', hint=f"Its inputs: {_names(inputs)}."
+        )
+    if len(inputs) > 1:
+        raise ModelMismatch(f"{manifest.model}: the model needs further inputs: {_names(inputs)}")
+    node = inputs[spec.name]
+    if node.type != _TYPES[spec.dtype]:
+        raise ModelMismatch(
+            f'{manifest.model}: input "{spec.name}" is {node.type}, the manifest says dtype = "{spec.dtype}"'
+        )
+    image = (3, spec.size, spec.size) if spec.layout == "NCHW" else (spec.size, spec.size, 3)
+    if not _fits(node.shape, (None, *image)):
+        raise ModelMismatch(
+            f'{manifest.model}: input "{spec.name}" has the shape {node.shape}, the manifest says '
+            f"{['N', *image]} ({spec.layout})"
+        )
+    for wanted in [output.name] + ([output.embedding] if output.embedding else []):
+        if wanted not in outputs:
+            raise ModelMismatch(
+                f'{manifest.model}: the model has no output "{wanted}"', hint=f"Its outputs: {_names(outputs)}."
+            )
+        if outputs[wanted].type not in _OUTPUT_TYPES:
+            raise ModelMismatch(f'{manifest.model}: output "{wanted}" is {outputs[wanted].type}, not numbers')
+    shape = outputs[output.name].shape
+    counts = [side for side in shape[1:] if isinstance(side, int)]
+    if len(counts) == len(shape) - 1 and int(np.prod(counts)) != output.classes:
+        raise ModelMismatch(
+            f'{manifest.model}: output "{output.name}" has the shape {shape}, the manifest says '
+            f"{output.classes} classes",
+            hint="A background class counts: ImageNet models have 1,000 outputs without and 1,001 with one.",
+        )
+    batch = node.shape[0]
+    return batch if isinstance(batch, int) else None
+
+
+def _fits(actual: list[int | str | None] | None, wanted: tuple[int | None, ...]) -> bool:
+    """Whether a declared shape allows ``wanted``; names and None stand for any size."""
+    if actual is None:
+        return False
+    return len(actual) == len(wanted) and all(
+        want is None or not isinstance(side, int) or side == want for side, want in zip(actual, wanted, strict=True)
+    )
+
+
+def _names(nodes: Iterable[str]) -> str:
+    return ", ".join(f'"{name}"' for name in sorted(nodes))
+
+
+def _one_line(cause: Exception) -> str:
+    """The runtime's message, which can be long and of several lines, made fit for one."""
+    text = " ".join(str(cause).split())
+    return "".join(character if character.isprintable() else "?" for character in text)[:300]
