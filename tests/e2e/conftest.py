@@ -1,0 +1,62 @@
+"""Real processes on a real library: what a user types, with nothing replaced."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PASSPHRASE = "a passphrase nobody else would choose"
+
+
+@dataclass(frozen=True)
+class Safelight:
+    """The `safelight` command on one library, in processes of its own."""
+
+    library: Path
+    environment: dict[str, str]
+
+    def command(self, *arguments: str | Path) -> list[str]:
+        return [sys.executable, "-P", "-m", "tui.cli", *map(os.fspath, arguments)]
+
+    def run(self, *arguments: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+        result = subprocess.run(
+            self.command(*arguments), env=self.environment, capture_output=True, text=True, check=False, timeout=600
+        )
+        assert result.returncode == code, f"{arguments}: exit {result.returncode}\n{result.stdout}\n{result.stderr}"
+        return result
+
+    def json(self, *arguments: str | Path, code: int = 0) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.run(*arguments, "--json", code=code).stdout.splitlines()]
+
+    def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.command(*arguments),
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+
+@pytest.fixture
+def safelight(tmp_path: Path) -> Safelight:
+    passphrase = tmp_path / "passphrase"
+    passphrase.touch(mode=0o600)
+    passphrase.write_text(PASSPHRASE + "\n")
+    library = tmp_path / "library"
+    environment = dict(
+        os.environ,
+        SAFELIGHT_LIBRARY=str(library),
+        SAFELIGHT_PASSPHRASE_FILE=str(passphrase),
+        NO_COLOR="1",
+    )
+    return Safelight(library, environment)
