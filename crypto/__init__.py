@@ -2,8 +2,10 @@
 
 What this package promises:
 
-- Everything it seals can be read only with the key it was sealed for, and any change to any byte of it is a named error.
-- Everything it signs is signed for one purpose and one library; a signature made for one purpose never holds for another.
+- Everything it seals can be read only with the key it was sealed for, and any change to any byte of it is a named
+  error.
+- Everything it signs is signed for one purpose and one library; a signature made for one purpose never holds for
+  another.
 - Lengths that leave a device are padded; true lengths are inside the encryption.
 - It writes no files and opens no sockets, and it knows nothing of photos, Automerge, or the layout of a library folder.
 

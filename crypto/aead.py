@@ -1,18 +1,18 @@
 """The one AEAD of every format: ChaCha20-Poly1305 (IETF) under a key that is derived for one use and committed to.
 
-ChaCha20-Poly1305 alone does not commit to its key: two keys can open one ciphertext to two different texts. Whoever may
-choose keys (a hostile member) could show one thing to one device and another to the next. So each key comes together with a
-commitment that stands before the ciphertext and is compared before anything is decrypted.
+ChaCha20-Poly1305 alone does not commit to its key: two keys can open one ciphertext to two different texts. Whoever
+may choose keys (a hostile member) could show one thing to one device and another to the next. So each key comes
+together with a commitment that stands before the ciphertext and is compared before anything is decrypted.
 
-Since every derived key seals once (a fresh random part, a fresh ephemeral key, or the content itself goes into it), nonces
-need not be random: a single message uses the zero nonce, a stream counts (`crypto.stream`).
+Since every derived key seals once (a fresh random part, a fresh ephemeral key, or the content itself goes into it),
+nonces need not be random: a single message uses the zero nonce, a stream counts (`crypto.stream`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from nacl import exceptions
 from nacl.bindings import (
@@ -21,7 +21,9 @@ from nacl.bindings import (
 )
 
 from crypto.errors import CommitmentMismatch, DecryptionFailed, Truncated
-from crypto.purposes import Person
+
+if TYPE_CHECKING:
+    from crypto.purposes import Person
 
 KEY_BYTES: Final = 32
 RANDOM_BYTES: Final = 32
@@ -35,8 +37,8 @@ _ZERO_NONCE: Final = bytes(NONCE_BYTES)
 def require_length(value: bytes, length: int, name: str) -> None:
     """Raise `TypeError` or `ValueError` unless `value` is `bytes` of exactly `length`.
 
-    Not a formality. hashlib takes an empty key for "no key" and hashes on, and several PyNaCl bindings hand the pointer of a
-    short key to libsodium, which reads past its end.
+    Not a formality. hashlib takes an empty key for "no key" and hashes on, and several PyNaCl bindings hand the
+    pointer of a short key to libsodium, which reads past its end.
     """
     if not isinstance(value, bytes):
         raise TypeError(f"{name} must be bytes, not {type(value).__name__}")
@@ -61,7 +63,10 @@ def committed_key(key: bytes, person: Person, context: bytes) -> tuple[bytes, by
 
 
 def open_committed_key(key: bytes, person: Person, context: bytes, commitment: bytes, thing: str) -> bytes:
-    """Return the AEAD key after comparing the commitment in constant time; raises `CommitmentMismatch` naming `thing`."""
+    """Return the AEAD key, after comparing the commitment in constant time.
+
+    Raises `CommitmentMismatch`, naming `thing`.
+    """
     aead_key, expected = committed_key(key, person, context)
     if not hmac.compare_digest(expected, commitment):
         raise CommitmentMismatch(
@@ -76,16 +81,22 @@ def encrypt(aead_key: bytes, plaintext: bytes, associated: bytes = b"", nonce: b
     return crypto_aead_chacha20poly1305_ietf_encrypt(plaintext, associated, nonce, aead_key)
 
 
-def decrypt(aead_key: bytes, ciphertext: bytes, thing: str, associated: bytes = b"", nonce: bytes = _ZERO_NONCE) -> bytes:
+def decrypt(
+    aead_key: bytes, ciphertext: bytes, thing: str, associated: bytes = b"", nonce: bytes = _ZERO_NONCE
+) -> bytes:
     """Return the plaintext of ciphertext ‖ tag.
 
-    Raises `Truncated` where there is no room for a tag (PyNaCl would ask for a buffer of negative length and fail with an
-    error of its own) and `DecryptionFailed` where the tag does not hold; both name `thing`.
+    Raises `Truncated` where there is no room for a tag (PyNaCl would ask for a buffer of negative length and fail
+    with an error of its own) and `DecryptionFailed` where the tag does not hold; both name `thing`.
     """
     if len(ciphertext) < TAG_BYTES:
         raise Truncated(f"{thing} ends before its authentication tag")
     try:
         return crypto_aead_chacha20poly1305_ietf_decrypt(ciphertext, associated, nonce, aead_key)
+    except (TypeError, ValueError):
+        # PyNaCl's own TypeError and ValueError are CryptoErrors too: a caller's mistake must not be reported as an
+        # attack.
+        raise
     except exceptions.CryptoError:
         raise DecryptionFailed(
             f"{thing} was changed after it was sealed",

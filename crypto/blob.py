@@ -2,46 +2,48 @@
 
     preamble (8) ‖ commitment (32) ‖ stream (`crypto.stream`)
 
-The blob key is a keyed hash of the plaintext under the epoch's key. Members can therefore tell that two blobs are the same file;
-nobody else can, or can confirm a guess, without that key. There is no random part, because the key itself belongs to one content
-only. That is also the one rule callers must keep: a key must be the hash of exactly the bytes encrypted with it, or two texts
-would be sealed under one key and one nonce. Where bytes come from a file, which may change between two reads, it is checked.
+The blob key is a keyed hash of the plaintext under the epoch's key. Members can therefore tell that two blobs are the
+same file; nobody else can, or can confirm a guess, without that key. There is no random part, because the key itself
+belongs to one content only. That is also the one rule callers must keep: a key must be the hash of exactly the bytes
+encrypted with it, or two texts would be sealed under one key and one nonce. Where bytes come from a file, which may
+change between two reads, it is checked.
 """
 
 from __future__ import annotations
 
-import hashlib
 import hmac
-from collections.abc import Callable, Iterator
-from typing import BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from crypto.aead import COMMITMENT_BYTES, KEY_BYTES, committed_key, open_committed_key, require_length
 from crypto.errors import BlobDamaged, BlobSourceChanged, DecryptionFailed, FormatError, Truncated, UnknownVersion
-from crypto.keys import EpochKeys, Hasher
+from crypto.hashing import HASH_BYTES, Blake2b, hash_stream
 from crypto.preamble import PREAMBLE_BYTES, Kind, check_preamble, preamble
 from crypto.purposes import Person
 from crypto.stream import (
     CHUNK_BYTES,
     FRAME_BYTES,
     SEALED_CHUNK_BYTES,
-    Layout,
-    check_padding,
+    SealedStream,
     frame,
     framed_bytes,
-    open_chunk,
     seal_chunks,
     sealed_bytes,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from crypto.keys import EpochKeys
+
 CHUNK: Final = CHUNK_BYTES
-BLOB_ID_BYTES: Final = 32
+BLOB_ID_BYTES: Final = HASH_BYTES
 BLOB_HEADER_BYTES: Final = PREAMBLE_BYTES + COMMITMENT_BYTES
-_HINT: Final = "Run `safelight verify`; `sync` fetches a good copy where a relay or another device has one."
+_HINT: Final = "Run `safelight verify` to see what else is damaged."
 
 
-def blob_key_hasher(epoch: EpochKeys) -> Hasher:
+def blob_key_hasher(epoch: EpochKeys) -> Blake2b:
     """Return a hasher whose 32-byte digest of a plaintext is its blob key in this epoch."""
-    return hashlib.blake2b(digest_size=KEY_BYTES, key=epoch.epoch_key, person=Person.BLOB_KEY.value)
+    return Blake2b(KEY_BYTES, epoch.epoch_key, Person.BLOB_KEY)
 
 
 def encrypted_size(size: int) -> int:
@@ -55,13 +57,14 @@ def encrypt_blob(
     key: bytes,
     write: Callable[[bytes], object],
     *,
-    rehash: Hasher | None = None,
+    rehash: Blake2b | None = None,
 ) -> bytes:
-    """Encrypt `size` bytes of `plaintext` chunk by chunk into `write`; return the blob's id (BLAKE2b-256 of the ciphertext).
+    """Encrypt `size` bytes of `plaintext` chunk by chunk into `write`; return the blob's id (32 bytes).
 
-    `key` must be the digest of `blob_key_hasher` over exactly these bytes. From a stream, `rehash` (a fresh `blob_key_hasher`) is
-    required: it is fed what was encrypted, and if its digest is not `key`, or the stream is not `size` bytes long,
-    `BlobSourceChanged` is raised and what was written must be thrown away, never named or sent. Memory does not grow with `size`.
+    The id is BLAKE2b-256 of the whole ciphertext. `key` must be the digest of `blob_key_hasher` over exactly these
+    bytes. From a stream, `rehash` (a fresh `blob_key_hasher`) is required: it is fed what was encrypted, and if its
+    digest is not `key`, or the stream is not `size` bytes long, `BlobSourceChanged` is raised and what was written
+    must be thrown away, never named or sent. Memory does not grow with `size`.
     """
     require_length(key, KEY_BYTES, "a blob key")
     start = preamble(Kind.BLOB)
@@ -76,7 +79,8 @@ def encrypt_blob(
         raise TypeError("encrypting from a stream needs `rehash`: the file may change between hashing and encrypting")
     else:
         frames = _frame_stream(plaintext, size, rehash)
-    identity = hashlib.blake2b(header, digest_size=BLOB_ID_BYTES)
+    identity = Blake2b(BLOB_ID_BYTES)
+    identity.update(header)
     write(header)
     for sealed in seal_chunks(aead_key, header, frames, -(-framed_bytes(size) // CHUNK)):
         identity.update(sealed)
@@ -89,7 +93,7 @@ def encrypt_blob(
     return identity.digest()
 
 
-def _frame_stream(source: BinaryIO, size: int, rehash: Hasher) -> Iterator[bytes]:
+def _frame_stream(source: BinaryIO, size: int, rehash: Blake2b) -> Iterator[bytes]:
     framed = framed_bytes(size)
     left = size
     carried = size.to_bytes(FRAME_BYTES, "big")
@@ -116,17 +120,17 @@ def _read_exactly(source: BinaryIO, length: int) -> bytes:
 
 def check_blob_id(source: BinaryIO, blob_id: bytes) -> None:
     """Raise `BlobDamaged` unless the ciphertext in `source`, from where it stands to its end, has the id `blob_id`."""
-    digest = hashlib.file_digest(source, lambda: hashlib.blake2b(digest_size=BLOB_ID_BYTES))
-    if digest.digest() != blob_id:
+    if hash_stream(source) != blob_id:
         raise BlobDamaged(f"blob {blob_id.hex()[:16]} does not have the content its name stands for", hint=_HINT)
 
 
 class BlobReader:
     """Random access to the plaintext of one blob, decrypting only the chunks a read touches.
 
-    `source` is the seekable ciphertext, which the caller closes; `name` is what errors call the blob (its id). Opening reads the
-    first chunk: it tells the true `size` (in bytes), and with it whether the blob was cut short or extended. Raises `BlobDamaged`,
-    `UnknownVersion`, and `CommitmentMismatch` where `key` is not this blob's. Not thread-safe.
+    `source` is the seekable ciphertext, which the caller closes; `name` is what errors call the blob (its id).
+    Opening reads the first chunk: it tells the true `size` (in bytes), and with it whether the blob was cut short or
+    extended. Raises `BlobDamaged`, `UnknownVersion`, and `CommitmentMismatch` where `key` is not this blob's. Not
+    thread-safe.
     """
 
     size: int
@@ -141,18 +145,19 @@ class BlobReader:
         self._header = source.read(BLOB_HEADER_BYTES)
         try:
             check_preamble(self._header, Kind.BLOB)
-            self._layout = Layout(total - BLOB_HEADER_BYTES, self._thing)
         except UnknownVersion:
             raise
         except FormatError as error:
             raise self._damaged(error) from None
+        if len(self._header) < BLOB_HEADER_BYTES:
+            raise self._damaged(Truncated("it was cut short"))
         start, commitment = self._header[:PREAMBLE_BYTES], self._header[PREAMBLE_BYTES:]
-        self._key = open_committed_key(key, Person.BLOB, start, commitment, self._thing)
+        aead_key = open_committed_key(key, Person.BLOB, start, commitment, self._thing)
         # The last chunk opened is kept: neighbours in a bundle are read one after the other and share chunks.
         self._kept = (-1, b"")
-        self.size = int.from_bytes(self._chunk(0)[:FRAME_BYTES], "big")
         try:
-            self._layout.check_length(self.size, self._thing)
+            self._stream = SealedStream(aead_key, self._header, total - BLOB_HEADER_BYTES, self._thing)
+            self.size = self._stream.true_length(self._chunk(0))
         except FormatError as error:
             raise self._damaged(error) from None
 
@@ -178,12 +183,12 @@ class BlobReader:
         """Yield the whole plaintext in parts of at most 64 KiB, checking everything, the padding included."""
         begin = FRAME_BYTES
         finish = FRAME_BYTES + self.size
-        for index in range(self._layout.chunks):
+        for index in range(self._stream.chunks):
             chunk = self._chunk(index)
             end = min(max(finish - index * CHUNK, 0), len(chunk))
             if end < len(chunk):
                 try:
-                    check_padding(memoryview(chunk)[end:], self._thing)
+                    self._stream.check_padding(memoryview(chunk)[end:])
                 except FormatError as error:
                     raise self._damaged(error) from None
             if begin < end:
@@ -195,7 +200,7 @@ class BlobReader:
             self._source.seek(BLOB_HEADER_BYTES + index * SEALED_CHUNK_BYTES)
             sealed = self._source.read(SEALED_CHUNK_BYTES)
             try:
-                opened = open_chunk(self._key, self._header, sealed, index, self._layout, self._thing)
+                opened = self._stream.open(sealed, index)
             except (DecryptionFailed, Truncated) as error:
                 raise self._damaged(error) from None
             self._kept = (index, opened)

@@ -1,7 +1,7 @@
 """zlib inside the encryption, under a bound on what comes out.
 
-A few kilobytes can inflate to gigabytes. The reader is told the length beforehand, refuses it over the bound, and never lets
-zlib produce a byte more than that.
+A few kilobytes can inflate to gigabytes. The reader is told the length beforehand, refuses it over the bound, and
+never lets zlib produce a byte more than that.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ def deflate(data: bytes) -> bytes:
 def inflate(compressed: bytes, length: int, bound: int, thing: str) -> bytes:
     """Return the `length` bytes of a zlib stream.
 
-    Raises `TooLarge` where the stated length, or what really comes out, is over `bound` or over the stated length, and
-    `FormatError` where the stream is damaged, ends early, or has bytes behind its end. Needs memory for `length` bytes only.
+    Raises `TooLarge` where the stated length, or what really comes out, is over `bound` or over the stated length,
+    and `FormatError` where the stream is damaged, ends early, or has bytes behind its end. Needs memory for `length`
+    bytes only.
     """
     if length > bound:
         raise TooLarge(f"{thing} says it holds {length} bytes; at most {bound} are allowed")

@@ -1,10 +1,13 @@
 """Envelopes: the signed, encrypted entries of a device's log.
 
-    preamble (8) ‖ library (32) ‖ device (32) ‖ seq (8) ‖ previous (32) ‖ epoch (32) ‖ membership (32)      the header, 176 bytes
+    preamble (8) ‖ library (32) ‖ device (32) ‖ seq (8) ‖ previous (32) ‖ epoch (32) ‖ membership (32)
     ‖ random (32) ‖ commitment (32) ‖ ciphertext (at least 272) ‖ signature (64)
 
-Anyone may read the header and verify the signature; only members open the content. The content is compressed under a bound and
-padded to a PADMÉ length of at least 256 bytes, so a relay sees one chain for each device and nothing of what was edited.
+The first line is the header, 176 bytes.
+
+Anyone may read the header and verify the signature; only members open the content. The content is compressed under a
+bound and padded to a PADMÉ length of at least 256 bytes, so a relay sees one chain for each device and nothing of
+what was edited.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import hashlib
 import secrets as system_random
 import struct
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from crypto import signing
 from crypto.aead import (
@@ -28,11 +31,13 @@ from crypto.aead import (
 )
 from crypto.compression import deflate, inflate
 from crypto.errors import FormatError, TooLarge, Truncated, WrongDevice, WrongEpoch, WrongLibrary
-from crypto.keys import DeviceSecrets, EpochKeys
 from crypto.padme import MINIMUM_BYTES, padded_length
 from crypto.preamble import PREAMBLE_BYTES, Kind, check_preamble, preamble
 from crypto.purposes import Person, Signed
 from crypto.signing import SIGNATURE_BYTES
+
+if TYPE_CHECKING:
+    from crypto.keys import DeviceSecrets, EpochKeys
 
 HASH_BYTES: Final = 32
 NO_PREVIOUS: Final = bytes(HASH_BYTES)
@@ -47,7 +52,9 @@ _CIPHERTEXT_AT: Final = HEADER_BYTES + RANDOM_BYTES + COMMITMENT_BYTES
 
 _LENGTHS: Final = struct.Struct(">II")  # of the content, and of its compressed form
 # zlib adds 5 bytes a 16 KiB block, and 6 in all, to what it cannot compress; a per mille covers it with room to spare.
-MAX_CIPHERTEXT_BYTES: Final = padded_length(_LENGTHS.size + MAX_PLAINTEXT_BYTES + MAX_PLAINTEXT_BYTES // 1000) + TAG_BYTES
+MAX_CIPHERTEXT_BYTES: Final = (
+    padded_length(_LENGTHS.size + MAX_PLAINTEXT_BYTES + MAX_PLAINTEXT_BYTES // 1000) + TAG_BYTES
+)
 MIN_ENVELOPE_BYTES: Final = _CIPHERTEXT_AT + MINIMUM_BYTES + TAG_BYTES + SIGNATURE_BYTES
 MAX_ENVELOPE_BYTES: Final = _CIPHERTEXT_AT + MAX_CIPHERTEXT_BYTES + SIGNATURE_BYTES
 
@@ -56,8 +63,9 @@ MAX_ENVELOPE_BYTES: Final = _CIPHERTEXT_AT + MAX_CIPHERTEXT_BYTES + SIGNATURE_BY
 class EnvelopeHeader:
     """What an envelope says in the clear. Ids and hashes are 32 bytes.
 
-    `seq` counts a device's envelopes from 1; `previous` is the hash of the one before (zeros for the first); `epoch_id` names the
-    key it is sealed under; `membership` is `crypto.membership.heads_hash` of the membership heads its author knew.
+    `seq` counts a device's envelopes from 1; `previous` is the hash of the one before (zeros for the first);
+    `epoch_id` names the key it is sealed under; `membership` is `crypto.membership.heads_hash` of the membership
+    heads its author knew.
     """
 
     library_id: bytes
@@ -68,7 +76,7 @@ class EnvelopeHeader:
     membership: bytes
 
     def __post_init__(self) -> None:
-        """Raise `ValueError` or `TypeError` for an id of another length, and `FormatError` for an impossible place in a chain."""
+        """Check lengths (`ValueError`, `TypeError`) and that the place in the chain is possible (`FormatError`)."""
         for name in ("library_id", "device_id", "previous", "epoch_id", "membership"):
             require_length(getattr(self, name), HASH_BYTES, name)
         if not 1 <= self.seq < 1 << 63:
@@ -133,17 +141,15 @@ def read_header(envelope: bytes) -> EnvelopeHeader:
 def verify_envelope(envelope: bytes, *, library_id: bytes, device_id: bytes) -> EnvelopeHeader:
     """Return the header of an envelope that `device_id` signed for `library_id`. Needs no key: a relay can do it.
 
-    Raises `WrongLibrary`, `WrongDevice`, `SignatureInvalid` and what `read_header` raises. It is up to the caller that `seq` and
-    `previous` continue the chain, and that the device is a member.
+    Raises `WrongLibrary`, `WrongDevice`, `SignatureInvalid` and what `read_header` raises. It is up to the caller
+    that `seq` and `previous` continue the chain, and that the device is a member.
     """
     header = read_header(envelope)
     if header.library_id != library_id:
         raise WrongLibrary(f"{header.name} was made for library {header.library_id.hex()[:8]}, not for this one")
     if header.device_id != device_id:
         raise WrongDevice(f"{header.name} was shown in the chain of device {device_id.hex()[:8]}")
-    signing.verify(
-        device_id, Signed.ENVELOPE, envelope[:-SIGNATURE_BYTES], envelope[-SIGNATURE_BYTES:], header.name
-    )
+    signing.verify(device_id, Signed.ENVELOPE, envelope[:-SIGNATURE_BYTES], envelope[-SIGNATURE_BYTES:], header.name)
     return header
 
 
@@ -152,8 +158,8 @@ def open_envelope(
 ) -> tuple[EnvelopeHeader, bytes]:
     """Verify `envelope`, open it, and return its header and the plaintext that was sealed.
 
-    Raises what `verify_envelope` raises, then `WrongEpoch`, `CommitmentMismatch`, `DecryptionFailed`, `TooLarge` (a compression
-    bomb), or `FormatError` (a signed envelope with impossible content: its author is broken or hostile).
+    Raises what `verify_envelope` raises, then `WrongEpoch`, `CommitmentMismatch`, `DecryptionFailed`, `TooLarge` (a
+    compression bomb), or `FormatError` (a signed envelope with impossible content: its author is broken or hostile).
     """
     header = verify_envelope(envelope, library_id=library_id, device_id=device_id)
     _check_epoch(header, epoch)

@@ -21,9 +21,12 @@
         ├── WrongDevice
         └── WrongEpoch
 
-A message says what happened and to which thing; `hint` says what to do next. Neither ever holds a secret. A wrong type or
-a key of the wrong length is a mistake of the calling code, not of the data, and raises `TypeError` or `ValueError`.
+A message says what happened and to which thing; `hint` says what to do next. Neither ever holds a secret. A wrong
+type or a key of the wrong length is a mistake of the calling code, not of the data, and raises `TypeError` or
+`ValueError`.
 """
+
+# ruff: noqa: N818 - these are named after what happened, which is what a user is told
 
 from __future__ import annotations
 
@@ -57,14 +60,14 @@ class InvalidPhrase(CryptoError):
         suggestions: tuple[str, ...] = (),
         hint: str | None = None,
     ) -> None:
-        """Keep where the fault is, and words that were perhaps meant; show `suggestions` to the typist only, never log them."""
+        """Keep where the fault is, and the words perhaps meant: for the typist's eyes only, never for a log."""
         super().__init__(message, hint=hint)
         self.position = position
         self.suggestions = suggestions
 
 
 class KdfParametersRefused(CryptoError):
-    """Argon2id parameters below the floor (a weakened file) or above the ceiling (a file that would exhaust the machine)."""
+    """Argon2id parameters below the floor (a weakened file) or above the ceiling (it would exhaust the machine)."""
 
 
 class FormatError(CryptoError):

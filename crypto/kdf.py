@@ -1,8 +1,8 @@
 """Argon2id: from a passphrase to the key that unwraps a device's secrets.
 
-Parameters are stored beside the secrets they protect, in the clear, so they are the first thing an attacker can write to. Below
-the floor, a typed passphrase would be stretched too little to be safe; above the ceiling, opening a library would take the
-machine down. Both are refused before Argon2 runs.
+Parameters are stored beside the secrets they protect, in the clear, so they are the first thing an attacker can write
+to. Below the floor, a typed passphrase would be stretched too little to be safe; above the ceiling, opening a library
+would take the machine down. Both are refused before Argon2 runs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from nacl import exceptions
-from nacl.bindings import crypto_pwhash_ALG_ARGON2ID13, crypto_pwhash_alg, crypto_pwhash_SALTBYTES
+from nacl.bindings import crypto_pwhash_alg, crypto_pwhash_ALG_ARGON2ID13, crypto_pwhash_SALTBYTES
 
 from crypto.aead import KEY_BYTES
 from crypto.errors import KdfParametersRefused
@@ -59,7 +59,7 @@ class KdfParameters:
                 allowed = f"{low}" if low == high else f"{low} to {high}"
                 raise KdfParametersRefused(
                     f"Argon2id with {value!r} {name} is refused; allowed: {allowed}",
-                    hint="The library file was changed or damaged: restore it from a backup, or recover with the phrase.",
+                    hint="The library file was changed or damaged: restore it from a backup.",
                 )
 
 
@@ -69,12 +69,13 @@ def new_parameters(opslimit: int = DEFAULT_OPSLIMIT, memlimit: int = DEFAULT_MEM
 
 
 def normalise_passphrase(text: str) -> bytes:
-    """Return the bytes of a typed passphrase: NFKC, UTF-8.
+    """Return the bytes of a typed passphrase, as RFC 8265 (OpaqueString) has it: any space as U+0020, NFC, UTF-8.
 
-    Keyboards and systems spell one and the same "é" as one code point or as two; without this, a passphrase set on one
-    machine would be wrong on the next.
+    Keyboards and systems spell one and the same "é" as one code point or as two, and some give a no-break space where
+    another gives a space; without this, a passphrase set on one machine would be wrong on the next.
     """
-    return unicodedata.normalize("NFKC", text).encode()
+    spaced = "".join(" " if unicodedata.category(character) == "Zs" else character for character in text)
+    return unicodedata.normalize("NFC", spaced).encode()
 
 
 def derive_passphrase_key(passphrase: bytes, parameters: KdfParameters) -> bytes:

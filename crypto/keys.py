@@ -1,17 +1,16 @@
 """A device's secrets, an epoch's keys, and wrapping the former under a passphrase.
 
-Everything else is derived from these by purpose (`crypto.purposes`). None of it ever appears in a `repr`, so it does not reach
-logs or tracebacks.
+Everything else is derived from these by purpose (`crypto.purposes`). None of it ever appears in a `repr`, so it does
+not reach logs or tracebacks.
 """
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import secrets as system_random
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, Protocol
+from typing import Final
 
 from crypto import exchange, signing
 from crypto.aead import (
@@ -27,6 +26,7 @@ from crypto.aead import (
     require_length,
 )
 from crypto.errors import CommitmentMismatch, FormatError, Truncated, WrongPassphrase
+from crypto.hashing import Blake2b
 from crypto.preamble import PREAMBLE_BYTES, Kind, check_preamble, preamble
 from crypto.purposes import Person
 
@@ -36,21 +36,12 @@ PHOTO_ID_BYTES: Final = 16
 WRAPPED_BYTES: Final = PREAMBLE_BYTES + RANDOM_BYTES + COMMITMENT_BYTES + DEVICE_SECRETS_BYTES + TAG_BYTES
 
 
-class Hasher(Protocol):
-    """What hashlib's objects and ours have in common: feed bytes, then take the digest."""
-
-    def update(self, data: bytes | bytearray | memoryview, /) -> None:
-        """Take in more bytes."""
-
-    def digest(self) -> bytes:
-        """Return the digest of everything taken in so far."""
-
-
 @dataclass(frozen=True, repr=False, eq=False)
 class DeviceSecrets:
     """The secrets of one member: an Ed25519 seed and an X25519 secret, 32 bytes each.
 
-    A device has one pair, drawn at random; the recovery phrase is one more member, whose pair is derived from the words.
+    A device has one pair, drawn at random; the recovery phrase is one more member, whose pair is derived from the
+    words.
     """
 
     signing_seed: bytes
@@ -115,8 +106,8 @@ class DeviceSecrets:
 class EpochKeys:
     """The keys all members share during one epoch, 32 bytes each.
 
-    `epoch_id` is the hash of the membership entry that made the epoch (of genesis, for the first). `epoch_key` is new in each
-    epoch; `pid_key` is made at genesis and never changes, so that a photo keeps its id.
+    `epoch_id` is the hash of the membership entry that made the epoch (of genesis, for the first). `epoch_key` is new
+    in each epoch; `pid_key` is made at genesis and never changes, so that a photo keeps its id.
     """
 
     epoch_id: bytes
@@ -129,9 +120,9 @@ class EpochKeys:
         require_length(self.epoch_key, KEY_BYTES, "an epoch key")
         require_length(self.pid_key, KEY_BYTES, "a photo id key")
 
-    def photo_hasher(self) -> Hasher:
+    def photo_hasher(self) -> Blake2b:
         """Return a hasher whose 16-byte digest of a file's bytes is the photo's id (pid)."""
-        return hashlib.blake2b(digest_size=PHOTO_ID_BYTES, key=self.pid_key, person=Person.PHOTO_ID.value)
+        return Blake2b(PHOTO_ID_BYTES, self.pid_key, Person.PHOTO_ID)
 
     def __repr__(self) -> str:
         """Name the epoch; show nothing secret."""
@@ -153,8 +144,8 @@ class EpochKeys:
 def wrap_secrets(secrets: DeviceSecrets, passphrase_key: bytes, associated: bytes) -> bytes:
     """Return `secrets` sealed under the passphrase's key, 152 bytes.
 
-    `associated` are bytes of the same file that must not be exchanged unnoticed (the library id); the caller gives the same
-    ones to `unwrap_secrets`.
+    `associated` are bytes of the same file that must not be exchanged unnoticed (the library id); the caller gives
+    the same ones to `unwrap_secrets`.
     """
     return _wrap_with(system_random.token_bytes(RANDOM_BYTES), secrets, passphrase_key, associated)
 
@@ -169,9 +160,9 @@ def _wrap_with(random: bytes, secrets: DeviceSecrets, passphrase_key: bytes, ass
 def unwrap_secrets(wrapped: bytes, passphrase_key: bytes, associated: bytes) -> DeviceSecrets:
     """Return the secrets that `wrap_secrets` sealed.
 
-    Raises `WrongPassphrase` (the key is another one; also after a change of the KDF parameters or of the random part, which
-    nothing can tell apart from it), `DecryptionFailed` (the key is right, but the secrets or `associated` were changed),
-    `Truncated`, `FormatError` or `UnknownVersion`.
+    Raises `WrongPassphrase` (the key is another one; also after a change of the KDF parameters or of the random part,
+    which nothing can tell apart from it), `DecryptionFailed` (the key is right, but the secrets or `associated` were
+    changed), `Truncated`, `FormatError` or `UnknownVersion`.
     """
     require_length(passphrase_key, KEY_BYTES, "a passphrase key")
     check_preamble(wrapped, Kind.SECRETS)
@@ -186,7 +177,7 @@ def unwrap_secrets(wrapped: bytes, passphrase_key: bytes, associated: bytes) -> 
     except CommitmentMismatch:
         raise WrongPassphrase(
             "the passphrase does not open this library's secrets",
-            hint="Check the keyboard layout and Caps Lock; with the recovery phrase, `safelight recover` opens the library too.",
+            hint="Check the keyboard layout and Caps Lock.",
         ) from None
     plaintext = decrypt(aead_key, wrapped[len(start) + COMMITMENT_BYTES :], "the wrapped device secrets", associated)
     return DeviceSecrets.from_bytes(plaintext)

@@ -3,13 +3,15 @@
     preamble (8) ‖ entry kind (1) = 1 ‖ created at, UTC seconds (8)
     ‖ device: Ed25519 (32) ‖ X25519 (32) ‖ phrase member: Ed25519 (32) ‖ X25519 (32)
     ‖ check of the epoch's keys (32) ‖ box to the device (144) ‖ box to the phrase member (144)
-    ‖ signature of the device (64) ‖ countersignature of the phrase member (64)                                    561 bytes
+    ‖ signature of the device (64) ‖ countersignature of the phrase member (64)                                    593 bytes
 
-The hash of all of it is the library id. An epoch is named by the hash of the entry that makes it, so the first epoch has the same
-id as the library. That hash covers the boxes, hence the boxes cannot contain it; they are bound to all bytes before them instead.
+The hash of all of it is the library id. An epoch is named by the hash of the entry that makes it, so the first epoch
+has the same id as the library. That hash covers the boxes, hence the boxes cannot contain it; they are bound to all
+bytes before them instead.
 
-The phrase member countersigns, the device's signature included, so nobody can invent a library for somebody else's phrase. The
-check is a keyed hash under the epoch's keys: whoever opens a box can tell that every other member was given the same keys.
+The phrase member countersigns, the device's signature included, so nobody can invent a library for somebody else's
+phrase. The check is a keyed hash under the epoch's keys: whoever opens a box can tell that every other member was
+given the same keys.
 """
 
 from __future__ import annotations
@@ -18,9 +20,8 @@ import hashlib
 import hmac
 import secrets as system_random
 import struct
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
 
 from crypto import exchange, signing
 from crypto.aead import KEY_BYTES, derive, require_length
@@ -30,12 +31,18 @@ from crypto.preamble import PREAMBLE_BYTES, Kind, check_preamble, preamble
 from crypto.purposes import Person, Signed
 from crypto.signing import SIGNATURE_BYTES
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 ENTRY_HASH_BYTES: Final = 32
 GENESIS_KIND: Final = 1
-_FIELDS: Final = struct.Struct(">BQ32s32s32s32s32s")
+_END_OF_TIME: Final = 253_402_300_800  # the year 10000, which no calendar of ours can show
+_FIELDS: Final = struct.Struct(">BQ32s32s32s32s")
+_CHECK_BYTES: Final = 32
 _EPOCH_SECRETS_BYTES: Final = 2 * KEY_BYTES
 _BOX_BYTES: Final = exchange.BOX_OVERHEAD + _EPOCH_SECRETS_BYTES
-_BOXES_AT: Final = PREAMBLE_BYTES + _FIELDS.size
+_CHECK_AT: Final = PREAMBLE_BYTES + _FIELDS.size
+_BOXES_AT: Final = _CHECK_AT + _CHECK_BYTES
 _SIGNATURES_AT: Final = _BOXES_AT + 2 * _BOX_BYTES
 GENESIS_BYTES: Final = _SIGNATURES_AT + 2 * SIGNATURE_BYTES
 
@@ -44,11 +51,11 @@ GENESIS_BYTES: Final = _SIGNATURES_AT + 2 * SIGNATURE_BYTES
 class Genesis:
     """A verified genesis entry. Ids and public keys are 32 bytes; nothing here is secret.
 
-    `entry` are its bytes; `library_id` their hash, and `epoch_id` the same; `created_at` is in UTC seconds, as its author's clock
-    had it.
+    `entry` are its bytes; `library_id` their hash, and `epoch_id` the same; `created_at` is in UTC seconds, as its
+    author's clock had it.
     """
 
-    entry: bytes
+    entry: bytes = field(repr=False)
     library_id: bytes
     created_at: int
     device_id: bytes
@@ -85,26 +92,30 @@ def heads_hash(heads: Iterable[bytes]) -> bytes:
 def create_genesis(device: DeviceSecrets, phrase_member: DeviceSecrets, *, created_at: int = 0) -> bytes:
     """Return the genesis entry of a new library: fresh epoch keys, sealed to both members, signed by both.
 
-    `created_at` is in UTC seconds (0: not told). The device reads its keys back with `open_epoch(verify_genesis(entry), device)`.
+    `created_at` is in UTC seconds (0: not told). The device reads its keys back with
+    `open_epoch(verify_genesis(entry), device)`.
     """
     keys = system_random.token_bytes(_EPOCH_SECRETS_BYTES)
-    ephemerals = (
-        system_random.token_bytes(exchange.EXCHANGE_BYTES),
-        system_random.token_bytes(exchange.EXCHANGE_BYTES),
-    )
-    return _create_with(keys, ephemerals, device, phrase_member, created_at)
+    return _create_with(keys, (exchange.new_secret(), exchange.new_secret()), device, phrase_member, created_at)
 
 
 def _create_with(
     keys: bytes, ephemerals: tuple[bytes, bytes], device: DeviceSecrets, phrase_member: DeviceSecrets, created_at: int
 ) -> bytes:
-    fields = (GENESIS_KIND, created_at, device.device_id, device.exchange_public)
-    fields += (phrase_member.device_id, phrase_member.exchange_public)
-    start = preamble(Kind.MEMBERSHIP) + _FIELDS.pack(*fields, bytes(32))[:-32]
+    if not 0 <= created_at < _END_OF_TIME:
+        raise ValueError(f"{created_at} is not a time in UTC seconds from 1970 to 9999")
+    start = preamble(Kind.MEMBERSHIP) + _FIELDS.pack(
+        GENESIS_KIND,
+        created_at,
+        device.device_id,
+        device.exchange_public,
+        phrase_member.device_id,
+        phrase_member.exchange_public,
+    )
     start += derive(keys, Person.EPOCH_CHECK, start)
     body = start + b"".join(
-        exchange._seal_with(ephemeral, member.exchange_public, Person.EPOCH_BOX, start, keys)
-        for ephemeral, member in zip(ephemerals, (device, phrase_member), strict=True)
+        exchange.seal_to(member.exchange_public, Person.EPOCH_BOX, start, keys, ephemeral=ephemeral)
+        for member, ephemeral in zip((device, phrase_member), ephemerals, strict=True)
     )
     body += signing.sign(device.signing_seed, Signed.MEMBERSHIP, body)
     return body + signing.sign(phrase_member.signing_seed, Signed.COUNTERSIGNATURE, body)
@@ -113,18 +124,22 @@ def _create_with(
 def verify_genesis(entry: bytes, expected_library_id: bytes | None = None) -> Genesis:
     """Return what a genesis entry says, after checking its form, its keys, both signatures and, if given, its hash.
 
-    Raises `Truncated`, `FormatError`, `UnknownVersion`, `KeyRefused`, `MembershipInvalid`, `SignatureInvalid`, and `WrongLibrary`
-    for a valid entry of another library. Without `expected_library_id` the caller must compare `phrase_id` or `library_id` with
-    one it trusts: anyone can make a valid genesis.
+    Raises `Truncated`, `FormatError`, `UnknownVersion`, `KeyRefused`, `MembershipInvalid`, `SignatureInvalid`, and
+    `WrongLibrary` for a valid entry of another library. Without `expected_library_id` the caller must compare
+    `phrase_id` or `library_id` with one it trusts: anyone can make a valid genesis.
     """
     check_preamble(entry, Kind.MEMBERSHIP)
     if len(entry) < GENESIS_BYTES:
         raise Truncated(f"a genesis entry is {GENESIS_BYTES} bytes, not {len(entry)}")
     if len(entry) > GENESIS_BYTES:
         raise FormatError(f"a genesis entry is {GENESIS_BYTES} bytes, not {len(entry)}")
-    kind, created_at, device_id, device_exchange, phrase_id, phrase_exchange, _ = _FIELDS.unpack_from(entry, PREAMBLE_BYTES)
+    kind, created_at, device_id, device_exchange, phrase_id, phrase_exchange = _FIELDS.unpack_from(
+        entry, PREAMBLE_BYTES
+    )
     if kind != GENESIS_KIND:
         raise MembershipInvalid(f"the first membership entry must be genesis (kind {GENESIS_KIND}), not kind {kind}")
+    if created_at >= _END_OF_TIME:
+        raise FormatError("a genesis entry made after the year 9999")
     if device_id == phrase_id or device_exchange == phrase_exchange:
         raise MembershipInvalid("the device and the recovery phrase of a genesis entry have the same key")
     for name, public, agreed in (("device", device_id, device_exchange), ("phrase", phrase_id, phrase_exchange)):
@@ -146,23 +161,25 @@ def verify_genesis(entry: bytes, expected_library_id: bytes | None = None) -> Ge
 def open_epoch(genesis: Genesis, secrets: DeviceSecrets) -> EpochKeys:
     """Return the first epoch's keys, opened with the secrets of the device or of the recovery phrase.
 
-    Raises `NotAMember`, `CommitmentMismatch`, `DecryptionFailed`, `KeyRefused`, or `MembershipInvalid` where this member was given
-    other keys than the entry's check stands for.
+    Raises `NotAMember`, `CommitmentMismatch`, `DecryptionFailed`, `KeyRefused`, or `MembershipInvalid` where this
+    member was given other keys than the entry's check stands for.
     """
     members = ((genesis.device_id, genesis.device_exchange), (genesis.phrase_id, genesis.phrase_exchange))
     mine = (secrets.device_id, secrets.exchange_public)
     if mine not in members:
         raise NotAMember(
-            f"device {secrets.device_id.hex()[:8]} is not a member that genesis of library {genesis.library_id.hex()[:8]} names",
+            f"device {secrets.device_id.hex()[:8]} is not a member of library {genesis.library_id.hex()[:8]}",
             hint="These secrets or this recovery phrase belong to another library.",
         )
     at = _BOXES_AT + _BOX_BYTES * members.index(mine)
     start = genesis.entry[:_BOXES_AT]
     keys = exchange.open_box(
-        secrets.exchange_secret, Person.EPOCH_BOX, start, genesis.entry[at : at + _BOX_BYTES], "the epoch keys in genesis"
+        secrets.exchange_secret,
+        Person.EPOCH_BOX,
+        start,
+        genesis.entry[at : at + _BOX_BYTES],
+        "the epoch keys in genesis",
     )
-    if len(keys) != _EPOCH_SECRETS_BYTES:
-        raise MembershipInvalid("the epoch keys in genesis have another length than they should")
-    if not hmac.compare_digest(derive(keys, Person.EPOCH_CHECK, start[:-ENTRY_HASH_BYTES]), start[-ENTRY_HASH_BYTES:]):
+    if not hmac.compare_digest(derive(keys, Person.EPOCH_CHECK, start[:_CHECK_AT]), start[_CHECK_AT:]):
         raise MembershipInvalid("genesis gave its members different epoch keys")
     return EpochKeys(genesis.epoch_id, keys[:KEY_BYTES], keys[KEY_BYTES:])

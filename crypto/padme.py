@@ -1,8 +1,8 @@
 """PADMÉ: pad lengths so that they tell little, at a bounded cost.
 
-Nikitin, Barman, Lueks, Underwood, Hubaux, Ford: "Reducing Metadata Leakage from Encrypted Files and Communication with PURBs"
-(PETS 2019), algorithm 1. A length keeps only its leading bits, as many as the bit length of its exponent: at most 12 % is
-added (3 % from about a megabyte), and a length up to M takes only O(log log M) bits to tell.
+Nikitin, Barman, Lueks, Underwood, Hubaux, Ford: "Reducing Metadata Leakage from Encrypted Files and Communication
+with PURBs" (PETS 2019), algorithm 1. A length keeps only its leading bits, as many as the bit length of its exponent:
+at most 12 % is added (3 % from about a megabyte), and a length up to M takes only O(log log M) bits to tell.
 """
 
 from __future__ import annotations

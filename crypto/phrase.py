@@ -1,7 +1,8 @@
 """The recovery phrase: 24 BIP39 words, from which the keys of one more member are derived.
 
-The words carry 256 random bits and an 8-bit checksum. 256 bits need no stretching (nobody searches them), so the member's keys
-are two keyed hashes of those bits, each for its purpose; BIP39's own PBKDF2 "seed" is for wallets and is not used.
+The words carry 256 random bits and an 8-bit checksum. 256 bits need no stretching (nobody searches them), so the
+member's keys are two keyed hashes of those bits, each for its purpose; BIP39's own PBKDF2 "seed" is for wallets and
+is not used.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ def phrase_secrets(phrase: str) -> DeviceSecrets:
     """Return the secrets of the member that `phrase` stands for.
 
     Case, line breaks, commas and numbering ("1. abandon") do not matter, as people copy phrases from paper. Raises
-    `InvalidPhrase` with the position of the first word that is not in the list; the message never repeats what was typed.
+    `InvalidPhrase` with the position of the first word that is not in the list; the message never repeats what was
+    typed.
     """
     entropy = _entropy(phrase)
     return DeviceSecrets(derive(entropy, Person.PHRASE_SIGNING, b""), derive(entropy, Person.PHRASE_EXCHANGE, b""))

@@ -1,7 +1,8 @@
 """Every purpose a key or a signature is made for, each spelt once.
 
-A key is always derived for one purpose, and a signature always covers the purpose it was made for, so nothing made for one
-use is valid in another. Both lists are part of the formats (docs/formats.md): entries are added, never changed.
+A key is always derived for one purpose, and a signature always covers the purpose it was made for, so nothing made
+for one use is valid in another. Both lists are part of the formats (docs/formats.md): entries are added, never
+changed.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ PERSON_BYTES: Final = 16
 
 
 class Person(Enum):
-    """BLAKE2b's `person` for each derivation.
+    r"""BLAKE2b's `person` for each derivation.
 
-    Values are shorter than 16 bytes and hold no zero byte, because BLAKE2b fills `person` with zeros without marking where it
-    ended: `b"a"` and `b"a\\0"` would be one purpose (a test shows it).
+    Values are shorter than 16 bytes and hold no zero byte, because BLAKE2b fills `person` with zeros without marking
+    where it ended: `b"a"` and `b"a\\0"` would be one purpose (a test shows it).
     """
 
     ENVELOPE = b"sl1-envelope"

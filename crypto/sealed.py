@@ -2,7 +2,8 @@
 
     preamble (8) ‖ random (32) ‖ commitment (32) ‖ stream (`crypto.stream`)
 
-The random part gives every version of a file its own key, so a file may be rewritten any number of times under one storage key.
+The random part gives every version of a file its own key, so a file may be rewritten any number of times under one
+storage key.
 """
 
 from __future__ import annotations
@@ -24,11 +25,9 @@ from crypto.stream import (
     CHUNK_BYTES,
     FRAME_BYTES,
     SEALED_CHUNK_BYTES,
-    Layout,
-    check_padding,
+    SealedStream,
     frame,
     framed_bytes,
-    open_chunk,
     seal_chunks,
     sealed_bytes,
 )
@@ -42,7 +41,7 @@ def sealed_size(length: int) -> int:
 
 
 def seal(plaintext: bytes | memoryview, key: bytes, purpose: str, associated: bytes = b"") -> bytes:
-    """Return `plaintext` sealed under a 32-byte key, for one purpose, together with `associated` (which is not stored)."""
+    """Return `plaintext` sealed under a 32-byte key for one purpose, bound to `associated` (which is not stored)."""
     return _seal_with(system_random.token_bytes(RANDOM_BYTES), plaintext, key, purpose, associated)
 
 
@@ -58,8 +57,8 @@ def _seal_with(random: bytes, plaintext: bytes | memoryview, key: bytes, purpose
 def open_sealed(sealed: bytes, key: bytes, purpose: str, associated: bytes = b"") -> bytes:
     """Return what `seal` sealed under the same key, purpose and `associated`.
 
-    Raises `Truncated`, `FormatError`, `UnknownVersion`, `CommitmentMismatch` (another key or purpose, or a changed header) or
-    `DecryptionFailed` (changed content, or another `associated`).
+    Raises `Truncated`, `FormatError`, `UnknownVersion`, `CommitmentMismatch` (another key or purpose, or a changed
+    header) or `DecryptionFailed` (changed content, or another `associated`).
     """
     require_length(key, KEY_BYTES, "a storage key")
     thing = f"the sealed file for {purpose}"
@@ -69,17 +68,16 @@ def open_sealed(sealed: bytes, key: bytes, purpose: str, associated: bytes = b""
     start = sealed[: PREAMBLE_BYTES + RANDOM_BYTES]
     commitment = sealed[len(start) : SEALED_HEADER_BYTES]
     aead_key = open_committed_key(key, Person.SEALED, start + purpose.encode(), commitment, thing)
-    layout = Layout(len(sealed) - SEALED_HEADER_BYTES, thing)
-    bound = start + commitment + associated
+    stream = SealedStream(aead_key, start + commitment + associated, len(sealed) - SEALED_HEADER_BYTES, thing)
     view = memoryview(sealed)
 
     def plain(index: int) -> bytes:
         at = SEALED_HEADER_BYTES + index * SEALED_CHUNK_BYTES
-        return open_chunk(aead_key, bound, bytes(view[at : at + SEALED_CHUNK_BYTES]), index, layout, thing)
+        return stream.open(bytes(view[at : at + SEALED_CHUNK_BYTES]), index)
 
     first = plain(0)
-    length = int.from_bytes(first[:FRAME_BYTES], "big")
-    layout.check_length(length, thing)
-    framed = memoryview(b"".join((first, *(plain(index) for index in range(1, layout.chunks)))))
-    check_padding(framed[FRAME_BYTES + length :], thing)
-    return bytes(framed[FRAME_BYTES : FRAME_BYTES + length])
+    end = FRAME_BYTES + stream.true_length(first)
+    parts = [first, *map(plain, range(1, stream.chunks))]
+    framed = memoryview(b"".join(parts))
+    stream.check_padding(framed[end:])
+    return bytes(framed[FRAME_BYTES:end])

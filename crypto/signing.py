@@ -1,19 +1,22 @@
-"""Ed25519 over a purpose and every preceding byte.
+r"""Ed25519 over a purpose and every preceding byte.
 
-A signature always covers `safelight/1/<purpose>\\0` and then all bytes that stand before it in its format, so that it holds for
-one purpose only. libsodium verifies strictly: keys and points of small order, and scalars in a second spelling, are refused.
+A signature always covers `safelight/1/<purpose>\\0` and then all bytes that stand before it in its format, so that it
+holds for one purpose only. libsodium verifies strictly: keys and points of small order, and scalars in a second
+spelling, are refused.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from nacl import exceptions
 from nacl.bindings import crypto_core_ed25519_is_valid_point, crypto_sign, crypto_sign_open, crypto_sign_seed_keypair
 
 from crypto.aead import require_length
 from crypto.errors import KeyRefused, SignatureInvalid
-from crypto.purposes import Signed
+
+if TYPE_CHECKING:
+    from crypto.purposes import Signed
 
 SIGNATURE_BYTES: Final = 64
 SEED_BYTES: Final = 32
@@ -48,7 +51,7 @@ def verify(public: bytes, purpose: Signed, preceding: bytes, signature: bytes, t
 
 
 def check_public_key(public: bytes, thing: str) -> None:
-    """Raise `KeyRefused`, naming `thing`, unless these 32 bytes are a point of the prime-order group in its one spelling."""
+    """Raise `KeyRefused`, naming `thing`, unless this is a point of the prime-order group in its one spelling."""
     require_length(public, PUBLIC_BYTES, "an Ed25519 public key")
     if not crypto_core_ed25519_is_valid_point(public):
         raise KeyRefused(f"the signing key of {thing} is not a key an honest device makes")

@@ -1,27 +1,25 @@
 """The STREAM construction: a long plaintext as chunks of 64 KiB, each sealed at its place.
 
-Hoang, Reyhanitabar, Rogaway, Vizár: "Online Authenticated-Encryption and its Nonce-Reuse Misuse-Resistance" (CRYPTO 2015), as
-age uses it. The nonce of a chunk is its number (11 bytes, big-endian) and a byte that is 1 for the last chunk. So a chunk opens
-only in its own place, and the end of the stream is part of what is authenticated. Each chunk also authenticates the header.
+Hoang, Reyhanitabar, Rogaway, Vizár: "Online Authenticated-Encryption and its Nonce-Reuse Misuse-Resistance" (CRYPTO
+2015), as age uses it. The nonce of a chunk is its number (11 bytes, big-endian) and a byte that is 1 for the last
+chunk. So a chunk opens only in its own place, and the end of the stream is part of what is authenticated. Each chunk
+also authenticates the header.
 
-The plaintext of the stream is framed: true length (8 bytes, big-endian) ‖ data ‖ zeros up to the PADMÉ length. Hence the first
-chunk tells a reader what length the whole must have, and truncation or extension show before anything else is read.
+The plaintext of the stream is framed: true length (8 bytes, big-endian) ‖ data ‖ zeros up to the PADMÉ length. Hence
+the first chunk tells a reader what length the whole must have, and truncation or extension show before anything else
+is read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from nacl import exceptions
-from nacl.bindings import (
-    crypto_aead_chacha20poly1305_ietf_decrypt,
-    crypto_aead_chacha20poly1305_ietf_encrypt,
-)
-
-from crypto.aead import TAG_BYTES
-from crypto.errors import DecryptionFailed, FormatError, Truncated
+from crypto.aead import TAG_BYTES, decrypt, encrypt
+from crypto.errors import FormatError, Truncated
 from crypto.padme import MINIMUM_BYTES, padded_length
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CHUNK_BYTES: Final = 65536
 SEALED_CHUNK_BYTES: Final = CHUNK_BYTES + TAG_BYTES
@@ -50,9 +48,7 @@ def seal_chunks(key: bytes, associated: bytes, frames: Iterator[bytes], count: i
     """Yield each of the `count` plaintext chunks in `frames` sealed; `key` must never seal another stream."""
     final = count - 1
     for index, chunk in enumerate(frames):
-        yield crypto_aead_chacha20poly1305_ietf_encrypt(
-            chunk, associated, chunk_nonce(index, last=index == final), key
-        )
+        yield encrypt(key, chunk, associated, chunk_nonce(index, last=index == final))
 
 
 def frame(data: memoryview) -> Iterator[bytes]:
@@ -69,17 +65,20 @@ def frame(data: memoryview) -> Iterator[bytes]:
         yield bytes(data[begin : begin + wanted]).ljust(wanted, b"\0")
 
 
-class Layout:
-    """Where the chunks of a stream of `total` sealed bytes lie.
+class SealedStream:
+    """The reading side: one stream of `total` sealed bytes, opened chunk by chunk.
 
-    Attributes: `framed` (plaintext bytes, padding included) and `chunks` (how many). Raises `Truncated` where no stream has that
-    length, and `FormatError` where no honest writer makes one (not a padded length).
+    Attributes: `framed` (bytes of plaintext, padding included) and `chunks` (how many). `thing` names it in errors.
     """
 
-    __slots__ = ("chunks", "framed")
+    __slots__ = ("_associated", "_key", "_thing", "chunks", "framed")
 
-    def __init__(self, total: int, thing: str) -> None:
-        """Work out the chunks of `total` sealed bytes; `thing` names what is read in errors."""
+    def __init__(self, key: bytes, associated: bytes, total: int, thing: str) -> None:
+        """Work out the chunks.
+
+        Raises `Truncated` where no stream has that length, and `FormatError` where no honest writer makes one (it is
+        not a padded length).
+        """
         self.chunks = -(-total // SEALED_CHUNK_BYTES)
         self.framed = total - TAG_BYTES * self.chunks
         last = total - SEALED_CHUNK_BYTES * (self.chunks - 1)
@@ -87,28 +86,27 @@ class Layout:
             raise Truncated(f"{thing} was cut short")
         if padded_length(self.framed) != self.framed:
             raise FormatError(f"{thing} has a length that nothing is padded to: bytes were cut off or added")
+        self._key = key
+        self._associated = associated
+        self._thing = thing
 
-    def check_length(self, length: int, thing: str) -> None:
-        """Raise `FormatError` unless the authenticated true `length` belongs to a stream of this length."""
+    def open(self, sealed: bytes, index: int) -> bytes:
+        """Return the plaintext of chunk `index`, framing included; raises `DecryptionFailed` or `Truncated`."""
+        nonce = chunk_nonce(index, last=index == self.chunks - 1)
+        thing = f"chunk {index} (of {self.chunks}) of {self._thing}"
+        return decrypt(self._key, sealed, thing, self._associated, nonce)
+
+    def true_length(self, first_chunk: bytes) -> int:
+        """Return the length of the data that the first chunk states.
+
+        Raises `FormatError` unless a stream of that length is as long as this one.
+        """
+        length = int.from_bytes(first_chunk[:FRAME_BYTES], "big")
         if length > MAXIMUM_BYTES or framed_bytes(length) != self.framed:
-            raise FormatError(f"{thing} is not as long as its first bytes say: it was cut short, extended or mixed")
+            raise FormatError(f"{self._thing} is not as long as its first bytes say: it was cut short or extended")
+        return length
 
-
-def open_chunk(key: bytes, associated: bytes, sealed: bytes, index: int, layout: Layout, thing: str) -> bytes:
-    """Return the plaintext of chunk `index`; raises `DecryptionFailed` naming it."""
-    if len(sealed) <= TAG_BYTES:
-        raise Truncated(f"{thing} was cut short in chunk {index}")
-    nonce = chunk_nonce(index, last=index == layout.chunks - 1)
-    try:
-        return crypto_aead_chacha20poly1305_ietf_decrypt(sealed, associated, nonce, key)
-    except exceptions.CryptoError:
-        raise DecryptionFailed(
-            f"chunk {index} of {layout.chunks} of {thing} was changed, or stands in the wrong place",
-            hint="Run `safelight verify` to see what else is damaged.",
-        ) from None
-
-
-def check_padding(padding: bytes | memoryview, thing: str) -> None:
-    """Raise `FormatError` unless `padding` is all zeros: one plaintext has one padded form and hides nothing behind it."""
-    if bytes(padding).strip(b"\0"):
-        raise FormatError(f"the padding of {thing} is not empty")
+    def check_padding(self, padding: memoryview) -> None:
+        """Raise `FormatError` unless all of `padding` is zero: one plaintext has one form, and hides nothing behind it."""
+        if bytes(padding).strip(b"\0"):
+            raise FormatError(f"the padding of {self._thing} is not empty")
