@@ -91,7 +91,7 @@ def _imagenet_ids(background: int) -> tuple[str | None, ...]:
 def _display_name(class_id: str | None, line: str, taxonomy: Taxonomy) -> str:
     """The taxonomy's name for the class, else the first of the synonyms in its line of the labels file."""
     name = taxonomy.class_names.get(class_id) if class_id is not None else None
-    return name or line.split(",")[0].strip()
+    return name or line.split(",", maxsplit=1)[0].strip()
 
 
 @dataclass(frozen=True)
@@ -240,5 +240,3 @@ def _bar(threshold: float, share: float) -> float:
     The same correction for chance as in Cohen's kappa.
     """
     return 1 - (1 - threshold) * (1 - share)
-
-

@@ -7,16 +7,19 @@ the 0-1 scale, RGB for BGR, probabilities called logits) otherwise show as sligh
 from __future__ import annotations
 
 import re
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
 from ml.errors import KindUnsupported, ManifestInvalid
 from ml.toml_source import KeyPath, TomlSource
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 MANIFEST_NAME = "pack.toml"
 MODEL_NAME = "model.onnx"
+IMAGENET_CLASSES = 1000
 IMAGENET_1K = "imagenet-1k"
 """Value of ``wordnet`` that means: the 1,000 ImageNet classes, in the order of their WordNet ids."""
 
@@ -106,7 +109,7 @@ def load_manifest(path: Path) -> Manifest:
 def parse_manifest(data: bytes, source: str) -> Manifest:
     """The manifest in ``data``; ``source`` is how errors name it. Raises as ``load_manifest``."""
     toml = TomlSource(data, source, ManifestInvalid)
-    if toml.values.get("format", 1) not in (1,):
+    if toml.values.get("format", 1) != 1:
         raise toml.invalid(
             f"format {toml.values['format']!r} is not known here",
             ("format",),
@@ -217,7 +220,7 @@ def _check_output(manifest: Manifest, toml: TomlSource) -> None:
             hint=f'Name a file of the pack, or "{IMAGENET_1K}".',
         )
     named = output.classes - (output.background >= 0)
-    if output.wordnet == IMAGENET_1K and named != 1000:
+    if output.wordnet == IMAGENET_1K and named != IMAGENET_CLASSES:
         raise toml.invalid(
             f'wordnet = "{IMAGENET_1K}" needs 1,000 classes besides the background; there are {named}',
             ("output", "wordnet"),

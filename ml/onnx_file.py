@@ -7,10 +7,13 @@ in native libraries. A pack is somebody else's file, so both are found here firs
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ml.errors import NotOnnx, OperatorRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _MAX_DEPTH = 48
 """Nested graphs (If, Loop, Scan) beyond this are refused; real models have two or three levels."""
@@ -216,7 +219,7 @@ def _varint(data: memoryview, position: int) -> tuple[int, int]:
         byte = data[position]
         position += 1
         value |= (byte & 0x7F) << shift
-        if byte < 0x80:
+        if not byte & 0x80:
             return value, position
     message = "a number that does not end"
     raise _WireError(message)

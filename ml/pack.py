@@ -9,14 +9,21 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ml.errors import LabelsInvalid, ManifestInvalid, PackFileChanged, PackFileMissing, PackNotFound
 from ml.manifest import IMAGENET_1K, MANIFEST_NAME, MODEL_NAME, Manifest, parse_manifest
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 _CHUNK = 1 << 20
 _MAX_LABEL = 500
+_MAX_ID = 64
+# A link could lead anywhere, and elsewhere tomorrow; a FIFO would block. Windows knows neither flag, and there making a
+# link takes privileges.
+_OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 BUILTIN_FOLDER = Path(__file__).parent / "packs" / "safelight-mini"
 
@@ -108,8 +115,8 @@ class Pack:
             if line in ("", "-") or number - 1 == output.background:
                 ids.append(None)
                 continue
-            if not line.isascii() or len(line) > 64 or len(line.split()) != 1:
-                raise LabelsInvalid(f"{self._named(output.wordnet)}:{number}: {line[:64]!r} is not an id")
+            if not line.isascii() or len(line) > _MAX_ID or len(line.split()) != 1:
+                raise LabelsInvalid(f"{self._named(output.wordnet)}:{number}: {line[:_MAX_ID]!r} is not an id")
             if line in seen:
                 raise LabelsInvalid(
                     f"{self._named(output.wordnet)}:{number}: {line} already stands in line {seen[line]}"
@@ -149,11 +156,7 @@ class Pack:
     def _chunks(self, name: str) -> Iterator[bytes]:
         path = self.folder / name
         try:
-            # A link could lead anywhere, and elsewhere tomorrow; a FIFO would block. O_NOFOLLOW is not on Windows,
-            # where making a link takes privileges.
-            descriptor = os.open(
-                path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
-            )
+            descriptor = os.open(path, _OPEN_FLAGS)
         except OSError as cause:
             reason = "there is no such file" if isinstance(cause, FileNotFoundError) else "not a plain, readable file"
             raise PackFileMissing(

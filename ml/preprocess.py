@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from ml.manifest import InputSpec
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from ml.manifest import InputSpec
 
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 _REDUCING_GAP = 5.0

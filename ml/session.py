@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,8 @@ from ml.onnx_file import inspect
 from ml.preprocess import tensor
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import onnxruntime
     from numpy.typing import NDArray
     from PIL import Image
@@ -26,6 +27,10 @@ TOP_CLASSES = 32
 
 _MAX_BATCH = 16
 """Photos run at once where the model takes any number: more are no faster on a CPU and cost memory."""
+
+_ROUNDING = 0.01
+_LEAST_SUM, _MOST_SUM = 0.5, 1.25
+"""Eight-bit probabilities are rounded a thousand times over, so their sum is only near 1."""
 
 _TYPES = {"float32": "tensor(float)", "float16": "tensor(float16)", "uint8": "tensor(uint8)"}
 _OUTPUT_TYPES = ("tensor(float)", "tensor(float16)", "tensor(uint8)", "tensor(double)")
@@ -80,6 +85,12 @@ class Classifier:
                 embeddings.append(self._embeddings(outputs[1], len(part)))
         return Predictions(np.concatenate(probabilities), np.concatenate(embeddings) if embeddings else None)
 
+    def raw(self, tensors: NDArray[Any]) -> NDArray[np.float64]:
+        """``[N, C]`` as the model gives it times the manifest's scale: before softmax and without its checks."""
+        step = self._batch or len(tensors)
+        parts = [tensors[start : start + step] for start in range(0, len(tensors), step)]
+        return np.concatenate([self._values(self._run_once(part)[0], len(part)) for part in parts])
+
     def _run_once(self, part: NDArray[Any]) -> list[NDArray[Any]]:
         missing = (self._batch or len(part)) - len(part)
         if missing:
@@ -90,7 +101,7 @@ class Classifier:
             raise ModelUnusable(f"{self.pack.model}: the model failed while running: {_one_line(cause)}") from cause
         return outputs
 
-    def _probabilities(self, output: NDArray[Any], count: int) -> NDArray[np.float32]:
+    def _values(self, output: NDArray[Any], count: int) -> NDArray[np.float64]:
         classes = self._output.classes
         if output.size % classes or output.shape[0] < count or output.size // classes != output.shape[0]:
             raise OutputInvalid(
@@ -103,14 +114,21 @@ class Classifier:
                 f"{self.pack.model}: the model answered with values that are not numbers",
                 hint="A float16 model overflows when mean and std are wrong; check [input] against its source.",
             )
+        return values
+
+    def _probabilities(self, output: NDArray[Any], count: int) -> NDArray[np.float32]:
+        values = self._values(output, count)
         if self._output.kind == "logits":
             values /= self._output.temperature
             values = np.exp(values - values.max(axis=1, keepdims=True))
             values /= values.sum(axis=1, keepdims=True)
         else:
             sums = values.sum(axis=1)
-            # Eight-bit probabilities are rounded a thousand times over, so their sum is only near 1.
-            if values.min() < -1e-3 or values.max() > 1.01 or sums.max() > 1.25 or sums.min() < 0.5:
+            if (
+                values.min() < -_ROUNDING
+                or values.max() > 1 + _ROUNDING
+                or not _LEAST_SUM < sums.min() <= sums.max() < _MOST_SUM
+            ):
                 raise OutputInvalid(
                     f'{self.pack.model}: output "{self._output.name}" is declared as probabilities, and its values '
                     f"({values.min():.3g} to {values.max():.3g}, sum {sums[0]:.3g}) are not",
@@ -146,7 +164,7 @@ def _open_session(pack: Pack, threads: int) -> onnxruntime.InferenceSession:
         if location not in pack.manifest.files:
             raise ExternalDataRefused(
                 f"{name}: the model wants to read the file {location!r}, which is not one of the pack's",
-                hint="List it in [files] with its SHA-256 and put it beside the model, or export with the weights inside.",
+                hint="Put it beside the model and list it in [files], or export with the weights inside.",
             )
     with warnings.catch_warnings():
         # Imported here: 60 ms and 30 MB that only an inference needs.

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import functools
 import unicodedata
-from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
 from ml.errors import TaxonomyInvalid
 from ml.toml_source import KeyPath, TomlSource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 BUILTIN = "imagenet"
 _FOLDER = Path(__file__).parent / "taxonomy"
@@ -56,7 +58,9 @@ class Taxonomy:
         self.labels: dict[str, Label] = {label.name: label for label in labels}
         self.class_names: Mapping[str, str] = class_names or {}
         """Class id to the name people know it by."""
-        self.imagenet_1k = imagenet_1k or (tuple(sorted(self.class_names)) if len(self.class_names) == _IMAGENET else ())
+        if not imagenet_1k and len(self.class_names) == _IMAGENET:
+            imagenet_1k = tuple(sorted(self.class_names))
+        self.imagenet_1k = imagenet_1k
         """The ids of the 1,000 ImageNet classes in output order, which is that of the ids; empty when unknown."""
         self._ancestors: dict[str, tuple[str, ...]] = {}
         self._holders: dict[str, list[str]] = {}
@@ -91,7 +95,8 @@ class Taxonomy:
             found: dict[str, None] = {}
             level: list[str] = [label]
             while level:
-                level = [p for name in level if name in self.labels for p in self.labels[name].parents if p not in found]
+                above = (parent for name in level if name in self.labels for parent in self.labels[name].parents)
+                level = [parent for parent in above if parent not in found]
                 found.update(dict.fromkeys(level))
             known = self._ancestors[label] = tuple(found)
         return known

@@ -11,11 +11,12 @@ import bisect
 import difflib
 import re
 import tomllib
-from typing import TypeVar, get_args
+from typing import TYPE_CHECKING, TypeVar, get_args
 
 import msgspec
 
-from ml.errors import ManifestInvalid, TaxonomyInvalid
+if TYPE_CHECKING:
+    from ml.errors import ManifestInvalid, TaxonomyInvalid
 
 Struct = TypeVar("Struct", bound=msgspec.Struct)
 KeyPath = tuple[str | int, ...]
@@ -119,7 +120,7 @@ def _contains(values: object, key: KeyPath) -> bool:
 
 
 def _steps(path: str, values: object) -> KeyPath:
-    """msgspec's ``.input.mean[2]`` as a key path; it does not say which key of a plain dict is meant (``[...]``)."""
+    """Turn msgspec's ``.input.mean[2]`` into a key path; ``[...]``, some key of a plain dict, ends it."""
     steps: list[str | int] = []
     for step in _STEP.finditer(path):
         if step["index"] == "...":

@@ -1,0 +1,116 @@
+"""A trial run of a pack on small generated pictures: whether it loads, runs, and answers as its manifest says."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from ml.errors import OutputInvalid
+from ml.labels import LabelRules, class_table
+from ml.session import Classifier, top_classes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ml.pack import Pack
+
+_SIDE = 160
+_BATCH_TOLERANCE = 0.02
+"""Probabilities may differ by rounding between one photo and many at once; by more, the batch is mixed up."""
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What ``model test`` says of a pack that runs."""
+
+    model: str
+    pictures: int
+    classes: int
+    embedding: int | None
+    """Length of the embedding, or None."""
+    load_ms: float
+    preprocess_ms: float
+    """Median for one picture."""
+    inference_ms: float
+    """Median for one picture on one thread."""
+    labels: tuple[str, ...]
+    """The strongest class of each picture, for the eye: the pictures show nothing real."""
+    warnings: tuple[str, ...]
+
+
+def sample_pictures() -> list[Image.Image]:
+    """Five small pictures, the same everywhere: flat grey, a gradient, a chessboard, a red disc, noise."""
+    across, down = np.meshgrid(np.arange(_SIDE), np.arange(_SIDE))
+    flat = np.full((_SIDE, _SIDE, 3), 128)
+    gradient = np.stack([across, down, across + down], axis=2) * 255 // (2 * _SIDE)
+    board = np.repeat(((across // 20 + down // 20) % 2 * 255)[:, :, None], 3, axis=2)
+    disc = np.where(((across - 80) ** 2 + (down - 80) ** 2 < 60**2)[:, :, None], [220, 30, 40], [250, 250, 245])
+    noise = np.random.default_rng(1).integers(0, 256, (_SIDE, 2 * _SIDE, 3))
+    return [Image.fromarray(pixels.astype(np.uint8)) for pixels in (flat, gradient, board, disc, noise)]
+
+
+def check_pack(pack: Pack, *, repeats: int = 5) -> CheckReport:
+    """Load the pack's model and run it; raises the MlError that says what is wrong.
+
+    What is merely suspicious is in the report's warnings. ``repeats``: how often each picture is run for the timing.
+    """
+    started = time.perf_counter()
+    classifier = Classifier(pack)
+    loaded = time.perf_counter()
+    rules = LabelRules(class_table(pack))
+    pictures = sample_pictures()
+    tensors = []
+    preprocess: list[float] = []
+    for picture in pictures:
+        start = time.perf_counter()
+        tensors.append(classifier.tensor(picture))
+        preprocess.append(time.perf_counter() - start)
+    batch = np.stack(tensors)
+    _check_kind(classifier, batch)
+    together = classifier.run(batch)
+    single: list[NDArray[np.float32]] = []
+    inference: list[float] = []
+    for _ in range(repeats):
+        single = []
+        for part in tensors:
+            start = time.perf_counter()
+            single.append(classifier.run(part[None]).probabilities[0])
+            inference.append(time.perf_counter() - start)
+    answers = np.stack(single)
+    warnings = []
+    if np.abs(answers - together.probabilities).max() > _BATCH_TOLERANCE:
+        warnings.append("several photos at once get other answers than one at a time")
+    if np.abs(answers - answers[0]).max() < 1e-6:  # noqa: PLR2004  # not even rounding differs
+        warnings.append("every picture gets the same answer: is the input rule right, and is this the trained model?")
+    background = pack.manifest.output.background
+    return CheckReport(
+        model=pack.model,
+        pictures=len(pictures),
+        classes=pack.manifest.output.classes,
+        embedding=None if together.embeddings is None else together.embeddings.shape[1],
+        load_ms=(loaded - started) * 1000,
+        preprocess_ms=median(preprocess) * 1000,
+        inference_ms=median(inference) * 1000,
+        labels=tuple(
+            rules.table.entries[top[0][0]].name if (top := top_classes(row, background, 1)) else "" for row in answers
+        ),
+        warnings=tuple(warnings),
+    )
+
+
+def _check_kind(classifier: Classifier, batch: NDArray[Any]) -> None:
+    """Refuse "logits" that are probabilities: a second softmax would make every photo look like nothing."""
+    output = classifier.pack.manifest.output
+    if output.kind != "logits":
+        return
+    raw = classifier.raw(batch)
+    if raw.min() >= 0 and np.abs(raw.sum(axis=1) - 1).max() < 0.01:  # noqa: PLR2004  # all rows, of several pictures
+        raise OutputInvalid(
+            f'{classifier.pack.model}: output "{output.name}" is declared as logits, and its values are probabilities',
+            hint='Write kind = "probabilities" under [output].',
+        )

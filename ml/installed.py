@@ -1,0 +1,268 @@
+"""The packs on this machine: the built-in one, and those the user added.
+
+Each added pack is a folder ``name@version`` below the packs folder. A pack is put together in a folder of its own,
+checked and tried there, and then renamed: it is installed whole or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+import re
+import secrets
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urljoin
+
+import platformdirs
+
+from ml.download import Progress, check_url, fetch, is_url
+from ml.errors import DownloadFailed, MlError, PackError, PackExists, PackFileMissing, PackNotFound
+from ml.manifest import MANIFEST_NAME, MODEL_NAME, is_pack_name, is_pack_version, load_manifest
+from ml.pack import Pack, builtin_pack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ABANDONED_S = 86_400
+_INCOMING, _OUTGOING = ".incoming-", ".outgoing-"
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_MAX_MANIFEST = 1 << 20
+
+
+@dataclass(frozen=True)
+class InstalledPack:
+    """One line of ``model list``."""
+
+    model: str
+    """``name@version``."""
+    folder: Path
+    builtin: bool
+    pack: Pack | None
+    """None when it cannot be opened."""
+    problem: MlError | None
+
+
+def packs_folder() -> Path:
+    """Where added packs live: ``SAFELIGHT_DATA_DIR``, else the platform's data folder, and ``packs`` below it."""
+    root = os.environ.get("SAFELIGHT_DATA_DIR")
+    return (Path(root) if root else platformdirs.user_data_path("safelight", appauthor=False)) / "packs"
+
+
+def installed_packs() -> list[InstalledPack]:
+    """Every pack on this machine, the built-in one first, the others by name; damaged ones with their problem."""
+    found: list[InstalledPack] = []
+    with contextlib.suppress(PackNotFound):
+        pack = builtin_pack()
+        found.append(InstalledPack(pack.model, pack.folder, builtin=True, pack=pack, problem=None))
+    for folder in _folders():
+        try:
+            found.append(InstalledPack(folder.name, folder, builtin=False, pack=_open(folder), problem=None))
+        except MlError as problem:
+            found.append(InstalledPack(folder.name, folder, builtin=False, pack=None, problem=problem))
+    return found
+
+
+def find_pack(name: str) -> Pack:
+    """The pack called ``name`` or ``name@version``; without a version, the built-in one or the newest.
+
+    Raises PackNotFound, with the nearest name as hint, and what ``Pack.open`` raises.
+    """
+    wanted, _, version = name.partition("@")
+    with contextlib.suppress(PackNotFound):
+        builtin = builtin_pack()
+        if builtin.name == wanted and version in ("", builtin.version):
+            return builtin
+    # Names also come from other devices' results: only a well-formed one is ever made into a path.
+    if is_pack_name(wanted) and (not version or is_pack_version(version)):
+        folders = [f for f in _folders() if f.name == name or (not version and f.name.partition("@")[0] == wanted)]
+        if folders:
+            return _open(max(folders, key=lambda folder: _version_order(folder.name.partition("@")[2])))
+    raise _not_found(name)
+
+
+def add_pack(
+    source: str | Path,
+    *,
+    manifest: Path | None = None,
+    sha256: str | None = None,
+    progress: Progress | None = None,
+) -> Pack:
+    """Install the pack at ``source`` and return it as installed.
+
+    ``source`` is a folder, or an address: that of a ``pack.toml`` whose SHA-256 is ``sha256``, beside which its files
+    lie; or, with ``manifest``, that of the model file itself, while the other files lie beside the manifest. With a
+    folder, ``manifest`` is a pack.toml that is elsewhere. The same pack twice is no error.
+
+    Raises PackExists when another pack of that name and version is installed, DownloadFailed, and everything that
+    opening the pack and loading its model raises: what is installed has run.
+    """
+    from ml.check import check_pack
+
+    packs = packs_folder()
+    packs.mkdir(parents=True, exist_ok=True)
+    _sweep(packs)
+    with _staging(packs) as staging:
+        if isinstance(source, str) and is_url(source):
+            _download(source, staging, manifest, sha256, progress)
+        else:
+            _copy_pack(Path(source), staging, manifest, sha256)
+        pack = Pack.open(staging)
+        present = _present(pack)
+        if present is not None:
+            return present
+        check_pack(pack, repeats=1)
+        return _publish(staging, packs / pack.model)
+
+
+def remove_pack(name: str) -> str:
+    """Delete the added pack ``name`` or ``name@version``, damaged or not, and return its ``name@version``.
+
+    Raises PackNotFound; PackError for the built-in pack and where a name without version means several.
+    """
+    folders = [folder for folder in _folders() if name in (folder.name, folder.name.partition("@")[0])]
+    if len(folders) > 1:
+        raise PackError(
+            f"there are {len(folders)} versions of {name}", hint=f"Name one: {', '.join(f.name for f in folders)}."
+        )
+    if not folders:
+        with contextlib.suppress(PackNotFound):
+            if name in (builtin_pack().name, builtin_pack().model):
+                raise PackError(f"{name} is part of Safelight and stays")
+        raise _not_found(name)
+    outgoing = folders[0].with_name(f"{_OUTGOING}{secrets.token_hex(8)}")
+    folders[0].rename(outgoing)
+    shutil.rmtree(outgoing)
+    return folders[0].name
+
+
+def _not_found(name: str) -> PackNotFound:
+    names = [folder.name for folder in _folders()]
+    with contextlib.suppress(PackNotFound):
+        names.append(builtin_pack().model)
+    near = difflib.get_close_matches(name, [*names, *(known.partition("@")[0] for known in names)], n=1)
+    hint = f'Did you mean "{near[0]}"?' if near else "`safelight model list` shows the installed ones."
+    return PackNotFound(f'no pack "{name}" is installed', hint=hint)
+
+
+def _folders() -> list[Path]:
+    try:
+        entries = sorted(packs_folder().iterdir())
+    except OSError:
+        return []
+    return [entry for entry in entries if _is_pack_folder(entry)]
+
+
+def _is_pack_folder(path: Path) -> bool:
+    name, _, version = path.name.partition("@")
+    return is_pack_name(name) and is_pack_version(version) and path.is_dir()
+
+
+def _open(folder: Path) -> Pack:
+    pack = Pack.open(folder)
+    if pack.model != folder.name:
+        raise PackError(f"{folder}: holds the pack {pack.model}", hint="Remove the folder and add the pack again.")
+    return pack
+
+
+def _version_order(version: str) -> tuple[tuple[int, int, str], ...]:
+    """1.10 after 1.9; words before numbers, so that 1.0.rc1 comes before 1.0.0."""
+    parts = re.findall(r"\d+|[A-Za-z]+", version)
+    return tuple((1, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts)
+
+
+def _copy_pack(source: Path, staging: Path, manifest: Path | None, sha256: str | None) -> None:
+    if not source.is_dir():
+        raise PackNotFound(
+            f"{source}: not a folder", hint="Name the folder that holds pack.toml, model.onnx and labels.txt."
+        )
+    # Opened where it is, for errors that name the user's own files.
+    pack = Pack.open(source, manifest)
+    if sha256 is not None and pack.sha256 != sha256:
+        raise DownloadFailed(f"{source}: the SHA-256 of its manifest is {pack.sha256}, not {sha256} as pinned")
+    (staging / MANIFEST_NAME).write_bytes(pack.manifest_bytes)
+    for name in pack.manifest.files:
+        (staging / name).write_bytes(pack.read(name))
+
+
+def _download(url: str, staging: Path, manifest: Path | None, sha256: str | None, progress: Progress | None) -> None:
+    check_url(url)
+    if manifest is not None:
+        described = load_manifest(manifest)
+        pinned = described.files[MODEL_NAME]
+        if sha256 not in (None, pinned):
+            raise DownloadFailed(f"{manifest} pins the model to {pinned}, not to {sha256}")
+        (staging / MANIFEST_NAME).write_bytes(manifest.read_bytes())
+        for name in described.files:
+            if name != MODEL_NAME:
+                try:
+                    shutil.copyfile(manifest.parent / name, staging / name)
+                except OSError as cause:
+                    raise PackFileMissing(f"{manifest.parent / name}: {cause.strerror}") from cause
+        fetch(url, staging / MODEL_NAME, pinned, progress=progress)
+        return
+    if sha256 is None or not _SHA256.fullmatch(sha256):
+        raise DownloadFailed(
+            f"{url}: its SHA-256 is needed before it is fetched",
+            hint="Give the 64 lower-case hex digits that the pack's author publishes: --sha256 HEX.",
+        )
+    fetch(url, staging / MANIFEST_NAME, sha256, limit=_MAX_MANIFEST, progress=progress)
+    for name, digest in load_manifest(staging / MANIFEST_NAME).files.items():
+        fetch(urljoin(url, quote(name)), staging / name, digest, progress=progress)
+
+
+def _present(pack: Pack) -> Pack | None:
+    """The pack of this name and version that is here already, if it is this very one and whole."""
+    with contextlib.suppress(PackNotFound):
+        builtin = builtin_pack()
+        if builtin.model == pack.model:
+            return _same(builtin, pack)
+    folder = packs_folder() / pack.model
+    try:
+        return _same(_open(folder), pack)
+    except PackExists:
+        raise
+    except MlError:
+        return None  # absent or damaged: what was just checked takes its place
+
+
+def _same(present: Pack, pack: Pack) -> Pack:
+    if present.sha256 != pack.sha256:
+        raise PackExists(
+            f"another pack {pack.model} is installed",
+            hint=f"Give the new one a version of its own, or remove the other: safelight model remove {pack.model}.",
+        )
+    return present
+
+
+def _publish(staging: Path, target: Path) -> Pack:
+    for path in staging.iterdir():
+        with path.open("rb+") as stream:
+            os.fsync(stream.fileno())
+    outgoing = target.with_name(f"{_OUTGOING}{secrets.token_hex(8)}")
+    with contextlib.suppress(FileNotFoundError):
+        target.rename(outgoing)
+    staging.rename(target)
+    shutil.rmtree(outgoing, ignore_errors=True)
+    return Pack.open(target)
+
+
+@contextlib.contextmanager
+def _staging(packs: Path) -> Iterator[Path]:
+    folder = packs / f"{_INCOMING}{secrets.token_hex(8)}"
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep(packs: Path) -> None:
+    """Remove what an add or remove that was killed has left; not what another process may be making now."""
+    for entry in packs.iterdir():
+        if entry.name.startswith((_INCOMING, _OUTGOING)) and time.time() - entry.stat().st_mtime > _ABANDONED_S:
+            shutil.rmtree(entry, ignore_errors=True)
