@@ -1,0 +1,309 @@
+"""The encrypted blobs of a library: originals, previews, bundles of thumbnails and vectors.
+
+A blob is written under a temporary name, made durable, renamed to the BLAKE2b-256 of its ciphertext, and its folder
+made durable; only then may an envelope name it. So whatever an envelope names is whole on disk, and a killed process
+leaves nothing but unnamed files, which `verify --gc` removes after a day.
+
+Every method may be called from several threads at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from core.errors import BlobDamaged, BlobMissing
+from core.private_files import fsync_folder, make_private_folder, open_private, storage_errors
+from crypto import blob as sealed_blob
+from crypto.errors import CryptoError
+from crypto.keys import EpochKeys
+
+_INCOMING = "incoming"
+_ID_BYTES = 32
+# fsyncs that wait together share the file system's journal commits; more threads than this gained nothing on ext4.
+_FSYNC_THREADS = 4
+UNNAMED_MAX_AGE_S = 86_400
+
+
+@dataclass(frozen=True)
+class BlobRef:
+    """What an envelope keeps of a blob: its id, the key that opens it, and the size of the plaintext in bytes."""
+
+    id: bytes
+    key: bytes
+    size: int
+
+
+@dataclass(frozen=True)
+class StagedBlob:
+    """A blob that is written but not yet durable, and not yet under its name."""
+
+    ref: BlobRef
+    path: Path
+
+
+class BlobStore:
+    """The `blobs` folder of one library."""
+
+    def __init__(self, folder: Path, epoch: EpochKeys) -> None:
+        """Use `folder`; keys of new blobs are derived in `epoch`."""
+        self._folder = folder
+        self._epoch = epoch
+        self._ready: set[Path] = set()
+        self._ready_lock = threading.Lock()
+
+    def path(self, blob_id: bytes) -> Path:
+        """Return where the blob `blob_id` (32 bytes) lies, or would lie."""
+        name = blob_id.hex()
+        return self._folder / name[:2] / name
+
+    def exists(self, blob_id: bytes) -> bool:
+        """Tell whether the blob is in the folder (not whether it is whole)."""
+        return self.path(blob_id).is_file()
+
+    def key_for(self, data: bytes | memoryview) -> bytes:
+        """Return the key that `data` has as a blob of this epoch (the same on every device of the library)."""
+        hasher = sealed_blob.blob_key_hasher(self._epoch)
+        hasher.update(data)
+        return hasher.digest()
+
+    def stage_bytes(self, data: bytes | memoryview, key: bytes | None = None) -> StagedBlob:
+        """Encrypt `data` into a temporary file. `key`, when the caller has hashed already, is `key_for(data)`."""
+        return self._stage(data, len(data), self.key_for(data) if key is None else key)
+
+    def stage_file(self, source: BinaryIO, size: int, key: bytes) -> StagedBlob:
+        """Encrypt `size` bytes of `source` into a temporary file, in constant memory."""
+        return self._stage(source, size, key)
+
+    def publish(self, staged: Iterable[StagedBlob]) -> None:
+        """Make staged blobs durable, all together, and give them their names. After this an envelope may name them."""
+        blobs = list(staged)
+        if not blobs:
+            return
+        with storage_errors("a blob"):
+            if len(blobs) == 1:
+                _fsync_file(blobs[0].path)
+            else:
+                with ThreadPoolExecutor(min(_FSYNC_THREADS, len(blobs))) as pool:
+                    list(pool.map(_fsync_file, [staged_blob.path for staged_blob in blobs]))
+            folders = set()
+            for staged_blob in blobs:
+                target = self.path(staged_blob.ref.id)
+                self._make_ready(target.parent)
+                # Replacing one that is there heals a copy that was damaged on disk: the name says the content.
+                staged_blob.path.replace(target)
+                folders.add(target.parent)
+            for folder in folders:
+                fsync_folder(folder)
+
+    def discard(self, staged: Iterable[StagedBlob]) -> None:
+        """Forget staged blobs that nobody will name."""
+        for staged_blob in staged:
+            with contextlib.suppress(OSError):
+                staged_blob.path.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def batch(self) -> Iterator[Batch]:
+        """Collect blobs; leaving the block makes them durable together, leaving it by an exception discards them."""
+        batch = Batch(self)
+        try:
+            yield batch
+        except BaseException:
+            self.discard(batch.staged)
+            raise
+        self.publish(batch.staged)
+
+    def put_bytes(self, data: bytes | memoryview, key: bytes | None = None) -> BlobRef:
+        """Store one blob durably and return how to name it."""
+        with self.batch() as batch:
+            return batch.put_bytes(data, key)
+
+    def put_file(self, source: BinaryIO, size: int, key: bytes) -> BlobRef:
+        """Store `size` bytes of `source` durably as one blob."""
+        with self.batch() as batch:
+            return batch.put_file(source, size, key)
+
+    @contextlib.contextmanager
+    def open(self, blob_id: bytes, key: bytes) -> Iterator[sealed_blob.BlobReader]:
+        """Open a blob for reading by ranges; only the chunks touched are decrypted.
+
+        Raises `BlobMissing`, and `BlobDamaged` on opening or on any read that meets altered bytes.
+        """
+        with self._source(blob_id) as source, _blob_errors(blob_id):
+            yield sealed_blob.BlobReader(source, key)
+
+    def read(self, blob_id: bytes, key: bytes, offset: int = 0, length: int | None = None) -> bytes:
+        """Return a range of a blob's plaintext (all of it by default)."""
+        with self.open(blob_id, key) as reader:
+            return reader.read(offset, length)
+
+    def check(self, blob_id: bytes) -> None:
+        """Read the blob through and compare it with its id; raises `BlobMissing` or `BlobDamaged`."""
+        with self._source(blob_id) as source, _blob_errors(blob_id):
+            sealed_blob.check_blob_id(source, blob_id)
+
+    def remove(self, blob_id: bytes) -> bool:
+        """Remove a blob; tell whether it was there."""
+        with storage_errors("a blob"):
+            try:
+                self.path(blob_id).unlink()
+            except FileNotFoundError:
+                return False
+        return True
+
+    def iter_ids(self) -> Iterator[bytes]:
+        """Yield the ids of all blobs in the folder, folder by folder, in ascending order."""
+        with storage_errors("the folder of blobs"):
+            folders = sorted(entry.name for entry in os.scandir(self._folder) if len(entry.name) == 2)  # noqa: PLR2004  the two digits of "ab/"
+        for folder in folders:
+            with storage_errors("the folder of blobs"):
+                names = sorted(entry.name for entry in os.scandir(self._folder / folder))
+            for name in names:
+                blob_id = _id_of(name)
+                if blob_id is not None and name.startswith(folder):
+                    yield blob_id
+
+    def size_on_disk(self, blob_id: bytes) -> int:
+        """Return the size of the ciphertext in bytes; raises `BlobMissing`."""
+        try:
+            return self.path(blob_id).stat().st_size
+        except FileNotFoundError:
+            raise _missing(blob_id) from None
+
+    def age(self, blob_id: bytes) -> float:
+        """Return for how many seconds the blob has been in the folder (0 when it is not there or from the future)."""
+        try:
+            return max(0.0, time.time() - self.path(blob_id).stat().st_mtime)
+        except FileNotFoundError:
+            return 0.0
+
+    def remove_stale_incoming(self, max_age_s: float = UNNAMED_MAX_AGE_S) -> int:
+        """Remove temporary files that are older than `max_age_s` (their writer is gone); return how many."""
+        removed = 0
+        incoming = self._folder / _INCOMING
+        if not incoming.is_dir():
+            return 0
+        with storage_errors("the folder of incoming blobs"):
+            for entry in os.scandir(incoming):
+                try:
+                    if time.time() - entry.stat().st_mtime > max_age_s:
+                        Path(entry.path).unlink()
+                        removed += 1
+                except FileNotFoundError:
+                    continue
+        return removed
+
+    def _stage(self, plaintext: bytes | memoryview | BinaryIO, size: int, key: bytes) -> StagedBlob:
+        incoming = self._folder / _INCOMING
+        self._make_ready(incoming)
+        path = incoming / secrets.token_hex(16)
+        with storage_errors("a blob"):
+            descriptor = open_private(path)
+            try:
+                # Whole chunks are written at once, so a buffer of Python's would only copy them once more.
+                with io.FileIO(descriptor, "wb") as raw:
+                    # What comes from a file is hashed again: it may have changed since the key was made from it.
+                    rehash = None if isinstance(plaintext, bytes | memoryview) else sealed_blob.blob_key_hasher(self._epoch)
+                    blob_id = sealed_blob.encrypt_blob(plaintext, size, key, _whole_writes(raw), rehash=rehash)
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
+        return StagedBlob(BlobRef(blob_id, key, size), path)
+
+    def _make_ready(self, folder: Path) -> None:
+        with self._ready_lock:
+            if folder in self._ready:
+                return
+            make_private_folder(folder)
+            with storage_errors("the folder of blobs"):
+                fsync_folder(self._folder)
+            self._ready.add(folder)
+
+    @contextlib.contextmanager
+    def _source(self, blob_id: bytes) -> Iterator[BinaryIO]:
+        path = self.path(blob_id)
+        try:
+            with storage_errors(f"blob {blob_id.hex()[:12]}"):
+                source = path.open("rb")
+        except Exception as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                raise _missing(blob_id) from None
+            raise
+        with source:
+            yield source
+
+
+class Batch:
+    """Blobs that become durable together; several threads may put into one."""
+
+    def __init__(self, store: BlobStore) -> None:
+        """Collect for `store`."""
+        self._store = store
+        self.staged: list[StagedBlob] = []
+
+    def put_bytes(self, data: bytes | memoryview, key: bytes | None = None) -> BlobRef:
+        """Add a blob; the reference is good once the batch is over."""
+        staged = self._store.stage_bytes(data, key)
+        self.staged.append(staged)
+        return staged.ref
+
+    def put_file(self, source: BinaryIO, size: int, key: bytes) -> BlobRef:
+        """Add `size` bytes of `source` as a blob."""
+        staged = self._store.stage_file(source, size, key)
+        self.staged.append(staged)
+        return staged.ref
+
+
+@contextlib.contextmanager
+def _blob_errors(blob_id: bytes) -> Iterator[None]:
+    try:
+        yield
+    except CryptoError as error:
+        raise BlobDamaged(
+            f"blob {blob_id.hex()} is damaged: {error}",
+            hint="Restore this file from a backup of the library's `blobs` folder; everything else stays readable.",
+        ) from error
+
+
+def _missing(blob_id: bytes) -> BlobMissing:
+    return BlobMissing(
+        f"blob {blob_id.hex()} is not in the library",
+        hint="Restore this file from a backup of the library's `blobs` folder.",
+    )
+
+
+def _whole_writes(raw: io.FileIO) -> Callable[[bytes], None]:
+    """Return a function that writes all it is given: a raw file may take less (a disk that is nearly full)."""
+
+    def write(data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[raw.write(view) or 0 :]
+
+    return write
+
+
+def _fsync_file(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _id_of(name: str) -> bytes | None:
+    if len(name) != 2 * _ID_BYTES:
+        return None
+    try:
+        return bytes.fromhex(name)
+    except ValueError:
+        return None

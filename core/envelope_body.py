@@ -1,0 +1,98 @@
+"""What is inside an envelope, once opened: the changes, and what `log` and `undo` need to know about them.
+
+MessagePack, one array per record, so that the order of the fields is the format: new fields are added at the end, with
+a default, and readers ignore what they do not know yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from core.errors import EnvelopeDamaged
+
+KIND_CHANGES = 1
+GROUP_BYTES = 16
+
+
+
+class Inverse(msgspec.Struct, frozen=True, array_like=True):
+    """One key as it was before an edit and as the edit left it; None where the key was absent."""
+
+    document: str
+    map: str
+    key: str
+    before: str | bytes | int | float | bool | None
+    after: str | bytes | int | float | bool | None
+
+
+class DocumentChanges(msgspec.Struct, frozen=True, array_like=True):
+    """Raw changes of one document, in the order in which they were made."""
+
+    document: str
+    changes: list[bytes]
+
+
+class AddedPhotos(msgspec.Struct, frozen=True, array_like=True):
+    """Photos that are new with this envelope, in one document; `pids` is their 16-byte ids one after another."""
+
+    document: str
+    pids: bytes
+
+
+class Accepted(msgspec.Struct, frozen=True, array_like=True):
+    """The newest envelope of another device that the author had accepted."""
+
+    device: bytes
+    seq: int
+    hash: bytes
+
+
+class EnvelopeBody(msgspec.Struct, frozen=True, array_like=True):
+    """The plaintext of an envelope.
+
+    `at` is UTC seconds. `frontier` lists what moved, since the author's envelope before, of what it had accepted from
+    others. `group` (16 bytes) is the unit that `undo` takes back; `undoes` is the group that this one took back.
+    """
+
+    kind: int
+    at: int
+    frontier: list[Accepted]
+    payload: list[DocumentChanges]
+    group: bytes
+    action: str
+    summary: str
+    inverse: list[Inverse] = []
+    undoes: bytes | None = None
+    added: list[AddedPhotos] = []
+
+    @property
+    def documents(self) -> list[str]:
+        """Return the names of the documents that the envelope changes."""
+        return [part.document for part in self.payload]
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(EnvelopeBody)
+
+
+def encode_body(body: EnvelopeBody) -> bytes:
+    """Return the bytes of `body`."""
+    return _encoder.encode(body)
+
+
+def decode_body(data: bytes, thing: str) -> EnvelopeBody:
+    """Return the body in `data`; `thing` names the envelope in the `EnvelopeDamaged` raised when there is none."""
+    try:
+        return _decoder.decode(data)
+    except msgspec.MsgspecError as error:
+        raise EnvelopeDamaged(
+            f"{thing} opens, but its content is not what an envelope holds: {error}",
+            hint="It was written by a damaged or hostile program of a member device.",
+        ) from error
+
+
+def split_pids(joined: bytes, size: int) -> Sequence[bytes]:
+    """Return the ids of `size` bytes each that stand one after another in `joined`."""
+    return [joined[start : start + size] for start in range(0, len(joined) - size + 1, size)]

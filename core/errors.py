@@ -1,0 +1,233 @@
+"""Everything the library can refuse or report, as one tree.
+
+    CoreError
+    ├── Refused                     the request cannot be done as asked
+    │   ├── NotALibrary, LibraryExists, UnknownFormat
+    │   ├── InvalidEdit             a value that no library stores
+    │   ├── NoSuchPhoto, AmbiguousPhoto, NoSuchAlbum, NoSuchLabel
+    │   ├── QueryError              points at a column of the query
+    │   ├── NothingToUndo
+    │   ├── ImportRefused, ExportRefused, PackRefused
+    │   └── AgentRefused
+    ├── Locked
+    │   ├── WrongPassphrase
+    │   └── AgentNotRunning
+    ├── StorageFailed               the operating system said no
+    │   ├── DiskFull
+    │   └── LibraryBusy
+    └── IntegrityAlarm              something stored is not what was written; always named, never skipped
+        ├── LibraryFileDamaged, KdfRefused
+        ├── LogDamaged, EnvelopeDamaged, ChainBroken
+        ├── LogRolledBack, LibraryCopied
+        └── BlobDamaged, BlobMissing
+
+A message says what happened and to which thing; `hint` says what to do next. Each class carries a stable `name` for
+machines (`verify --json`, logs); messages and names never contain anything that came from a photo.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class CoreError(Exception):
+    """Base of every error of `core`."""
+
+    name: ClassVar[str] = "error"
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        """Keep the message, and the hint that tells the reader what to do next."""
+        super().__init__(message)
+        self.hint = hint
+
+
+class Refused(CoreError):
+    """The request cannot be carried out as it was made."""
+
+    name = "refused"
+
+
+class NotALibrary(Refused):
+    """The folder holds no library."""
+
+    name = "not-a-library"
+
+
+class LibraryExists(Refused):
+    """A library, or other files, are already in the folder that was to become one."""
+
+    name = "library-exists"
+
+
+class UnknownFormat(Refused):
+    """A file was written by a newer version of the program."""
+
+    name = "unknown-format"
+
+
+class InvalidEdit(Refused):
+    """A label, rating, date, or other value that the library does not store."""
+
+    name = "invalid-edit"
+
+
+class NoSuchPhoto(Refused):
+    """No photo has an id that begins like this."""
+
+    name = "no-such-photo"
+
+
+class AmbiguousPhoto(Refused):
+    """Several photos have ids that begin like this."""
+
+    name = "ambiguous-photo"
+
+
+class NoSuchAlbum(Refused):
+    """No album has this name or id."""
+
+    name = "no-such-album"
+
+
+class NoSuchLabel(Refused):
+    """The photo carries no such label."""
+
+    name = "no-such-label"
+
+
+class QueryError(Refused):
+    """A query that cannot be understood; `column` (from 0) says where."""
+
+    name = "query"
+
+    def __init__(self, message: str, *, column: int = 0, query: str = "", hint: str | None = None) -> None:
+        """Keep the place of the fault beside the message."""
+        super().__init__(message, hint=hint)
+        self.column = column
+        self.query = query
+
+
+class NothingToUndo(Refused):
+    """There is no edit that could be undone."""
+
+    name = "nothing-to-undo"
+
+
+class ImportRefused(Refused):
+    """The import cannot start, or one file cannot be taken in."""
+
+    name = "import-refused"
+
+
+class ExportRefused(Refused):
+    """The export cannot write where it was told to."""
+
+    name = "export-refused"
+
+
+class PackRefused(Refused):
+    """A model pack is missing, or not the one the library asks for."""
+
+    name = "pack-refused"
+
+
+class AgentRefused(Refused):
+    """The agent that keeps the library unlocked did not do what it was asked."""
+
+    name = "agent-refused"
+
+
+class Locked(CoreError):
+    """The library is locked, and nothing at hand opens it."""
+
+    name = "locked"
+
+
+class WrongPassphrase(Locked):
+    """The passphrase does not open this library."""
+
+    name = "wrong-passphrase"
+
+
+class AgentNotRunning(Locked):
+    """No agent keeps this library unlocked."""
+
+    name = "agent-not-running"
+
+
+class StorageFailed(CoreError):
+    """The operating system refused a read or a write."""
+
+    name = "storage-failed"
+
+
+class DiskFull(StorageFailed):
+    """The disk, or the user's share of it, is full; nothing was half-written."""
+
+    name = "disk-full"
+
+
+class LibraryBusy(StorageFailed):
+    """Another process has kept the write lock for too long."""
+
+    name = "library-busy"
+
+
+class IntegrityAlarm(CoreError):
+    """Something stored is not what was written. Exit code 4 of the command line."""
+
+    name = "integrity"
+
+
+class LibraryFileDamaged(IntegrityAlarm):
+    """`library.toml` was changed or damaged."""
+
+    name = "library-file-damaged"
+
+
+class KdfRefused(IntegrityAlarm):
+    """`library.toml` asks for key-derivation costs outside the accepted bounds."""
+
+    name = "kdf-refused"
+
+
+class LogDamaged(IntegrityAlarm):
+    """`log.db` cannot be read, or misses what it must hold."""
+
+    name = "log-damaged"
+
+
+class EnvelopeDamaged(IntegrityAlarm):
+    """One envelope of the log is altered: its hash, signature, seal or content does not hold."""
+
+    name = "envelope-damaged"
+
+
+class ChainBroken(IntegrityAlarm):
+    """The envelopes of a device do not form one chain: one is missing, or two claim one place."""
+
+    name = "chain-broken"
+
+
+class LogRolledBack(IntegrityAlarm):
+    """`log.db` is older than what this device has already written."""
+
+    name = "log-rolled-back"
+
+
+class LibraryCopied(IntegrityAlarm):
+    """This folder was last written by another machine, or is a copy of one."""
+
+    name = "library-copied"
+
+
+class BlobDamaged(IntegrityAlarm):
+    """A blob is not the one its id names."""
+
+    name = "blob-damaged"
+
+
+class BlobMissing(IntegrityAlarm):
+    """A blob that the log names is not in the folder."""
+
+    name = "blob-missing"

@@ -1,0 +1,407 @@
+"""`log.db`: the envelopes of every device of the library, and the head of each one's chain.
+
+SQLite through SQLAlchemy Core, in WAL mode with `synchronous=FULL`: a transaction that returned is on the disk. What is
+stored is ciphertext, hashes, public keys and numbers. Several processes open the file at once; the write lock is held
+for one transaction at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from core.errors import DiskFull, LibraryBusy, LogDamaged, StorageFailed, UnknownFormat
+from core.private_files import open_private, storage_errors
+
+SCHEMA_VERSION = 1
+_APPLICATION_ID = 0x53414645  # "SAFE"
+_BUSY_TIMEOUT_S = 30.0
+_PAGE_OF_ENVELOPES = 32
+NO_HASH = bytes(32)
+BLOB_PURGED = 1
+_DAMAGED = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT", "SQLITE_IOERR_SHORT_READ"})
+_RESTORE = "Restore `log.db` from a backup; `safelight verify` lists what can still be read."
+
+Vector = dict[bytes, tuple[int, bytes]]
+"""Device id -> (sequence number, hash) of the newest envelope that is meant."""
+
+_metadata = sa.MetaData()
+_facts = sa.Table(
+    "fact", _metadata, sa.Column("name", sa.Text, primary_key=True), sa.Column("value", sa.LargeBinary, nullable=False)
+)
+_membership = sa.Table(
+    "membership",
+    _metadata,
+    sa.Column("hash", sa.LargeBinary, primary_key=True),
+    sa.Column("entry", sa.LargeBinary, nullable=False),
+)
+_envelopes = sa.Table(
+    "envelope",
+    _metadata,
+    sa.Column("position", sa.Integer, primary_key=True),
+    sa.Column("device", sa.LargeBinary, nullable=False),
+    sa.Column("seq", sa.Integer, nullable=False),
+    sa.Column("hash", sa.LargeBinary, nullable=False),
+    sa.Column("envelope", sa.LargeBinary, nullable=False),
+    sa.UniqueConstraint("device", "seq"),
+    sqlite_autoincrement=True,
+)
+_heads = sa.Table(
+    "chain_head",
+    _metadata,
+    sa.Column("device", sa.LargeBinary, primary_key=True),
+    sa.Column("seq", sa.Integer, nullable=False),
+    sa.Column("hash", sa.LargeBinary, nullable=False),
+)
+_relays = sa.Table(
+    "relay",  # the id is a keyed hash of the URL, which itself is in the `library` document
+    _metadata,
+    sa.Column("id", sa.LargeBinary, primary_key=True),
+    sa.Column("cursor", sa.Integer, nullable=False),
+)
+_outbox = sa.Table(
+    "outbox",
+    _metadata,
+    sa.Column("relay", sa.LargeBinary, primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True),
+)
+_blob_states = sa.Table(
+    "blob_state",
+    _metadata,
+    sa.Column("blob", sa.LargeBinary, primary_key=True),
+    sa.Column("state", sa.Integer, nullable=False),
+)
+
+
+@dataclass(frozen=True)
+class StoredEnvelope:
+    """An envelope as the log holds it; nothing about it has been checked."""
+
+    position: int
+    device: bytes
+    seq: int
+    hash: bytes
+    data: bytes
+
+    def __str__(self) -> str:
+        """Name the envelope the way alarms do."""
+        return name_envelope(self.device, self.seq)
+
+
+def name_envelope(device: bytes, seq: int) -> str:
+    """Return how messages name the envelope `seq` of `device`."""
+    return f"envelope {seq} of device {device.hex()[:12]}"
+
+
+class Log:
+    """One connection to `log.db`."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the log at `path`; raises `LogDamaged` or `UnknownFormat`."""
+        if not path.is_file():
+            raise LogDamaged("log.db is missing", hint=_RESTORE)
+        self._engine = _engine(path)
+        self._closed = False
+        with _log_errors():
+            self._connection = self._engine.connect()
+        try:
+            self._check_version()
+        except BaseException:
+            self.close()
+            raise
+
+    @classmethod
+    def create(cls, path: Path, genesis_hash: bytes, genesis: bytes, facts: Mapping[str, bytes]) -> Log:
+        """Make the log of a new library."""
+        with storage_errors("log.db"):
+            os.close(open_private(path))
+        engine = _engine(path)
+        with _log_errors(), engine.connect() as connection:
+            connection.exec_driver_sql(f"PRAGMA application_id={_APPLICATION_ID}")
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            _metadata.create_all(connection)
+            connection.execute(sa.insert(_membership).values(hash=genesis_hash, entry=genesis))
+            for name, value in facts.items():
+                connection.execute(sa.insert(_facts).values(name=name, value=value))
+            connection.exec_driver_sql(f"PRAGMA user_version={SCHEMA_VERSION}")
+            connection.exec_driver_sql("COMMIT")
+        engine.dispose()
+        return cls(path)
+
+    def close(self) -> None:
+        """Close the connection; the last one of all processes folds the write-ahead log into the file."""
+        if self._closed:
+            return
+        self._closed = True
+        with contextlib.suppress(sa.exc.DBAPIError):
+            self._connection.close()
+        self._engine.dispose()
+
+    def data_version(self) -> int:
+        """Return a number that changes when another connection has committed."""
+        return int(self._scalar(sa.text("PRAGMA data_version")))
+
+    def fact(self, name: str) -> bytes | None:
+        """Return what the log remembers under `name`."""
+        value = self._scalar(sa.select(_facts.c.value).where(_facts.c.name == name))
+        return None if value is None else bytes(value)
+
+    def membership_entry(self, entry_hash: bytes) -> bytes:
+        """Return a membership entry; raises `LogDamaged` when the log lacks it."""
+        entry = self._scalar(sa.select(_membership.c.entry).where(_membership.c.hash == entry_hash))
+        if entry is None:
+            raise LogDamaged("log.db lacks the entry that founded the library", hint=_RESTORE)
+        return bytes(entry)
+
+    def heads(self) -> Vector:
+        """Return the head of every device's chain."""
+        rows = self._rows(sa.select(_heads.c.device, _heads.c.seq, _heads.c.hash))
+        return {bytes(device): (int(seq), bytes(hash_)) for device, seq, hash_ in rows}
+
+    def head(self, device: bytes) -> tuple[int, bytes]:
+        """Return (seq, hash) of the newest envelope of `device`; (0, zeros) before the first."""
+        rows = self._rows(sa.select(_heads.c.seq, _heads.c.hash).where(_heads.c.device == device))
+        return (int(rows[0][0]), bytes(rows[0][1])) if rows else (0, NO_HASH)
+
+    def hash_at(self, device: bytes, seq: int) -> bytes | None:
+        """Return the hash that the log has for an envelope, or None."""
+        found = self._scalar(
+            sa.select(_envelopes.c.hash).where(_envelopes.c.device == device, _envelopes.c.seq == seq)
+        )
+        return None if found is None else bytes(found)
+
+    def envelope(self, device: bytes, seq: int) -> StoredEnvelope | None:
+        """Return one envelope, or None."""
+        found = self._envelopes(_select_envelopes().where(_envelopes.c.device == device, _envelopes.c.seq == seq))
+        return found[0] if found else None
+
+    def after(self, vector: Vector, on_damage: Callable[[LogDamaged], None]) -> Iterator[StoredEnvelope]:
+        """Yield the envelopes that lie past `vector`, in the order in which they came in.
+
+        Where the file itself is damaged, `on_damage` is told and reading goes on, envelope by envelope, with what is whole.
+        """
+        known = sa.or_(
+            *(sa.and_(_envelopes.c.device == device, _envelopes.c.seq > seq) for device, (seq, _) in vector.items()),
+            _envelopes.c.device.not_in(list(vector)),
+        )
+        position = self._first_position_past(vector) - 1
+        while True:
+            page = _select_envelopes().where(known, _envelopes.c.position > position).order_by(_envelopes.c.position)
+            try:
+                envelopes = self._envelopes(page.limit(_PAGE_OF_ENVELOPES))
+            except LogDamaged as damage:
+                on_damage(damage)
+                yield from self._salvage(position, known)
+                return
+            yield from envelopes
+            if len(envelopes) < _PAGE_OF_ENVELOPES:
+                return
+            position = envelopes[-1].position
+
+    def newest_first(self) -> Iterator[StoredEnvelope]:
+        """Yield all envelopes, the last one that came in first."""
+        position = 1 << 62
+        while envelopes := self._envelopes(
+            _select_envelopes()
+            .where(_envelopes.c.position < position)
+            .order_by(_envelopes.c.position.desc())
+            .limit(_PAGE_OF_ENVELOPES)
+        ):
+            yield from envelopes
+            position = envelopes[-1].position
+
+    def count(self) -> int:
+        """Return how many envelopes the log holds."""
+        return int(self._scalar(sa.select(sa.func.count()).select_from(_envelopes)))
+
+    def places(self) -> Iterator[tuple[bytes, int]]:
+        """Yield (device, seq) of every envelope, by device and ascending, without reading envelopes."""
+        rows = self._rows(sa.select(_envelopes.c.device, _envelopes.c.seq).order_by(_envelopes.c.device, _envelopes.c.seq))
+        for device, seq in rows:
+            yield bytes(device), int(seq)
+
+    def blobs_in_state(self, state: int) -> set[bytes]:
+        """Return the blobs that are in `state`."""
+        return {bytes(row[0]) for row in self._rows(sa.select(_blob_states.c.blob).where(_blob_states.c.state == state))}
+
+    def page_check(self) -> list[str]:
+        """Return what SQLite finds wrong with the file's own structure; empty when it finds nothing."""
+        try:
+            rows = self._rows(sa.text("PRAGMA integrity_check(20)"))
+        except LogDamaged as error:
+            return [str(error)]
+        return [str(row[0]) for row in rows if row[0] != "ok"]
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[LogTransaction]:
+        """Hold the write lock; leaving the block commits, leaving it by an exception rolls back.
+
+        Raises `LibraryBusy` when another process keeps the lock for longer than 30 s, and `DiskFull`.
+        """
+        with _log_errors():
+            self._connection.exec_driver_sql("BEGIN IMMEDIATE")
+        try:
+            with _log_errors():
+                yield LogTransaction(self._connection)
+                self._connection.exec_driver_sql("COMMIT")
+        except BaseException:
+            with contextlib.suppress(sa.exc.DBAPIError):  # SQLite may have rolled back by itself
+                self._connection.exec_driver_sql("ROLLBACK")
+            raise
+
+    def _check_version(self) -> None:
+        application = int(self._scalar(sa.text("PRAGMA application_id")))
+        version = int(self._scalar(sa.text("PRAGMA user_version")))
+        if application != _APPLICATION_ID or version < 1:
+            raise LogDamaged("log.db is not the log of a library, or was cut off", hint=_RESTORE)
+        if version > SCHEMA_VERSION:
+            raise UnknownFormat(
+                f"log.db has schema version {version}", hint="Update safelight: a newer version wrote this library."
+            )
+
+    def _salvage(self, position: int, known: sa.ColumnElement[bool]) -> Iterator[StoredEnvelope]:
+        """Read one envelope at a time past `position`, leaving out what lies on damaged pages."""
+        try:
+            # Every envelope has one position, and the heads count the envelopes.
+            last = sum(seq for seq, _ in self.heads().values())
+        except LogDamaged:
+            return
+        for candidate in range(position + 1, last + 1):
+            with contextlib.suppress(LogDamaged):
+                yield from self._envelopes(_select_envelopes().where(known, _envelopes.c.position == candidate))
+
+    def _envelopes(self, statement: sa.Executable) -> list[StoredEnvelope]:
+        return [_stored(row) for row in self._rows(statement)]
+
+    def _first_position_past(self, vector: Vector) -> int:
+        # With one lookup per device the scan starts where news can be, however long the log is.
+        if not vector:
+            return 0
+        positions = [
+            self._scalar(
+                sa.select(_envelopes.c.position).where(_envelopes.c.device == device, _envelopes.c.seq == seq + 1)
+            )
+            for device, (seq, _) in vector.items()
+        ]
+        strangers = self._scalar(sa.select(sa.func.count()).select_from(_heads).where(_heads.c.device.not_in(list(vector))))
+        if strangers:
+            return 0
+        found = [int(position) for position in positions if position is not None]
+        if len(found) == sum(self._has_past(device, seq) for device, (seq, _) in vector.items()):
+            return min(found, default=1 << 62)
+        return 0
+
+    def _has_past(self, device: bytes, seq: int) -> bool:
+        return self.head(device)[0] > seq
+
+    def _rows(self, statement: sa.Executable) -> list[Any]:
+        with _log_errors():
+            return list(self._connection.execute(statement))
+
+    def _scalar(self, statement: sa.Executable) -> Any:
+        with _log_errors():
+            return self._connection.execute(statement).scalar()
+
+
+class LogTransaction:
+    """What may be done while the write lock is held."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        """Work on `connection`, which is inside `BEGIN IMMEDIATE`."""
+        self._connection = connection
+
+    def append(self, device: bytes, seq: int, envelope_hash: bytes, envelope: bytes) -> None:
+        """Append an envelope, move its device's head and queue it for every relay."""
+        inserted = self._connection.execute(
+            sa.insert(_envelopes).values(device=device, seq=seq, hash=envelope_hash, envelope=envelope)
+        )
+        position = inserted.inserted_primary_key
+        head = upsert(_heads).values(device=device, seq=seq, hash=envelope_hash)
+        self._connection.execute(
+            head.on_conflict_do_update(index_elements=["device"], set_={"seq": seq, "hash": envelope_hash})
+        )
+        self._connection.execute(
+            sa.insert(_outbox).from_select(
+                ["relay", "position"], sa.select(_relays.c.id, sa.literal(position[0] if position else 0))
+            )
+        )
+
+    def set_blob_states(self, blobs: list[bytes], state: int) -> None:
+        """Remember that `blobs` are in `state`."""
+        for blob in blobs:
+            statement = upsert(_blob_states).values(blob=blob, state=state)
+            self._connection.execute(
+                statement.on_conflict_do_update(index_elements=["blob"], set_={"state": state})
+            )
+
+    def set_fact(self, name: str, value: bytes) -> None:
+        """Remember `value` under `name`."""
+        statement = upsert(_facts).values(name=name, value=value)
+        self._connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"value": value}))
+
+
+def _select_envelopes() -> sa.Select[Any]:
+    columns = _envelopes.c
+    return sa.select(columns.position, columns.device, columns.seq, columns.hash, columns.envelope)
+
+
+def _stored(row: Any) -> StoredEnvelope:
+    try:
+        return StoredEnvelope(int(row[0]), bytes(row[1]), int(row[2]), bytes(row[3]), bytes(row[4]))
+    except (TypeError, ValueError) as error:
+        raise LogDamaged("log.db holds a row that is no envelope", hint=_RESTORE) from error
+
+
+def _engine(path: Path) -> sa.Engine:
+    def connect() -> sqlite3.Connection:
+        # mode=rw: a log that is gone is an alarm, not an invitation to make an empty one. No implicit transactions:
+        # every BEGIN is written out above.
+        uri = f"{path.resolve().as_uri()}?mode=rw"
+        connection = sqlite3.connect(
+            uri, uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+        )
+        try:
+            for pragma in ("temp_store=MEMORY", "journal_mode=WAL", "synchronous=FULL", "trusted_schema=OFF"):
+                connection.execute(f"PRAGMA {pragma}")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    return sa.create_engine(
+        "sqlite://", creator=connect, poolclass=sa.pool.StaticPool, isolation_level="AUTOCOMMIT"
+    )
+
+
+@contextlib.contextmanager
+def _log_errors() -> Iterator[None]:
+    try:
+        yield
+    except sa.exc.DBAPIError as error:
+        raise _named(error.orig) from error
+    except sqlite3.Error as error:
+        raise _named(error) from error
+
+
+def _named(error: BaseException | None) -> Exception:
+    code = getattr(error, "sqlite_errorname", "") or ""
+    if code == "SQLITE_FULL":
+        return DiskFull(
+            "the disk is full: log.db could not take the edit, and nothing of it is stored",
+            hint="Free some space and do the edit again; what was acknowledged is safe.",
+        )
+    if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return LibraryBusy(
+            "another process is writing to this library and does not finish", hint="Wait for it, or end it, and try again."
+        )
+    if code in _DAMAGED or code.startswith("SQLITE_CORRUPT"):
+        return LogDamaged(f"log.db is damaged ({code})", hint=_RESTORE)
+    return StorageFailed(f"log.db could not be read or written ({code or error})", hint="Check the folder's owner and disk.")

@@ -1,0 +1,161 @@
+"""Replicas that are loaded: the least recently used go first, and the bound is on photos, not on documents.
+
+A replica is its last sealed snapshot and the changes since. One that has gathered many changes is saved when it leaves.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import structlog
+
+from core.derived import DerivedFiles
+from core.errors import StorageFailed
+from core.log import Vector
+from crdt.errors import CrdtError
+from crdt.replica import Replica, new_actor
+
+_log = structlog.get_logger(__name__)
+
+# About 2 KB of memory a photo in the CRDT engine: some 60 MB at most, and still whole years of photos.
+PHOTO_LIMIT = 30_000
+# Reading an envelope again costs 0.1 to 1 ms, saving a replica of 1,000 photos about 10 ms.
+LONG_TAIL = 32
+_DERIVATION = "replica/1"
+
+Tail = Iterable[tuple[bytes, list[bytes]]]
+"""(author, changes) of the envelopes that touch a document, in the order of the log."""
+
+
+@dataclass
+class _Loaded:
+    replica: Replica
+    photos: int
+    tail: int
+    waits: bool = False
+
+
+class Replicas:
+    """The loaded documents of one library."""
+
+    def __init__(
+        self,
+        derived: DerivedFiles,
+        device_id: bytes,
+        tail_of: Callable[[str, Vector], Tail],
+        vector: Callable[[], Vector],
+        photo_limit: int = PHOTO_LIMIT,
+    ) -> None:
+        """Load snapshots from `derived` and what is missing through `tail_of(document, vector of the snapshot)`.
+
+        `vector()` is what every loaded replica includes at the moment it is asked.
+        """
+        self._derived = derived
+        self._device_id = device_id
+        self._tail_of = tail_of
+        self._vector = vector
+        self._photo_limit = photo_limit
+        self._loaded: OrderedDict[str, _Loaded] = OrderedDict()
+        self.includes_more: set[str] = set()
+        """Documents whose snapshot on disk was ahead of `vector()` when it was loaded."""
+
+    def get(self, document: str) -> Replica:
+        """Return the replica of `document`, loading it if necessary; a document nobody wrote to is empty."""
+        loaded = self._loaded.get(document)
+        if loaded is None:
+            loaded = self._load(document)
+            self._loaded[document] = loaded
+            self._make_room(document)
+        else:
+            self._loaded.move_to_end(document)
+        return loaded.replica
+
+    def is_loaded(self, document: str) -> bool:
+        """Tell whether the document is in memory."""
+        return document in self._loaded
+
+    def apply(self, document: str, changes: list[bytes], author: bytes) -> set[tuple[str, str]]:
+        """Apply another's changes to a document and return the (map, key) pairs they touch."""
+        replica = self.get(document)
+        loaded = self._loaded[document]
+        applied = replica.apply(changes, author=author)
+        loaded.tail += 1
+        loaded.waits = applied.queued > 0
+        loaded.photos += sum(1 for map_name, _ in applied.touched if map_name == "photo")
+        return applied.touched
+
+    def grew(self, document: str, new_photos: int) -> None:
+        """Count an edit that was committed to a loaded document."""
+        loaded = self._loaded[document]
+        loaded.tail += 1
+        loaded.photos += new_photos
+        self._make_room(document)
+
+    def drop(self, documents: Iterable[str]) -> None:
+        """Forget replicas without saving them: they hold changes that were not committed."""
+        for document in documents:
+            self._loaded.pop(document, None)
+            self.includes_more.discard(document)
+
+    def drop_all(self) -> None:
+        """Forget every replica."""
+        self._loaded.clear()
+        self.includes_more.clear()
+
+    def put_rebuilt(self, document: str, replica: Replica) -> None:
+        """Save a replica that was made from the log; it is not kept in memory."""
+        self._save(document, replica)
+
+    def save_long_tails(self) -> None:
+        """Save the replicas that have gathered many changes since their snapshot."""
+        for document, loaded in self._loaded.items():
+            self._save_if_long(document, loaded)
+
+    def _load(self, document: str) -> _Loaded:
+        known = self._vector()
+        actor = new_actor(self._device_id)
+        snapshot = self._derived.load(document, _DERIVATION)
+        replica: Replica | None = None
+        since: Vector = {}
+        if snapshot is not None:
+            try:
+                replica = Replica.load(document, snapshot.content, actor)
+                since = snapshot.vector
+            except CrdtError as error:
+                _log.warning("replica_snapshot_damaged", error=type(error).__name__)
+        if replica is None:
+            replica = Replica.create(document, actor)
+        if any(seq > known.get(device, (0, b""))[0] for device, (seq, _) in since.items()):
+            self.includes_more.add(document)
+        loaded = _Loaded(replica, 0, 0)
+        for author, changes in self._tail_of(document, since):
+            loaded.waits = replica.apply(changes, author=author).queued > 0
+            loaded.tail += 1
+        loaded.photos = sum(1 for _ in replica.items("photo")) if document_holds_photos(document) else 0
+        return loaded
+
+    def _make_room(self, keep: str) -> None:
+        while len(self._loaded) > 1 and sum(loaded.photos for loaded in self._loaded.values()) > self._photo_limit:
+            document = next(name for name in self._loaded if name != keep)
+            self._save_if_long(document, self._loaded.pop(document))
+            self.includes_more.discard(document)
+
+    def _save_if_long(self, document: str, loaded: _Loaded) -> None:
+        # A replica that waits for missing changes is not saved: its snapshot would lack what it has set aside.
+        if loaded.tail >= LONG_TAIL and not loaded.waits and document not in self.includes_more:
+            self._save(document, loaded.replica)
+            loaded.tail = 0
+
+    def _save(self, document: str, replica: Replica) -> None:
+        try:
+            self._derived.save(document, _DERIVATION, self._vector(), replica.save())
+        except (CrdtError, StorageFailed) as error:
+            # Derived, so the next reader takes the longer way; what is true is in the log.
+            _log.warning("replica_snapshot_not_saved", error=type(error).__name__)
+
+
+def document_holds_photos(document: str) -> bool:
+    """Tell whether a document is a shard of photos."""
+    return document != "library"

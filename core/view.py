@@ -1,0 +1,281 @@
+"""What this process sees of the library: the catalog and the loaded replicas, brought up to the log.
+
+Everything here is derived. `catch_up` applies the envelopes that other processes (later: other devices) appended; an envelope
+that does not hold raises no exception but is kept as an alarm, is left out, and the rest is shown. As long as there is an alarm
+nothing derived is saved, so that the next process sees it too.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from core.catalog import Catalog
+from core.chain import Chain
+from core.commit import Touched
+from core.derived import DerivedFiles
+from core.envelope_body import EnvelopeBody
+from core.errors import ChainBroken, EnvelopeDamaged, IntegrityAlarm, LogRolledBack, StorageFailed
+from core.log import NO_HASH, Log, StoredEnvelope, Vector, name_envelope
+from core.replicas import Replicas, Tail
+from crdt.documents import LIBRARY, is_document_name
+from crdt.errors import CrdtError
+from crdt.replica import Replica, new_actor
+
+_log = structlog.get_logger(__name__)
+
+_CATALOG = "catalog"
+# Applying one envelope again when a library is opened costs about as much as a hundredth of saving the catalog of 100,000
+# photos; but each document it touches has to be loaded, which costs a tenth.
+_LONG_TAIL_ENVELOPES = 64
+_LONG_TAIL_DOCUMENTS = 4
+_VERY_LONG_TAIL_ENVELOPES = 256
+
+Progress = Callable[[int, int], None]
+"""Called with (done, all) envelopes or documents of a long piece of work."""
+
+
+class View:
+    """Catalog and replicas of one library in one process."""
+
+    def __init__(self, log: Log, chain: Chain, derived: DerivedFiles) -> None:
+        """Show what is in `log`; nothing is read yet."""
+        self._log = log
+        self._chain = chain
+        self._derived = derived
+        self.vector: Vector = {}
+        self.catalog = Catalog.empty()
+        self.alarms: list[IntegrityAlarm] = []
+        self.notes: list[str] = []
+        self._tail_envelopes = 0
+        self._tail_documents: set[str] = set()
+        self._loaded = False
+        self.replicas = Replicas(derived, chain.device_id, self._tail_of, lambda: self.vector)
+
+    def load(self) -> None:
+        """Read the sealed catalog and bring it up to the log; a catalog that cannot be used is built anew."""
+        self._loaded = True
+        saved = self._derived.load(_CATALOG, Catalog.DERIVATION)
+        catalog = None
+        if saved is not None:
+            try:
+                catalog = Catalog.deserialise(saved.content)
+            except Exception as error:  # noqa: BLE001  whatever is wrong with a derived file, it is made again
+                _log.warning("catalog_damaged", error=type(error).__name__)
+        if catalog is None or saved is None:
+            self.rebuild()
+            return
+        self.catalog = catalog
+        self.vector = dict(saved.vector)
+        for device, (seq, hash_) in saved.vector.items():
+            if seq and self._log.hash_at(device, seq) != hash_:
+                self._alarm(
+                    LogRolledBack(
+                        f"log.db lacks {name_envelope(device, seq)}, which this device has already shown",
+                        hint="Put the newer log.db back; what is shown is what the library knew before.",
+                    )
+                )
+        self.catch_up()
+
+    def catch_up(self) -> bool:
+        """Apply what the log holds past the vector; tell whether there was anything."""
+        if not self._loaded:
+            self.load()
+            return True
+        heads = self._log.heads()
+        missing = sum(max(0, seq - self.vector.get(device, (0, b""))[0]) for device, (seq, _) in heads.items())
+        if not missing:
+            return False
+        if missing > _LONG_TAIL_ENVELOPES and missing * 2 > sum(seq for seq, _ in heads.values()):
+            self.rebuild()
+            return True
+        reload: set[str] = set()
+        for stored in self._log.after(self.vector, self._alarm):
+            self._take(stored, reload)
+        for document in sorted(reload):
+            self.catalog.load_document(document, self.replicas.get(document))
+        self.replicas.includes_more.clear()
+        self._pass_unreadable(heads)
+        return True
+
+    def committed(self, device: bytes, seq: int, envelope_hash: bytes, touched: Touched) -> None:
+        """Take note of an envelope of our own whose changes are in the replicas already."""
+        self._note(device, seq, envelope_hash, touched)
+        for document, places in touched.items():
+            self.catalog.update(document, places, self.replicas.get(document))
+            self.replicas.grew(document, sum(1 for map_name, _ in places if map_name == "photo"))
+
+    def forget(self) -> None:
+        """Drop everything in memory after a failure in the middle; the next `load` starts from what is on disk."""
+        self.replicas.drop_all()
+        self.catalog = Catalog.empty()
+        self.vector = {}
+        self._loaded = False
+        self._tail_envelopes = 0
+        self._tail_documents.clear()
+
+    def remove_derived(self) -> None:
+        """Delete every derived file."""
+        self._derived.remove_all()
+
+    def rebuild(self, progress: Progress | None = None) -> None:
+        """Make catalog and replicas from the log alone, and save them."""
+        self.forget()
+        self._loaded = True
+        self.alarms.clear()
+        heads = self._log.heads()
+        parts = self._read_all(sum(seq for seq, _ in heads.values()), progress)
+        documents = sorted(parts, key=lambda name: (name != LIBRARY, name))
+        for done, document in enumerate(documents):
+            replica = self._replay(document, parts.pop(document))
+            self.catalog.load_document(document, replica)
+            if not self.alarms:
+                self.replicas.put_rebuilt(document, replica)
+            if progress is not None:
+                progress(done + 1, len(documents))
+        self._pass_unreadable(heads)
+        self.save()
+
+    def save_if_long(self) -> None:
+        """Save what has become long to catch up with; called when a session ends, and now and then in a long one."""
+        if self._tail_envelopes >= _LONG_TAIL_ENVELOPES or len(self._tail_documents) >= _LONG_TAIL_DOCUMENTS:
+            self.save()
+
+    def save_if_very_long(self) -> None:
+        """Save in the middle of a session, so that a process that is killed leaves little to catch up with."""
+        if self._tail_envelopes >= _VERY_LONG_TAIL_ENVELOPES:
+            self.save()
+
+    def save(self) -> None:
+        """Save the catalog, and the replicas that have changed much. Nothing is saved while there is an alarm."""
+        if self.alarms:
+            return
+        self.replicas.save_long_tails()
+        self.catalog.vector = self.vector
+        try:
+            self._derived.save(_CATALOG, Catalog.DERIVATION, self.vector, self.catalog.serialise())
+        except StorageFailed as error:
+            _log.warning("catalog_not_saved", error=type(error).__name__)
+            return
+        self._tail_envelopes = 0
+        self._tail_documents.clear()
+
+    def _take(self, stored: StoredEnvelope, reload: set[str]) -> None:
+        body = self._open(stored)
+        self.vector[stored.device] = (stored.seq, stored.hash)
+        if body is None:
+            return
+        for part in body.payload:
+            if not is_document_name(part.document):
+                self._unknown_document()
+                continue
+            try:
+                replica = self.replicas.get(part.document)
+                if part.document in self.replicas.includes_more:
+                    reload.add(part.document)
+                touched = self.replicas.apply(part.document, part.changes, stored.device)
+            except CrdtError as error:
+                self._refuse_changes(stored, error)
+                self.replicas.drop([part.document])
+                continue
+            if part.document not in reload:
+                self.catalog.update(part.document, touched, replica)
+        self._note(stored.device, stored.seq, stored.hash, body.documents)
+
+    def _read_all(self, count: int, progress: Progress | None) -> dict[str, list[tuple[StoredEnvelope, list[bytes]]]]:
+        parts: dict[str, list[tuple[StoredEnvelope, list[bytes]]]] = {}
+        for done, stored in enumerate(self._log.after({}, self._alarm)):
+            body = self._open(stored)
+            self.vector[stored.device] = (stored.seq, stored.hash)
+            place = dataclasses.replace(stored, data=b"")  # the name is enough from here on
+            for part in body.payload if body is not None else []:
+                if is_document_name(part.document):
+                    parts.setdefault(part.document, []).append((place, part.changes))
+                else:
+                    self._unknown_document()
+            if body is not None:
+                self._note(stored.device, stored.seq, stored.hash, body.documents)
+            if progress is not None:
+                progress(done + 1, count)
+        return parts
+
+    def _replay(self, document: str, parts: list[tuple[StoredEnvelope, list[bytes]]]) -> Replica:
+        replica = Replica.create(document, new_actor(self._chain.device_id))
+        try:
+            # All at once: the CRDT engine takes two thousand changes in the time of a few calls.
+            for author, group in itertools.groupby(parts, key=lambda part: part[0].device):
+                replica.apply([change for _, changes in group for change in changes], author=author)
+        except CrdtError:
+            replica = Replica.create(document, new_actor(self._chain.device_id))
+            for stored, changes in parts:
+                try:
+                    replica.apply(changes, author=stored.device)
+                except CrdtError as error:
+                    self._refuse_changes(stored, error)
+        return replica
+
+    def _tail_of(self, document: str, since: Vector) -> Tail:
+        """Yield the changes of a document past `since`, as far as the catalog includes them."""
+        places = self.catalog.documents_touched_since(document, {device: seq for device, (seq, _) in since.items()})
+        for device, seq in places:
+            stored = self._log.envelope(device, seq)
+            if stored is None:
+                self._alarm(
+                    ChainBroken(f"{name_envelope(device, seq)} is missing from log.db", hint="Restore log.db from a backup.")
+                )
+                continue
+            try:
+                body = self._chain.open(stored)
+            except IntegrityAlarm as alarm:
+                self._alarm(alarm)
+                continue
+            for part in body.payload:
+                if part.document == document:
+                    yield device, part.changes
+
+    def _open(self, stored: StoredEnvelope) -> EnvelopeBody | None:
+        known = self.vector.get(stored.device, (0, NO_HASH))
+        try:
+            body, previous = self._chain.open_linked(stored)
+        except IntegrityAlarm as alarm:
+            self._alarm(alarm)
+            return None
+        broken = self._chain.link_alarm(stored, previous, known)
+        if broken is not None:
+            self._alarm(broken)
+        return body
+
+    def _note(self, device: bytes, seq: int, envelope_hash: bytes, documents: Iterable[str]) -> None:
+        self.vector[device] = (seq, envelope_hash)
+        names = list(documents)
+        self.catalog.note_envelope(device, seq, names)
+        self._tail_envelopes += 1
+        self._tail_documents.update(names)
+
+    def _pass_unreadable(self, heads: Vector) -> None:
+        """Where the log could not be read to its end, count it as read: the alarm is raised, and not once a second."""
+        for device, head in heads.items():
+            if self.vector.get(device, (0, NO_HASH))[0] < head[0]:
+                self._alarm(
+                    ChainBroken(
+                        f"{name_envelope(device, head[0])} is named as the last one, but log.db does not hold it",
+                        hint="Restore log.db from a backup; everything else stays readable.",
+                    )
+                )
+                self.vector[device] = head
+
+    def _refuse_changes(self, stored: StoredEnvelope, error: CrdtError) -> None:
+        self._alarm(EnvelopeDamaged(f"{stored} holds changes that cannot be accepted: {error}", hint=error.hint))
+
+    def _unknown_document(self) -> None:
+        note = "A newer version of safelight wrote something that this one does not know: update needed."
+        if note not in self.notes:
+            self.notes.append(note)
+
+    def _alarm(self, alarm: IntegrityAlarm) -> None:
+        if str(alarm) not in {str(known) for known in self.alarms}:
+            self.alarms.append(alarm)
+            _log.error("integrity_alarm", alarm=alarm.name)
