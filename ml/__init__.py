@@ -1,1 +1,1 @@
-"""Packs, preprocessing, inference, taxonomy and evaluation: everything that looks at pictures, nothing that keeps them."""
+"""What looks at pictures: packs, preprocessing, inference, taxonomy, evaluation. It keeps nothing and knows no keys."""

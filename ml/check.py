@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from ml.classes import class_table
 from ml.errors import OutputInvalid
-from ml.labels import LabelRules, class_table
+from ml.labels import LabelRules
 from ml.session import Classifier, top_classes
 
 if TYPE_CHECKING:

@@ -119,6 +119,11 @@ class Taxonomy:
         return sums
 
 
+def builtin_taxonomy_bytes(name: str = BUILTIN) -> bytes:
+    """The file of a built-in taxonomy, to tell one version of it from another. Raises TaxonomyInvalid."""
+    return _read(_FOLDER / f"{name}.toml")
+
+
 @functools.cache
 def _builtin(name: str) -> Taxonomy:
     if not name.isidentifier():
