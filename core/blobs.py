@@ -160,6 +160,29 @@ class BlobStore:
                 return False
         return True
 
+    def remove_if_old(self, blob_id: bytes, max_age_s: float = UNNAMED_MAX_AGE_S) -> int | None:
+        """Remove a blob that nothing names if it is older than `max_age_s`; return its size in bytes, or None if it stays.
+
+        An import of the same file may write it anew at this very moment. So it is first moved aside, which is atomic, and its
+        age is looked at there: a fresh one is moved back.
+        """
+        target = self.path(blob_id)
+        aside = self._folder / _INCOMING / secrets.token_hex(16)
+        self._make_ready(aside.parent)
+        with storage_errors("a blob"):
+            try:
+                if time.time() - target.stat().st_mtime <= max_age_s:
+                    return None
+                target.replace(aside)
+            except FileNotFoundError:
+                return None
+            moved = aside.stat()
+            if time.time() - moved.st_mtime <= max_age_s:
+                aside.replace(target)
+                return None
+            aside.unlink()
+        return moved.st_size
+
     def iter_ids(self) -> Iterator[bytes]:
         """Yield the ids of all blobs in the folder, folder by folder, in ascending order."""
         with storage_errors("the folder of blobs"):
@@ -178,13 +201,6 @@ class BlobStore:
             return self.path(blob_id).stat().st_size
         except FileNotFoundError:
             raise _missing(blob_id) from None
-
-    def age(self, blob_id: bytes) -> float:
-        """Return for how many seconds the blob has been in the folder (0 when it is not there or from the future)."""
-        try:
-            return max(0.0, time.time() - self.path(blob_id).stat().st_mtime)
-        except FileNotFoundError:
-            return 0.0
 
     def remove_stale_incoming(self, max_age_s: float = UNNAMED_MAX_AGE_S) -> int:
         """Remove temporary files that are older than `max_age_s` (their writer is gone); return how many."""

@@ -87,14 +87,16 @@ def make_changes(replicas: Replicas, piece: Mapping[str, Sequence[Operation]], *
             continue
         made.payload.append(DocumentChanges(document, [change]))
         made.touched[document] = set(differing)
+        new = {key_pid(key) for map_name, key in differing if map_name == "photo" and before[map_name, key] is None} - {None}
+        if new:
+            made.added.append(AddedPhotos(document, b"".join(sorted(pid for pid in new if pid is not None))))
         if inverse:
+            # What comes with a new photo is not taken back key by key: undoing an import puts its photos into the trash.
             made.inverse.extend(
                 Inverse(document, place[0], place[1], before[place], _value(operation))
                 for place, operation in differing.items()
+                if key_pid(place[1]) not in new
             )
-        new = [key_pid(key) for map_name, key in differing if map_name == "photo" and before[map_name, key] is None]
-        if new:
-            made.added.append(AddedPhotos(document, b"".join(pid for pid in new if pid is not None)))
     return made
 
 

@@ -53,7 +53,8 @@ class EnvelopeBody(msgspec.Struct, frozen=True, array_like=True):
     """The plaintext of an envelope.
 
     `at` is UTC seconds. `frontier` lists what moved, since the author's envelope before, of what it had accepted from
-    others. `group` (16 bytes) is the unit that `undo` takes back; `undoes` is the group that this one took back.
+    others. `group` (16 bytes) is the unit that `undo` takes back, and `part` counts its envelopes from 1; `undoes` is the
+    group that this one took back.
     """
 
     kind: int
@@ -63,6 +64,7 @@ class EnvelopeBody(msgspec.Struct, frozen=True, array_like=True):
     group: bytes
     action: str
     summary: str
+    part: int = 1
     inverse: list[Inverse] = []
     undoes: bytes | None = None
     added: list[AddedPhotos] = []

@@ -73,6 +73,7 @@ class Library:
         self._own_alarms: list[IntegrityAlarm] = []
         self._view = View(log, self.chain, DerivedFiles(layout.derived, secrets))
         self._data_version = -1
+        self._parts: dict[bytes, int] = {}
         self._closed = False
 
     @classmethod
@@ -234,9 +235,11 @@ class Library:
             touched: Touched = {}
             last: int | None = None
             for piece in split_in_pieces(changes):
-                body = EnvelopeBody(KIND_CHANGES, int(time.time()), [], [], group, action, summary, undoes=undoes)
+                part = self._parts.get(group, 0) + 1
+                body = EnvelopeBody(KIND_CHANGES, int(time.time()), [], [], group, action, summary, part, undoes=undoes)
                 seq = self._commit_piece(piece, body, touched, inverse=inverse, purged_blobs=purged_blobs)
-                last = last if seq is None else seq
+                if seq is not None:
+                    last, self._parts[group] = seq, part
             self._view.save_if_very_long()
             return CommitReceipt(last, group, touched)
 
