@@ -1,0 +1,174 @@
+"""`safelight model`: the packs that label photos."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tui.cli import output
+from tui.cli.options import json_option, library_options
+from tui.cli.progress import progress_bar
+
+if TYPE_CHECKING:
+    from core.packs import PackDescription
+    from tui.cli.session import Session
+
+
+@click.group("model")
+def command() -> None:
+    """List, add, choose and try the models that label photos.
+
+    A pack is a folder with a model, its labels and a manifest; docs/models.md says how one is made.
+    """
+
+
+@command.command("list")
+@json_option
+@library_options
+def list_(session: Session, as_json: bool) -> None:
+    """List the packs on this machine; `*` marks the one that this library uses.
+
+    Which one that is can be seen when the library is unlocked; this command does not ask for the passphrase.
+    """
+    from core import packs
+
+    active = _active(session)
+    found = packs.list_packs()
+    if as_json:
+        output.json_lines({**dataclasses.asdict(pack), "active": None if active is None else pack.model == active} for pack in found)
+        return
+    for pack in found:
+        mark = "*" if pack.model == active else " "
+        output.line(f"{mark} {pack.model:<32} {_facts(pack)}")
+
+
+@command.command("add")
+@click.argument("source", metavar="FOLDER|URL")
+@click.option("--manifest", type=click.Path(path_type=Path), metavar="FILE", help="A pack.toml that is elsewhere.")
+@click.option("--sha256", metavar="HEX", help="What the pack's author publishes; needed for a URL.")
+@click.option("--use", "use_it", is_flag=True, help="Also let it label this library's photos from now on.")
+@library_options
+def add(session: Session, source: str, manifest: Path | None, sha256: str | None, use_it: bool) -> None:
+    """Install a pack, after checking its files and trying it. Nothing is fetched unless a URL is given."""
+    from core import packs
+
+    with progress_bar("Fetching", unit="bytes", shown="://" in source) as advance:
+        pack = packs.add_pack(source, manifest=manifest, sha256=sha256, progress=advance)
+    output.line(f"Added {pack.model}: {_facts(pack)}")
+    if use_it:
+        _use(session, pack.model)
+    else:
+        output.say(f"`safelight model use {pack.model}` lets it label this library's photos.")
+
+
+@command.command("remove")
+@click.argument("name")
+def remove(name: str) -> None:
+    """Delete an added pack. Labels it gave stay in the library."""
+    from core import packs
+
+    output.say(f"Removed {packs.remove_pack(name)}.")
+
+
+@command.command("use")
+@click.argument("name")
+@library_options
+def use(session: Session, name: str) -> None:
+    """Let the pack NAME label this library's photos from now on; `safelight retag` labels those that are there."""
+    _use(session, name)
+
+
+@command.command("test")
+@click.argument("name", required=False)
+@json_option
+@library_options
+def test(session: Session, name: str | None, as_json: bool) -> None:
+    """Load a pack and run it on generated pictures. Without NAME, the one in use."""
+    from core import packs
+
+    report = packs.check_pack(name or _active_or_builtin(session))
+    if as_json:
+        output.json_lines([report])
+        return
+    output.line(f"{report.model} runs: {report.classes} classes, " + _embedding(report.embedding))
+    output.line(
+        f"load {report.load_ms:.0f} ms, prepare {report.preprocess_ms:.1f} ms and run {report.inference_ms:.1f} ms a picture"
+    )
+    for warning in report.warnings:
+        output.line(f"warning: {warning}")
+
+
+@command.command("eval")
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.option("--pack", "name", metavar="NAME", help="Default: the pack in use.")
+@json_option
+@library_options
+def evaluate(session: Session, folder: Path, name: str | None, as_json: bool) -> None:
+    """Measure a pack on photos with known answers.
+
+    DIR holds folders, or files, that are named by class, WordNet id or label: `dog/1.jpg` or `n02084071_dog.jpg`.
+    """
+    from core import packs
+
+    with progress_bar("Evaluating", shown=not as_json) as advance:
+        result = packs.evaluate_pack(name or _active_or_builtin(session), folder, progress=advance)
+    if as_json:
+        output.json_lines([result])
+        return
+    output.line(f"{result.photos:,} photos")
+    output.line(f"top-1      {result.top1:.1%}")
+    output.line(f"top-5      {result.top5:.1%}")
+    output.line(f"precision  {result.precision:.1%}  of the labels given are right")
+    output.line(f"coverage   {result.coverage:.1%}  of the photos get a label")
+    output.line(f"ece        {result.ece:.3f}  how far the scores are from the truth")
+
+
+def _use(session: Session, name: str) -> None:
+    from core import packs
+
+    with session.open_library() as library:
+        pack = packs.use_pack(library, name)
+        photos = library.catalog.count("")
+    output.say(f"{pack.model} labels this library's photos from now on.")
+    if photos:
+        output.say(f"`safelight retag` labels the {output.count(photos, 'photo')} that are there.")
+
+
+def _active(session: Session) -> str | None:
+    """The model in use, if that can be told without asking for the passphrase."""
+    from core.errors import CoreError
+    from core.labelling import active_model
+
+    try:
+        if not session.opens_unasked():
+            return None
+        with session.open_library() as library:
+            return active_model(library.setting)
+    except CoreError:
+        return None
+
+
+def _active_or_builtin(session: Session) -> str:
+    from core import packs
+
+    active = _active(session)
+    if active is not None:
+        return active
+    builtin = next((pack for pack in packs.list_packs() if pack.builtin), None)
+    if builtin is None:
+        raise click.UsageError("which pack? this installation has none built in")
+    return builtin.model
+
+
+def _facts(pack: PackDescription) -> str:
+    if pack.problem is not None:
+        return f"cannot be used: {output.plain(pack.problem)}"
+    origin = "built in" if pack.builtin else "added"
+    return f"{pack.classes:,} classes, {output.file_size(pack.size or 0)}, {output.plain(pack.licence or '')}, {origin}"
+
+
+def _embedding(length: int | None) -> str:
+    return "no embedding" if length is None else f"embedding of {length}"

@@ -1,0 +1,170 @@
+"""What the commands of one command line share: which library, and how it is opened."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import sys
+import unicodedata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tui.cli import output
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from core.library import Library
+    from crypto.keys import DeviceSecrets
+
+PASSPHRASE_VARIABLE = "SAFELIGHT_PASSPHRASE_FILE"  # noqa: S105 - the variable's name
+_LONGEST_PASSPHRASE_FILE = 64 * 1024
+_ATTEMPTS = 3
+
+
+class Session:
+    """The options that every command has. They may stand before the command or after it; the last one counts."""
+
+    def __init__(self, library: Path | None = None, passphrase_file: Path | None = None) -> None:
+        self.library = library
+        self.passphrase_file = passphrase_file
+
+    @property
+    def root(self) -> Path:
+        """The library's folder: the option, SAFELIGHT_LIBRARY, or the platform's data folder."""
+        if self.library is not None:
+            return self.library
+        from core.layout import default_library
+
+        return default_library()
+
+    @contextlib.contextmanager
+    def open_library(self) -> Iterator[Library]:
+        """Unlock and open the library; closes it at the end.
+
+        Raises:
+            CoreError: there is no library, it stays locked, or it is damaged.
+        """
+        from core.library import Library
+
+        with Library.open(self.root, self.device_secrets()) as library:
+            yield library
+
+    def device_secrets(self) -> DeviceSecrets:
+        """Unlock by --passphrase-file, else the agent, else SAFELIGHT_PASSPHRASE_FILE, else by asking."""
+        from core.layout import Layout
+        from core.library_file import LibraryFile
+
+        library_file = LibraryFile.read(Layout(self.root).library_file)
+        if self.passphrase_file is None:
+            from core.agent import fetch_secrets
+
+            kept = fetch_secrets(library_file.library_id, self.root)
+            if kept is not None:
+                return kept
+        return self._unlock(library_file.unlock)
+
+    def unlock_by_passphrase(self) -> DeviceSecrets:
+        """As `device_secrets`, without the agent: the passphrase itself is wanted."""
+        from core.layout import Layout
+        from core.library_file import LibraryFile
+
+        return self._unlock(LibraryFile.read(Layout(self.root).library_file).unlock)
+
+    def given_passphrase(self) -> bytes | None:
+        """The passphrase of the option or the environment variable, or None when neither is there."""
+        path = self.passphrase_file
+        if path is None:
+            named = os.environ.get(PASSPHRASE_VARIABLE)
+            path = Path(named) if named else None
+        return None if path is None else read_passphrase_file(path)
+
+    def new_passphrase(self) -> bytes:
+        """A passphrase for something new: given, or asked for twice."""
+        given = self.given_passphrase()
+        return given if given is not None else ask_new_passphrase("Passphrase")
+
+    def _unlock(self, unlock: Callable[[bytes], DeviceSecrets]) -> DeviceSecrets:
+        from core.errors import WrongPassphrase
+
+        given = self.given_passphrase()
+        if given is not None:
+            return unlock(given)
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                return unlock(ask_passphrase("Passphrase"))
+            except WrongPassphrase as error:
+                output.error(str(error))
+        return unlock(ask_passphrase("Passphrase"))
+
+
+def read_passphrase_file(path: Path) -> bytes:
+    """The passphrase in `path`, without one line end; warns when others can read the file.
+
+    Raises:
+        Locked: the file cannot be read, or holds none.
+    """
+    from core.errors import Locked
+
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            data = file.read(_LONGEST_PASSPHRASE_FILE + 1)
+    except OSError as error:
+        raise Locked(
+            f"the passphrase file cannot be read: {error.strerror}",
+            hint=f"Name another by --passphrase-file or {PASSPHRASE_VARIABLE}, or leave it out to be asked.",
+        ) from error
+    # A FIFO or /dev/fd/3 is no file that lies about.
+    if os.name == "posix" and stat.S_ISREG(mode) and mode & (stat.S_IRGRP | stat.S_IROTH):
+        output.warn("other users of this machine can read the passphrase file", f"chmod 600 '{output.plain(str(path))}'")
+    if len(data) > _LONGEST_PASSPHRASE_FILE:
+        raise Locked("the passphrase file is far larger than a passphrase", hint="Check that it is the right file.")
+    data = data.removesuffix(b"\n").removesuffix(b"\r")
+    if not data:
+        raise Locked("the passphrase file is empty", hint="Write the passphrase into its first line.")
+    return _normal(data)
+
+
+def ask_passphrase(prompt: str) -> bytes:
+    """Ask on the terminal, without showing what is typed.
+
+    Raises:
+        Locked: there is no terminal to ask on, or nothing was typed.
+    """
+    from core.errors import Locked
+
+    if not output.is_terminal(sys.stdin):
+        raise Locked(
+            "the library is locked, and there is no terminal to ask for the passphrase",
+            hint=f"Run `safelight unlock` first, or set {PASSPHRASE_VARIABLE}, or give --passphrase-file FILE.",
+        )
+    import getpass
+
+    typed = getpass.getpass(f"{prompt}: ")
+    if not typed:
+        raise Locked("no passphrase was typed", hint="Try again.")
+    return _normal(typed.encode("utf-8", "surrogateescape"))
+
+
+def ask_new_passphrase(prompt: str) -> bytes:
+    """Ask twice for a passphrase that is to be.
+
+    Raises:
+        Locked: no terminal, nothing typed, or the two differ.
+    """
+    from core.errors import Locked
+
+    first = ask_passphrase(prompt)
+    if ask_passphrase(f"{prompt} again") != first:
+        raise Locked("the two passphrases differ", hint="Try again; nothing was changed.")
+    return first
+
+
+def _normal(passphrase: bytes) -> bytes:
+    """The passphrase in Unicode's composed form: keyboards of different systems spell `é` in different ways."""
+    try:
+        return unicodedata.normalize("NFC", passphrase.decode()).encode()
+    except UnicodeDecodeError:
+        return passphrase
