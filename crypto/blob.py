@@ -26,6 +26,7 @@ from crypto.stream import (
     SealedStream,
     frame,
     framed_bytes,
+    output_buffer,
     seal_chunks,
     sealed_bytes,
 )
@@ -174,10 +175,13 @@ class BlobReader:
         begin = offset + FRAME_BYTES
         finish = end + FRAME_BYTES
         first, last = begin // CHUNK, (finish - 1) // CHUNK
-        parts = [self._chunk(index) for index in range(first, last + 1)]
-        parts[-1] = parts[-1][: finish - last * CHUNK]
-        parts[0] = parts[0][begin - first * CHUNK :]
-        return b"".join(parts) if len(parts) > 1 else parts[0]
+        if first == last:
+            return self._chunk(first)[begin - first * CHUNK : finish - first * CHUNK]
+        out = output_buffer(end - offset)
+        for index in range(first, last + 1):
+            chunk = memoryview(self._chunk(index))
+            out.write(chunk[max(begin - index * CHUNK, 0) : self._stream.end_in_chunk(index, finish)])
+        return out.getvalue()
 
     def iter_chunks(self) -> Iterator[bytes]:
         """Yield the whole plaintext in parts of at most 64 KiB, checking everything, the padding included."""
@@ -185,7 +189,7 @@ class BlobReader:
         finish = FRAME_BYTES + self.size
         for index in range(self._stream.chunks):
             chunk = self._chunk(index)
-            end = min(max(finish - index * CHUNK, 0), len(chunk))
+            end = self._stream.end_in_chunk(index, finish)
             if end < len(chunk):
                 try:
                     self._stream.check_padding(memoryview(chunk)[end:])

@@ -3,15 +3,15 @@
     preamble (8) ‖ entry kind (1) = 1 ‖ created at, UTC seconds (8)
     ‖ device: Ed25519 (32) ‖ X25519 (32) ‖ phrase member: Ed25519 (32) ‖ X25519 (32)
     ‖ check of the epoch's keys (32) ‖ box to the device (144) ‖ box to the phrase member (144)
-    ‖ signature of the device (64) ‖ countersignature of the phrase member (64)                                    593 bytes
+    ‖ signature of the device (64) ‖ countersignature of the phrase member (64)
 
-The hash of all of it is the library id. An epoch is named by the hash of the entry that makes it, so the first epoch
-has the same id as the library. That hash covers the boxes, hence the boxes cannot contain it; they are bound to all
-bytes before them instead.
+In all 593 bytes. The hash of them is the library id. An epoch is named by the hash of the entry that makes it, so the
+first epoch has the same id as the library. That hash covers the boxes, hence the boxes cannot contain it; they are
+bound to all bytes before them instead.
 
 The phrase member countersigns, the device's signature included, so nobody can invent a library for somebody else's
-phrase. The check is a keyed hash under the epoch's keys: whoever opens a box can tell that every other member was
-given the same keys.
+phrase. The check is a keyed hash under the epoch's keys: a member that was given other keys than the rest
+notices.
 """
 
 from __future__ import annotations

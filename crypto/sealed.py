@@ -28,6 +28,7 @@ from crypto.stream import (
     SealedStream,
     frame,
     framed_bytes,
+    output_buffer,
     seal_chunks,
     sealed_bytes,
 )
@@ -51,7 +52,10 @@ def _seal_with(random: bytes, plaintext: bytes | memoryview, key: bytes, purpose
     aead_key, commitment = committed_key(key, Person.SEALED, start + purpose.encode())
     view = memoryview(plaintext).cast("B")
     chunks = -(-framed_bytes(len(view)) // CHUNK_BYTES)
-    return b"".join((start, commitment, *seal_chunks(aead_key, start + commitment + associated, frame(view), chunks)))
+    out = output_buffer(sealed_size(len(view)))
+    out.write(start + commitment)
+    out.writelines(seal_chunks(aead_key, start + commitment + associated, frame(view), chunks))
+    return out.getvalue()
 
 
 def open_sealed(sealed: bytes, key: bytes, purpose: str, associated: bytes = b"") -> bytes:
@@ -77,7 +81,10 @@ def open_sealed(sealed: bytes, key: bytes, purpose: str, associated: bytes = b""
 
     first = plain(0)
     end = FRAME_BYTES + stream.true_length(first)
-    parts = [first, *map(plain, range(1, stream.chunks))]
-    framed = memoryview(b"".join(parts))
-    stream.check_padding(framed[end:])
-    return bytes(framed[FRAME_BYTES:end])
+    out = output_buffer(end - FRAME_BYTES)
+    for index in range(stream.chunks):
+        chunk = memoryview(plain(index) if index else first)
+        stop = stream.end_in_chunk(index, end)
+        stream.check_padding(chunk[stop:])
+        out.write(chunk[0 if index else FRAME_BYTES : stop])
+    return out.getvalue()
