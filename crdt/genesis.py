@@ -11,11 +11,13 @@ newer devices write there, and can still refuse every change of the reserved act
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from functools import cache
 from types import MappingProxyType
 
 from crdt.documents import DocumentKind
+from crdt.errors import CrdtError
 
 RESERVED_ACTOR = b"safelight/schema"
 MAX_EXTENSIONS = 64
@@ -73,3 +75,51 @@ def object_ids(kind: DocumentKind) -> Mapping[str, bytes]:
     """
     head = b"\x10" + bytes([len(RESERVED_ACTOR)]) + RESERVED_ACTOR + b"\x00"
     return MappingProxyType({name: head + bytes([i]) for i, name in enumerate(map_names(kind), start=1)})
+
+
+@cache
+def constant_changes(kind: DocumentKind) -> Mapping[bytes, int]:
+    """Hashes of all changes of the reserved actor that can be in a document: its genesis is 0, extension ``n`` is n."""
+    return MappingProxyType(
+        {hashlib.sha256(extension_change(kind, n)[8:]).digest(): n for n in range(MAX_EXTENSIONS + 1)}
+    )
+
+
+@cache
+def extension_change(kind: DocumentKind, number: int) -> bytes:
+    """The constant change that makes the map ``extension:<number>`` at the root.
+
+    Args:
+        kind: the kind of document.
+        number: 1 to 64; 0 gives the genesis change.
+
+    Returns:
+        A raw Automerge change that follows the change before it and is the reserved actor's change ``number + 1``.
+    """
+    if number == 0:
+        return GENESIS[kind]
+    if not 0 < number <= MAX_EXTENSIONS:
+        raise CrdtError(f"there is no extension {number}; they end at {MAX_EXTENSIONS}")
+    before = hashlib.sha256(extension_change(kind, number - 1)[8:]).digest()
+    name = f"{EXTENSION_PREFIX}{number}".encode()
+    # Each column holds one value: a literal of one (-1 is 7f), or one boolean run.
+    columns = (
+        (0x15, b"\x7f" + bytes([len(name)]) + name),  # key
+        (0x34, b"\x01"),  # insert: false, once
+        (0x42, b"\x7f\x00"),  # action: make a map
+        (0x56, b"\x7f\x00"),  # value: null
+        (0x70, b"\x7f\x00"),  # overwrites nothing
+    )
+    body = (
+        b"\x01"  # one dependency
+        + before
+        + bytes([len(RESERVED_ACTOR)])
+        + RESERVED_ACTOR
+        + bytes([number + 1, len(GENESIS_MAPS[kind]) + number])  # sequence, counter of the operation
+        + b"\x00\x00\x00"  # time, no message, no other actors
+        + bytes([len(columns)])
+        + b"".join(bytes([column, len(data)]) for column, data in columns)
+        + b"".join(data for _, data in columns)
+    )
+    hashed = b"\x01" + bytes([len(body)]) + body
+    return b"\x85\x6f\x4a\x83" + hashlib.sha256(hashed).digest()[:4] + hashed

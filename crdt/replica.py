@@ -1,188 +1,365 @@
-"""One document held in memory by the CRDT engine, with everything a foreign change must pass before the engine sees it.
-(Skeleton: validation is being written.)
+"""One document held in memory by the CRDT engine, and everything a foreign change must pass before the engine sees it.
+
+The engine is Automerge through its Python binding. It takes changes only inside a sync message and says nothing of
+those it drops, keeps a queue that can be poisoned, and can be made to panic; so this module reads every change first
+(:mod:`crdt.change`), checks what it refers to (:mod:`crdt.history`), keeps early ones itself (:mod:`crdt.orphans`),
+hands over only what is ready, and requires that the heads are then what they must be.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
-import automerge.core as automerge
-
+from crdt.change import ACTOR_BYTES, Change, change_actor, chunk_hash, parse_change
 from crdt.documents import DocumentKind, document_kind
-from crdt.errors import ChangeInvalid, OperationInvalid, SnapshotInvalid
-from crdt.genesis import GENESIS, RESERVED_ACTOR, map_names, object_ids
-from crdt.operations import Delete, Operation, Put, Scalar
-from crdt.schema import shape_of
-
-ACTOR_BYTES = 16
+from crdt.edits import effective_writes
+from crdt.engine import ROOT, Engine, OperationId
+from crdt.errors import ActorRefused, ChangeInvalid, DuplicateSequence, OperationInvalid, OrphanLimit, SnapshotInvalid
+from crdt.genesis import (
+    EXTENSION_PREFIX,
+    GENESIS_MAPS,
+    RESERVED_ACTOR,
+    constant_changes,
+    extension_change,
+    object_ids,
+)
+from crdt.history import History, Node
+from crdt.key_index import KeyIndex
+from crdt.operations import Operation, Scalar
+from crdt.orphans import DEVICE_PREFIX_BYTES, OrphanQueue
+from crdt.schema import SHAPES
+from crdt.snapshot import split_snapshot
 
 
 def device_prefix(device_id: bytes) -> bytes:
-    """First half of every actor of a device: the first 8 bytes of BLAKE2b(device id)."""
-    return hashlib.blake2b(device_id).digest()[:8]
+    """First half of every actor of a device: the first 8 bytes of BLAKE2b-512(device id)."""
+    return hashlib.blake2b(device_id).digest()[:DEVICE_PREFIX_BYTES]
 
 
 def new_actor(device_id: bytes) -> bytes:
-    """A fresh actor of a device, 16 bytes; one each time a replica is opened for writing."""
-    return device_prefix(device_id) + os.urandom(8)
+    """A fresh actor of a device, 16 bytes; to be made anew each time a replica is opened for writing."""
+    return device_prefix(device_id) + os.urandom(ACTOR_BYTES - DEVICE_PREFIX_BYTES)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A change that had waited, and turned out to be invalid once what it builds on was there."""
+
+    change_hash: bytes
+    actor: bytes
+    error: ChangeInvalid
 
 
 @dataclass(slots=True)
 class Applied:
-    """What :meth:`Replica.apply` did."""
+    """What :meth:`Replica.apply` did.
+
+    Attributes:
+        touched: map and key of every value that changes now applied have written or deleted.
+        queued: how many changes of the document now wait for others.
+        applied: how many changes the document has gained, those that had waited included.
+        refused: changes that had waited and were thrown away; an alarm about the device that made them.
+    """
 
     touched: set[tuple[str, str]] = field(default_factory=set)
     queued: int = 0
     applied: int = 0
+    refused: list[Refusal] = field(default_factory=list)
 
 
 class Replica:
-    """One document."""
+    """One document. Not thread-safe. After :class:`ChangeNotApplied` it must be thrown away and loaded again."""
 
-    def __init__(self, document: str, engine: automerge.Document, kind: DocumentKind) -> None:
+    def __init__(self, document: str, engine: Engine, kind: DocumentKind) -> None:
+        """Use :meth:`create` or :meth:`load`."""
         self._document = document
         self._engine = engine
         self._kind = kind
         self._objects = object_ids(kind)
-        self._names = {i: n for i, n in enumerate(map_names(kind), start=1)}
-        self._known = {c.hash for c in engine.get_changes([])}
-        self._queue: dict[bytes, bytes] = {}
+        self._constants = constant_changes(kind)
+        self._history_read: History | None = None
+        self._orphans = OrphanQueue()
+        self._keys = KeyIndex(lambda map_name: engine.keys(self._objects[map_name]))
+
+    @classmethod
+    def create(cls, document: str, actor: bytes) -> Self:
+        """A document that holds its genesis change and nothing else.
+
+        Raises:
+            DocumentNameInvalid: if ``document`` is no document's name.
+            ActorRefused: if ``actor`` is not 16 bytes, or the reserved one.
+        """
+        kind = document_kind(document)
+        engine = Engine.new(_checked_actor(actor))
+        engine.receive([extension_change(kind, 0)])
+        return cls(document, engine, kind)
+
+    @classmethod
+    def load(cls, document: str, snapshot: bytes, actor: bytes) -> Self:
+        """A document as :meth:`save` wrote it, with the changes that waited.
+
+        The bytes must come from a trustworthy place (sealed by this device): what can be told cheaply is checked,
+        the history is not.
+
+        Raises:
+            SnapshotInvalid: if they do not load, or are no document of this kind.
+            DocumentNameInvalid, ActorRefused: as :meth:`create`.
+        """
+        kind = document_kind(document)
+        saved, waiting = split_snapshot(snapshot)
+        try:
+            engine = Engine.load(saved, _checked_actor(actor))
+        except ValueError as error:
+            raise SnapshotInvalid(f"the snapshot of {document} does not load: {error}") from error
+        replica = cls(document, engine, kind)
+        replica._check_root()
+        try:
+            replica.apply(waiting, author=None)
+        except (ChangeInvalid, OrphanLimit) as error:
+            raise SnapshotInvalid(f"the snapshot of {document} carries a change that is refused: {error}") from error
+        return replica
 
     @property
     def document(self) -> str:
         """The document's name."""
         return self._document
 
-    @classmethod
-    def create(cls, document: str, actor: bytes) -> Self:
-        """A document that holds its genesis change and nothing else."""
-        kind = document_kind(document)
-        engine = automerge.Document(actor)
-        _receive(engine, [GENESIS[kind]])
-        return cls(document, engine, kind)
-
-    @classmethod
-    def load(cls, document: str, snapshot: bytes, actor: bytes) -> Self:
-        """A document as :meth:`save` wrote it."""
-        kind = document_kind(document)
-        try:
-            engine = automerge.Document.load(snapshot)
-        except Exception as error:
-            raise SnapshotInvalid(f"the snapshot of {document} does not load: {error}") from error
-        engine.set_actor(actor)
-        return cls(document, engine, kind)
+    @property
+    def actor(self) -> bytes:
+        """Who makes this replica's edits, 16 bytes."""
+        return self._engine.actor
 
     def save(self) -> bytes:
-        """The document as bytes; loaded back and its heads compared before they are returned."""
+        """The document and the changes that wait, as bytes; loaded back and compared before they are returned.
+
+        Raises:
+            SnapshotInvalid: if they do not load back to the same heads; whatever was saved before stays the good one.
+        """
         saved = self._engine.save()
-        if automerge.Document.load(saved).get_heads() != self._engine.get_heads():
-            raise SnapshotInvalid(f"the snapshot of {self._document} does not load back to the same heads")
-        return saved
+        try:
+            loaded = Engine.load(saved, self.actor)
+        except ValueError as error:
+            raise SnapshotInvalid(f"the snapshot of {self._document} does not load back: {error}") from error
+        if loaded.heads() != self._engine.heads():
+            raise SnapshotInvalid(f"the snapshot of {self._document} loads back to other heads")
+        return saved + b"".join(change.raw for change in self._orphans)
 
     def heads(self) -> tuple[bytes, ...]:
-        """Hashes of the changes no other change builds on, sorted."""
-        return tuple(self._engine.get_heads())
+        """Hashes of the changes no other change builds on, ascending."""
+        return tuple(self._engine.heads())
 
-    def edit(self, operations: Sequence[Operation]) -> bytes | None:
-        """Make one change of these operations; returns its raw bytes, or ``None`` if nothing differs."""
-        for operation in operations:
-            if operation.map not in self._objects:
-                raise OperationInvalid(f"{self._document} has no map {operation.map!r}")
-            if isinstance(operation, Put) and not shape_of(self._kind, operation.map).accepts(operation.value):
-                raise OperationInvalid(f"{operation.value!r} is no value for the map {operation.map!r}")
-        if not any(self._differs(operation) for operation in operations):
-            return None
-        before = self._engine.get_heads()
-        with self._engine.transaction() as transaction:
-            for operation in operations:
-                map_id = self._objects[operation.map]
-                if isinstance(operation, Delete):
-                    transaction.delete(map_id, operation.key)
-                else:
-                    transaction.put(map_id, operation.key, _scalar_type(operation.value), operation.value)
-        made = self._engine.get_changes(before)
-        if not made:
-            return None
-        self._known.add(made[0].hash)
-        return made[0].raw_bytes
+    def missing(self) -> list[bytes]:
+        """Hashes of the changes that queued ones wait for, ascending."""
+        return self._orphans.missing(self._is_there)
 
-    def apply(self, changes: Sequence[bytes], *, author: bytes | None) -> Applied:
-        """Apply foreign changes."""
-        result = Applied()
-        for raw in changes:
-            if len(raw) < 9 or raw[:4] != b"\x85\x6f\x4a\x83" or raw[8] != 1:
-                raise ChangeInvalid("not a change")
-            digest = _chunk_hash(raw)
-            if digest[:4] != raw[4:8]:
-                raise ChangeInvalid("checksum")
-            if digest not in self._known:
-                self._queue[digest] = raw
-        if not self._queue:
-            return result
-        was = self._everything()
-        before = self._engine.get_heads()
-        _receive(self._engine, self._queue.values())
-        for change in self._engine.get_changes(before):
-            self._queue.pop(change.hash, None)
-            if change.hash not in self._known:
-                self._known.add(change.hash)
-                result.applied += 1
-        result.queued = len(self._queue)
-        result.touched = {pair for pair in (was.items() ^ self._everything().items()) for pair in (pair[0],)}
-        return result
+    def unknown_maps(self) -> tuple[str, ...]:
+        """Maps with content that only a newer version can read: "update needed"."""
+        present = set(self._engine.keys(ROOT)) - SHAPES[self._kind].keys()
+        return tuple(name for name in sorted(present) if self._engine.length(self._objects[name]))
 
     def get(self, map_name: str, key: str) -> Scalar | None:
-        """The value at a key, ``None`` if there is none."""
-        found = self._engine.get(self._objects[map_name], key)
-        return None if found is None else found[0][1]  # type: ignore[index,return-value]
+        """The value at a key; ``None`` if there is none."""
+        return self._engine.value(self._object(map_name), key)
 
     def items(self, map_name: str, prefix: str = "") -> Iterator[tuple[str, Scalar]]:
-        """Keys that start with ``prefix``, sorted, with their values."""
-        map_id = self._objects[map_name]
-        for key in self._engine.keys(map_id):
-            if key.startswith(prefix):
-                value = self.get(map_name, key)
-                if value is not None:
-                    yield key, value
+        """Keys that start with ``prefix``, in order, with their values, as of this call.
 
-    def _everything(self) -> dict[tuple[str, str], Scalar]:
-        return {(m, k): v for m in self._names.values() if not m.startswith('extension') for k, v in self.items(m)}
+        Without a prefix the whole map is read at once; with one, a sorted index of its keys, made on first use.
+        """
+        map_id = self._object(map_name)
+        if not prefix:
+            return iter(self._engine.items(map_id))
+        found = ((key, self._engine.value(map_id, key)) for key in self._keys.starting_with(map_name, prefix))
+        return iter([(key, value) for key, value in found if value is not None])
 
-    def _differs(self, operation: Operation) -> bool:
-        now = self.get(operation.map, operation.key)
-        if isinstance(operation, Delete):
-            return now is not None
-        return type(now) is not type(operation.value) or now != operation.value
+    def edit(self, operations: Sequence[Operation]) -> bytes | None:
+        """Make one change of these operations, to be shipped to the other devices.
+
+        What is already so is left out; of several operations at one key the last holds.
+
+        Returns:
+            The raw bytes of the change, or ``None`` if nothing differs; then nothing has been made.
+
+        Raises:
+            OperationInvalid: if a map, key or value is not what the schema allows; the document is as before.
+            ChangeTooLarge: if they are more than fits one change (20,000 operations, 8 MiB); the document is as before.
+            ChangeNotApplied: if the engine fails; the replica must be loaded again.
+        """
+        self._engine.check_usable()
+        writes = effective_writes(operations, self._kind, self.get)
+        if not writes:
+            return None
+        raw = self._engine.transact([(self._objects[map_name], key, value) for map_name, key, value in writes])
+        try:
+            change = parse_change(raw, self._kind)
+        except ChangeInvalid as error:
+            # Others would refuse it and all that builds on it: better to lose the replica than to ship it.
+            raise self._engine.give_up(f"an edit of {self._document} made a change that is refused: {error}") from error
+        if self._history_read is not None:
+            self._history_read.add_own(change)
+        self._follow_keys({(map_name, key) for map_name, key, _ in writes})
+        return raw
+
+    def apply(self, changes: Sequence[bytes], *, author: bytes | None, continues: Collection[bytes] = ()) -> Applied:
+        """Apply changes that arrived: all of them, or none. Repeats are no error and have no effect.
+
+        Args:
+            changes: raw change chunks, in any order; those that build on missing ones wait.
+            author: device id of the envelope's author, whose actors the changes must be by. ``None`` for changes that
+                were checked when they first arrived (a rebuild from this device's own log).
+            continues: ids of the devices that the author's add entry says it continues (a clone, a restored backup).
+
+        Raises:
+            ChangeInvalid: one of its subclasses; nothing has been applied or queued.
+            OrphanLimit: if too many changes of one device would wait; nothing has been applied or queued.
+            ChangeNotApplied: if the engine fails; the replica must be loaded again.
+        """
+        self._engine.check_usable()
+        allowed = None if author is None else {device_prefix(device) for device in (author, *continues)}
+        arriving = self._read(changes, allowed)
+        self._orphans.check(arriving.values())
+        heads = self._history.heads
+        batch = _Batch()
+        try:
+            self._stage(arriving, batch)
+        except BaseException:
+            self._history.forget([node for _, node in batch.staged], heads)
+            raise
+        if batch.staged:
+            self._engine.receive([raw for raw, _ in batch.staged])
+            # Whatever the engine dropped is a head of the history, or below one that the engine then lacks too.
+            if self._engine.heads() != self._history.heads:
+                raise self._engine.give_up(f"the CRDT engine dropped changes to {self._document}")
+        return self._settle(arriving, batch)
+
+    def _read(self, changes: Sequence[bytes], allowed: set[bytes] | None) -> dict[bytes, Change]:
+        """Read the changes of a call, checking all that can be told before what they build on is there."""
+        arriving: dict[bytes, Change] = {}
+        for raw in changes:
+            change_hash = chunk_hash(raw)
+            if change_hash in self._constants:
+                continue
+            actor = change_actor(raw)
+            if allowed is not None and actor[:DEVICE_PREFIX_BYTES] not in allowed:
+                raise ActorRefused(f"a change is by actor {actor.hex()}, which is not its author's")
+            if change_hash in self._history or change_hash in self._orphans or change_hash in arriving:
+                continue
+            change = parse_change(raw, self._kind)
+            if self._history.at_sequence(actor, change.sequence) is not None:
+                raise DuplicateSequence(f"actor {actor.hex()} made two changes with the number {change.sequence}")
+            arriving[change_hash] = change
+        return arriving
+
+    def _stage(self, arriving: dict[bytes, Change], batch: _Batch) -> None:
+        """Admit to the history what is ready, then what waited for it, and so on."""
+        waiting: dict[bytes, list[Change]] = {}
+        for change in arriving.values():
+            for dependency in change.dependencies:
+                waiting.setdefault(dependency, []).append(change)
+        pending = deque(arriving.values())
+        while pending:
+            change = pending.popleft()
+            if change.hash in batch.seen or not all(map(self._is_there, change.dependencies)):
+                continue
+            batch.seen.add(change.hash)
+            try:
+                self._stage_constants(change, batch)
+                node = self._history.admit(change, self._operation_at, self._map_makers(change))
+            except ChangeInvalid as error:
+                if change.hash in arriving:
+                    raise
+                batch.refused.append(Refusal(change.hash, change.actor, error))
+                continue
+            batch.staged.append((change.raw, node))
+            batch.accepted.append(change)
+            pending.extend(waiting.get(change.hash, ()))
+            pending.extend(self._orphans.waiting_for(change.hash))
+
+    def _stage_constants(self, change: Change, batch: _Batch) -> None:
+        """Add the constant changes that ``change`` names and the document lacks; they need not be shipped."""
+        last = max((self._constants.get(dependency, 0) for dependency in change.dependencies), default=0)
+        hashes = list(self._constants)[: last + 1]
+        for number, change_hash in enumerate(hashes):
+            if change_hash not in self._history:
+                counter = len(GENESIS_MAPS[self._kind]) + number
+                node = Node(change_hash, RESERVED_ACTOR, number + 1, counter, counter, (hashes[number - 1],))
+                node.written = {}
+                self._history.add_constant(node)
+                batch.staged.append((extension_change(self._kind, number), node))
+
+    def _settle(self, arriving: dict[bytes, Change], batch: _Batch) -> Applied:
+        """Bring the queue and the index of keys in line with what the engine has taken in."""
+        for _, node in batch.staged:
+            node.written = None
+        touched: set[tuple[str, str]] = set()
+        for change in batch.accepted:
+            self._orphans.remove(change.hash)
+            touched.update((write.map, write.key) for write in change.writes)
+        for refusal in batch.refused:
+            self._orphans.remove(refusal.change_hash)
+        for change in arriving.values():
+            if change.hash not in batch.seen:
+                self._orphans.add(change)
+        self._follow_keys(touched)
+        return Applied(touched, len(self._orphans), len(batch.accepted), batch.refused)
+
+    @property
+    def _history(self) -> History:
+        """The graph of the document's changes, read from the engine when first needed."""
+        if self._history_read is None:
+            self._history_read = History(
+                Node(made.hash, made.actor, made.sequence, made.start, made.last, made.dependencies)
+                for made in self._engine.history()
+            )
+        return self._history_read
+
+    def _is_there(self, change_hash: bytes) -> bool:
+        return change_hash in self._history or change_hash in self._constants
+
+    def _map_makers(self, change: Change) -> list[bytes]:
+        """Hashes of the constant changes, other than the genesis, that make the maps a change writes to."""
+        names = {write.map for write in change.writes if write.map.startswith(EXTENSION_PREFIX)}
+        hashes = list(self._constants) if names else []
+        return [hashes[int(name.removeprefix(EXTENSION_PREFIX))] for name in names]
+
+    def _operation_at(self, map_name: str, key: str, at: bytes | None) -> OperationId | None:
+        return self._engine.operation(self._objects[map_name], key, at)
+
+    def _follow_keys(self, written: set[tuple[str, str]]) -> None:
+        self._keys.note(written, lambda map_name, key: self.get(map_name, key) is not None)
+
+    def _check_root(self) -> None:
+        """Whether the root holds this kind's maps as the reserved actor made them, and nothing else."""
+        present = self._engine.keys(ROOT)
+        for counter, name in enumerate(self._objects, start=1):
+            if name in present and self._engine.operation(ROOT, name) != (counter, RESERVED_ACTOR):
+                raise SnapshotInvalid(f"the snapshot is not one of {self._document}: {name!r} is not the map it should be")
+        if not set(GENESIS_MAPS[self._kind]) <= set(present) <= self._objects.keys():
+            raise SnapshotInvalid(f"the snapshot is not one of {self._document}: it has other maps")
+
+    def _object(self, map_name: str) -> bytes:
+        map_id = self._objects.get(map_name)
+        if map_id is None:
+            raise OperationInvalid(f"{self._document} has no map {map_name!r}")
+        return map_id
 
 
-def _scalar_type(value: Scalar) -> automerge.ScalarType:
-    if isinstance(value, bool):
-        return automerge.ScalarType.Boolean
-    if isinstance(value, int):
-        return automerge.ScalarType.Int
-    if isinstance(value, float):
-        return automerge.ScalarType.F64
-    return automerge.ScalarType.Str if isinstance(value, str) else automerge.ScalarType.Bytes
+@dataclass(slots=True)
+class _Batch:
+    """What one call of ``apply`` has admitted so far, not yet in the engine."""
+
+    staged: list[tuple[bytes, Node]] = field(default_factory=list)
+    accepted: list[Change] = field(default_factory=list)
+    seen: set[bytes] = field(default_factory=set)
+    refused: list[Refusal] = field(default_factory=list)
 
 
-def _uleb(number: int) -> bytes:
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
-
-
-def _chunk_hash(raw: bytes) -> bytes:
-    return hashlib.sha256(raw[8:]).digest()
-
-
-def _receive(engine: automerge.Document, changes: Iterable[bytes]) -> None:
-    listed = list(changes)
-    message = b"\x42\x00\x00\x00" + _uleb(len(listed)) + b"".join(_uleb(len(c)) + c for c in listed)
-    engine.receive_sync_message(automerge.SyncState(), automerge.Message.decode(message))
+def _checked_actor(actor: bytes) -> bytes:
+    if len(actor) != ACTOR_BYTES or actor == RESERVED_ACTOR:
+        raise ActorRefused(f"an actor has {ACTOR_BYTES} bytes, and is not the reserved one")
+    return actor

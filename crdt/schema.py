@@ -49,7 +49,7 @@ def _packed(limit: int) -> Callable[[Scalar], bool]:
 
 
 def _text(limit: int) -> Callable[[Scalar], bool]:
-    return lambda value: isinstance(value, str) and len(value.encode("utf-8", "surrogatepass")) <= limit
+    return lambda value: isinstance(value, str) and len(value.encode()) <= limit
 
 
 def _is_bool(value: Scalar) -> bool:

@@ -1,0 +1,98 @@
+"""Changes that wait for changes they build on.
+
+The engine has a queue of its own, which grows with every repeat of a change, and two queued changes of one actor and
+number make a document that saves but never loads. So nothing goes to the engine before everything it builds on, and
+what must wait waits here: once, and within a bound for each device, so that one device cannot crowd out another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+
+from crdt.change import Change
+from crdt.errors import DuplicateSequence, OrphanLimit
+
+MAX_ORPHANS = 1024
+MAX_ORPHAN_BYTES = 32 * 1024 * 1024
+DEVICE_PREFIX_BYTES = 8
+
+
+class OrphanQueue:
+    """Changes of one document that cannot be applied yet, each once."""
+
+    def __init__(self) -> None:
+        self._changes: dict[bytes, Change] = {}
+        self._numbers: dict[tuple[bytes, int], bytes] = {}
+        self._waiting: dict[bytes, set[bytes]] = {}
+        self._used: dict[bytes, tuple[int, int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._changes)
+
+    def __iter__(self) -> Iterator[Change]:
+        """The queued changes, in order of arrival."""
+        return iter(self._changes.values())
+
+    def __contains__(self, change_hash: bytes) -> bool:
+        return change_hash in self._changes
+
+    def check(self, changes: Collection[Change]) -> None:
+        """Whether all of ``changes`` could be added.
+
+        Raises:
+            DuplicateSequence: if one has the actor and number of another queued one.
+            OrphanLimit: if a device would have more than 1,024 changes or 32 MiB waiting.
+        """
+        used = dict(self._used)
+        numbers: dict[tuple[bytes, int], bytes] = {}
+        for change in changes:
+            if change.hash in self._changes:
+                continue
+            number = (change.actor, change.sequence)
+            if number in self._numbers or numbers.setdefault(number, change.hash) != change.hash:
+                raise DuplicateSequence(
+                    f"actor {change.actor.hex()} made two changes with the number {change.sequence}"
+                )
+            device = change.actor[:DEVICE_PREFIX_BYTES]
+            count, size = used.get(device, (0, 0))
+            used[device] = (count + 1, size + len(change.raw))
+            if count + 1 > MAX_ORPHANS or size + len(change.raw) > MAX_ORPHAN_BYTES:
+                raise OrphanLimit(f"{count} changes of the device with actors {device.hex()}… wait for missing ones")
+
+    def add(self, change: Change) -> None:
+        """Queue a change that :meth:`check` has let through; nothing happens if it is queued already."""
+        if change.hash in self._changes:
+            return
+        self._changes[change.hash] = change
+        self._numbers[change.actor, change.sequence] = change.hash
+        for dependency in change.dependencies:
+            self._waiting.setdefault(dependency, set()).add(change.hash)
+        device = change.actor[:DEVICE_PREFIX_BYTES]
+        count, size = self._used.get(device, (0, 0))
+        self._used[device] = (count + 1, size + len(change.raw))
+
+    def remove(self, change_hash: bytes) -> None:
+        """Take a change out; nothing happens if it is not queued."""
+        change = self._changes.pop(change_hash, None)
+        if change is None:
+            return
+        del self._numbers[change.actor, change.sequence]
+        for dependency in change.dependencies:
+            waiting = self._waiting[dependency]
+            waiting.discard(change_hash)
+            if not waiting:
+                del self._waiting[dependency]
+        device = change.actor[:DEVICE_PREFIX_BYTES]
+        count, size = self._used[device]
+        if count == 1:
+            del self._used[device]
+        else:
+            self._used[device] = (count - 1, size - len(change.raw))
+
+    def waiting_for(self, change_hash: bytes) -> list[Change]:
+        """The queued changes that directly build on a change, in order of their hashes."""
+        return [self._changes[waiting] for waiting in sorted(self._waiting.get(change_hash, ()))]
+
+    def missing(self, is_there: Callable[[bytes], bool]) -> list[bytes]:
+        """Hashes that queued changes build on and that are neither queued nor, by ``is_there``, applied; ascending."""
+        return sorted(each for each in self._waiting if each not in self._changes and not is_there(each))
