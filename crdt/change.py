@@ -1,13 +1,11 @@
-"""Our own reading of a change chunk, before the CRDT engine sees it: the engine swallows what it cannot read, and
-expands whatever it is told to.
+"""Our own reading of a change chunk, before the CRDT engine sees it.
 
-A chunk is the magic bytes, the first four bytes of the SHA-256 of what follows them, a type, a length, and for a change
-(type 1): dependencies, actor, sequence number, counter of the first operation, time, message, other actors, column
-directory, columns. :func:`parse_change` accepts exactly what Automerge writes for puts and deletes of plain values in
-maps made by the reserved actor; docs/schema.md lists the bounds.
+The engine swallows what it cannot read, and expands whatever it is told to. A chunk is the magic bytes, the first four
+bytes of the SHA-256 of what follows them, a type, a length, and for a change (type 1): dependencies, actor, sequence
+number, counter of the first operation, time, message, other actors, column directory, columns. :func:`parse_change`
+accepts exactly what Automerge writes for puts and deletes of plain values in maps made by the reserved actor;
+docs/schema.md lists the bounds.
 """
-
-from __future__ import annotations
 
 import hashlib
 import math
@@ -119,7 +117,7 @@ def chunk_hash(raw: bytes) -> bytes:
     if len(raw) < _HEADER_BYTES or raw[:4] != MAGIC:
         raise ChangeMalformed("the bytes are no Automerge chunk")
     if raw[8] == _COMPRESSED_CHUNK:
-        raise CompressedChangeRefused("a change is deflated", hint="changes travel as raw bytes, inside the envelope's own compression")
+        raise CompressedChangeRefused("a change is deflated; changes travel as raw bytes in compressed envelopes")
     if raw[8] != _CHANGE_CHUNK:
         raise ChangeMalformed(f"the chunk is of type {raw[8]}, not a change")
     length, at = read_unsigned(raw, _HEADER_BYTES)
@@ -132,7 +130,7 @@ def chunk_hash(raw: bytes) -> bytes:
 
 
 def change_actor(raw: bytes) -> bytes:
-    """The actor of a chunk whose frame :func:`chunk_hash` has checked."""
+    """Return the actor of a chunk whose frame :func:`chunk_hash` has checked."""
     _, at = read_unsigned(raw, _HEADER_BYTES)
     dependencies, at = read_unsigned(raw, at)
     return _read_actor(raw, at + dependencies * HASH_BYTES)[0]
@@ -213,7 +211,7 @@ def _read_other_actors(raw: bytes, at: int) -> tuple[tuple[bytes, ...], int]:
 
 
 def _read_columns(raw: bytes, at: int) -> dict[int, bytes]:
-    """The columns by their number; those left out because they would be empty are empty."""
+    """Split off the columns, by number; those left out because they would be empty are empty."""
     count, at = read_unsigned(raw, at)
     if count > len(_KNOWN_COLUMNS) + len(_LIST_COLUMNS):
         raise ChangeMalformed(f"a change has {count} columns")

@@ -6,8 +6,6 @@ would not load. So every deviation is refused: a run of one, two runs that could
 neighbours, nulls only, a number not in its shortest form. The number of values is checked before a run is expanded.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import TypeVar
 

@@ -1,7 +1,5 @@
 """Names of the documents: one for the library, one per month of capture, sixteen for photos without a date."""
 
-from __future__ import annotations
-
 import re
 from enum import Enum
 
@@ -22,7 +20,7 @@ class DocumentKind(Enum):
 
 
 def shard_name(wall_clock: str | None, pid: bytes) -> str:
-    """Name of the shard a photo belongs to, decided by the file's own bytes alone.
+    """Name the shard a photo belongs to, decided by the file's own bytes alone.
 
     Args:
         wall_clock: capture time as written inside the file, ``YYYY-MM-DDTHH:MM:SS``; ``None`` if it has none. A text
@@ -39,12 +37,12 @@ def shard_name(wall_clock: str | None, pid: bytes) -> str:
 
 
 def is_document_name(name: str) -> bool:
-    """Whether ``name`` is ``library`` or exactly what :func:`shard_name` can return."""
+    """Tell whether ``name`` is ``library`` or exactly what :func:`shard_name` can return."""
     return name == LIBRARY or _SHARD.fullmatch(name) is not None
 
 
 def document_kind(name: str) -> DocumentKind:
-    """Which kind of document ``name`` is; raises :class:`DocumentNameInvalid` for anything else."""
+    """Tell which kind of document ``name`` is; raises :class:`DocumentNameInvalid` for anything else."""
     if not is_document_name(name):
         raise DocumentNameInvalid(
             f"{name[:80]!r} is not the name of a document",

@@ -1,7 +1,5 @@
 """What an edit amounts to, checked before the engine is touched: a transaction once begun is never rolled back."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 
 from crdt.change import MAX_CHANGE_BYTES, MAX_OPERATIONS

@@ -9,8 +9,6 @@ What the binding does and this module makes up for:
 - A panic is a ``BaseException``. After one, and after any other failure while writing, the engine refuses to go on.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -52,12 +50,12 @@ class Engine:
 
     @classmethod
     def new(cls, actor: bytes) -> Self:
-        """An empty document."""
+        """Make an empty document."""
         return cls(automerge.Document(actor))
 
     @classmethod
     def load(cls, saved: bytes, actor: bytes) -> Self:
-        """A saved document, to be written to by ``actor``.
+        """Load a saved document, to be written to by ``actor``.
 
         Raises:
             ValueError: if it does not load.
@@ -77,7 +75,7 @@ class Engine:
         return bytes(self._document.get_actor())
 
     def save(self) -> bytes:
-        """The document as bytes."""
+        """Return the document as bytes."""
         self.check_usable()
         return bytes(self._document.save())
 
@@ -86,7 +84,7 @@ class Engine:
         return sorted(map(bytes, self._document.get_heads()))
 
     def history(self) -> list[Made]:
-        """All changes, each after what it builds on."""
+        """List all changes, each after what it builds on."""
         return [
             Made(
                 bytes(change.hash),
@@ -100,12 +98,12 @@ class Engine:
         ]
 
     def value(self, object_id: bytes, key: str) -> Scalar | None:
-        """The value at a key of a map; ``None`` if there is none, or it is no plain value."""
+        """Read the value at a key of a map; ``None`` if there is none, or it is no plain value."""
         found = self._document.get(object_id, key)
         return None if found is None else _plain(found[0])
 
     def operation(self, object_id: bytes, key: str, at: bytes | None = None) -> OperationId | None:
-        """The operation seen at a key, now or right after the change ``at``, which the document must hold."""
+        """Find the operation seen at a key, now or right after the change ``at``, which the document must hold."""
         found = self._document.get(object_id, key, None if at is None else [at])
         if found is None:
             return None
@@ -116,15 +114,15 @@ class Engine:
         return read_unsigned(written, after_index)[0], written[2:end]
 
     def keys(self, object_id: bytes) -> list[str]:
-        """Keys of a map, in order of their UTF-8."""
+        """List the keys of a map, in order of their UTF-8."""
         return list(self._document.keys(object_id))
 
     def length(self, object_id: bytes) -> int:
-        """How many keys a map has."""
+        """Count the keys of a map."""
         return int(self._document.length(object_id))
 
     def items(self, object_id: bytes) -> list[tuple[str, Scalar]]:
-        """Keys and values of a map, in order of the keys' UTF-8."""
+        """List keys and values of a map, in order of the keys' UTF-8."""
         pairs = zip(self._document.keys(object_id), self._document.values(object_id), strict=True)
         found = ((key, _plain(value)) for key, (value, _) in pairs)
         return [(key, value) for key, value in found if value is not None]
@@ -194,7 +192,7 @@ def _is_engine_failure(error: BaseException) -> bool:
 
 
 def _plain(value: Any) -> Scalar | None:
-    """The value inside the binding's (type, value) pair; ``None`` for an object or a value maps do not hold."""
+    """Unwrap the binding's (type, value) pair; ``None`` for an object or a value maps do not hold."""
     if not isinstance(value, tuple) or not isinstance(value[1], Scalar):
         return None
     return value[1]

@@ -1,7 +1,5 @@
 """Everything the package raises: one tree, each error with a hint of what to do next."""
 
-from __future__ import annotations
-
 
 class CrdtError(Exception):
     """Base of this package's errors. The message says what happened and to what; ``hint`` says what to do next."""

@@ -9,8 +9,6 @@ A format that needs another map takes the next *extension*: change ``n`` of the 
 newer devices write there, and can still refuse every change of the reserved actor that is not one of these.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from functools import cache
@@ -63,13 +61,13 @@ GENESIS_MAPS: Mapping[DocumentKind, tuple[str, ...]] = MappingProxyType(
 
 @cache
 def map_names(kind: DocumentKind) -> tuple[str, ...]:
-    """Names of all maps of a kind of document, extensions included; map ``i`` is the object (i + 1)@reserved actor."""
+    """Name all maps of a kind of document, extensions included; map ``i`` is the object (i + 1)@reserved actor."""
     return GENESIS_MAPS[kind] + tuple(f"{EXTENSION_PREFIX}{n}" for n in range(1, MAX_EXTENSIONS + 1))
 
 
 @cache
 def object_ids(kind: DocumentKind) -> Mapping[str, bytes]:
-    """The binding's object id of every map: type 0x10, the actor with its length, then the counter, both as LEB128.
+    """Spell the binding's object id of every map: a type, the actor behind its length, an index, the counter.
 
     All counters are below 128, and an extra byte 0 (the index of the actor, a hint only) stands between.
     """
@@ -79,7 +77,7 @@ def object_ids(kind: DocumentKind) -> Mapping[str, bytes]:
 
 @cache
 def constant_changes(kind: DocumentKind) -> Mapping[bytes, int]:
-    """Hashes of all changes of the reserved actor that can be in a document: its genesis is 0, extension ``n`` is n."""
+    """Hash all changes of the reserved actor that can be in a document: its genesis is 0, extension ``n`` is n."""
     return MappingProxyType(
         {hashlib.sha256(extension_change(kind, n)[8:]).digest(): n for n in range(MAX_EXTENSIONS + 1)}
     )
@@ -87,7 +85,7 @@ def constant_changes(kind: DocumentKind) -> Mapping[bytes, int]:
 
 @cache
 def extension_change(kind: DocumentKind, number: int) -> bytes:
-    """The constant change that makes the map ``extension:<number>`` at the root.
+    """Make the constant change that adds the map ``extension:<number>``.
 
     Args:
         kind: the kind of document.

@@ -5,8 +5,6 @@ counter used twice or a second change with one sequence number are taken in, and
 loads. :meth:`History.admit` refuses them.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -68,7 +66,7 @@ class History:
         return sorted(self._heads)
 
     def at_sequence(self, actor: bytes, sequence: int) -> bytes | None:
-        """Hash of an actor's change of this number, if there is one."""
+        """Return the hash of an actor's change of this number, if there is one."""
         chain = self._by_actor.get(actor, ())
         return chain[sequence - 1].hash if 0 < sequence <= len(chain) else None
 
@@ -88,12 +86,10 @@ class History:
         """
         previous = self._by_actor.get(change.actor, [])
         if change.sequence <= len(previous):
-            raise DuplicateSequence(
-                f"actor {change.actor.hex()} made two changes with the number {change.sequence}"
-            )
+            raise DuplicateSequence(f"actor {change.actor.hex()} made two changes with the number {change.sequence}")
         follows = change.sequence == len(previous) + 1
         if not follows or (previous and previous[-1].hash not in change.dependencies):
-            raise ChangeMalformed(f"change {change.sequence} of actor {change.actor.hex()} does not follow its last one")
+            raise ChangeMalformed(f"a change of actor {change.actor.hex()} does not follow that actor's last one")
         before = max(self._nodes[dependency].last for dependency in change.dependencies)
         if change.start != before + 1:
             raise ChangeMalformed(f"a change counts from {change.start}; its dependencies end at {before}")
@@ -143,7 +139,7 @@ class History:
         self._heads.add(node.hash)
 
     def _overwritten(self, change: Change, lookup: Lookup) -> list[Node]:
-        """The changes whose operations this one overwrites, each checked to have put a value at that very key."""
+        """Find the changes whose operations this one overwrites, each checked to have put a value at that very key."""
         found: dict[int, Node] = {}
         for write in change.writes:
             for operation in write.predecessors:
@@ -162,7 +158,7 @@ class History:
         return chain[place] if place < len(chain) and chain[place].start <= counter else None
 
     def _covered(self, heads: tuple[bytes, ...], wanted: list[Node]) -> bool:
-        """Whether everything ``wanted`` is among ``heads`` and what they build on."""
+        """Tell whether everything ``wanted`` is among ``heads`` and what they build on."""
         missing = {node.index for node in wanted}
         pending = list(heads)
         seen = set(heads)
@@ -180,7 +176,7 @@ class History:
 
 
 def _put_at(node: Node, operation: OperationId, write: Write, lookup: Lookup) -> bool:
-    """Whether ``operation``, one of ``node``'s, put a value at the key ``write`` is about.
+    """Tell whether ``operation``, one of ``node``'s, put a value at the key ``write`` is about.
 
     A change writes a key at most once and counts on from all it builds on, so what is seen right after it at a key it
     wrote is its own operation.

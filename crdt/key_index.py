@@ -4,8 +4,6 @@ The binding lists a map's keys whole or not at all. A map's index is made when i
 the writes.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left, insort
 from collections.abc import Callable, Collection, Iterator
 
@@ -21,7 +19,7 @@ class KeyIndex:
         self._keys: dict[str, list[str]] = {}
 
     def starting_with(self, map_name: str, prefix: str) -> Iterator[str]:
-        """The keys of a map that start with ``prefix``, in order."""
+        """Yield the keys of a map that start with ``prefix``, in order."""
         keys = self._keys.get(map_name)
         if keys is None:
             keys = self._keys[map_name] = sorted(self._read_keys(map_name))

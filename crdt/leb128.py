@@ -1,19 +1,18 @@
-"""LEB128 numbers as Automerge writes them: little-endian groups of seven bits, at most 64 bits, in the shortest form."""
-
-from __future__ import annotations
+"""LEB128 numbers as Automerge writes them: groups of seven bits, low first, at most 64 bits, in the shortest form."""
 
 from crdt.errors import ChangeMalformed
 
 MAX_BYTES = 10
 _U64 = 1 << 64
+_GROUP, _MORE = 0x7F, 0x80
 _I63 = 1 << 63
 
 
 def write_unsigned(number: int) -> bytes:
-    """A number from 0 up as unsigned LEB128."""
+    """Write a number from 0 up as unsigned LEB128."""
     out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
+    while number > _GROUP:
+        out.append(number & _GROUP | _MORE)
         number >>= 7
     out.append(number)
     return bytes(out)
@@ -31,8 +30,8 @@ def read_unsigned(data: bytes, at: int) -> tuple[int, int]:
     while at < end:
         byte = data[at]
         at += 1
-        number |= (byte & 0x7F) << shift
-        if byte < 0x80:
+        number |= (byte & _GROUP) << shift
+        if byte < _MORE:
             if number >= _U64 or (byte == 0 and at - start > 1):
                 break
             return number, at
@@ -55,9 +54,9 @@ def read_signed(data: bytes, at: int) -> tuple[int, int]:
     while at < end:
         byte = data[at]
         at += 1
-        number |= (byte & 0x7F) << shift
+        number |= (byte & _GROUP) << shift
         shift += 7
-        if byte < 0x80:
+        if byte < _MORE:
             if at - start > 1 and (byte, before & 0x40) in {(0x00, 0), (0x7F, 0x40)}:
                 break
             if byte & 0x40:

@@ -1,7 +1,5 @@
 """What an edit consists of: values put at, and deleted from, the keys of a document's maps."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 Scalar = str | bytes | int | float | bool

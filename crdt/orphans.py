@@ -5,8 +5,6 @@ number make a document that saves but never loads. So nothing goes to the engine
 what must wait waits here: once, and within a bound for each device, so that one device cannot crowd out another.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterator
 
 from crdt.change import Change
@@ -30,14 +28,14 @@ class OrphanQueue:
         return len(self._changes)
 
     def __iter__(self) -> Iterator[Change]:
-        """The queued changes, in order of arrival."""
+        """Iterate over the queued changes, in order of arrival."""
         return iter(self._changes.values())
 
     def __contains__(self, change_hash: bytes) -> bool:
         return change_hash in self._changes
 
     def check(self, changes: Collection[Change]) -> None:
-        """Whether all of ``changes`` could be added.
+        """Check that all of ``changes`` could be added.
 
         Raises:
             DuplicateSequence: if one has the actor and number of another queued one.
@@ -90,9 +88,9 @@ class OrphanQueue:
             self._used[device] = (count - 1, size - len(change.raw))
 
     def waiting_for(self, change_hash: bytes) -> list[Change]:
-        """The queued changes that directly build on a change, in order of their hashes."""
+        """List the queued changes that directly build on a change, in order of their hashes."""
         return [self._changes[waiting] for waiting in sorted(self._waiting.get(change_hash, ()))]
 
     def missing(self, is_there: Callable[[bytes], bool]) -> list[bytes]:
-        """Hashes that queued changes build on and that are neither queued nor, by ``is_there``, applied; ascending."""
+        """List the hashes, ascending, that queued changes build on and that are neither queued nor applied."""
         return sorted(each for each in self._waiting if each not in self._changes and not is_there(each))

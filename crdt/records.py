@@ -4,8 +4,6 @@ What a record's bytes say was written by some device of the library, perhaps a h
 every field, and keeps the numbers it does not know, so that a record changed by an older version loses nothing.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -21,6 +19,7 @@ STRONGEST_CLASSES = 32
 PROBABILITY_UNIT = 65_535
 """Probabilities are stored as integers of this part: a resolution of 1.5e-5 in a third of the bytes of a float."""
 
+_ROUNDING = 1e-6
 _HINT = "the device that wrote it runs a damaged or hostile program; what else is known of the photo stays readable"
 
 _Text = Annotated[str, Meta(max_length=256)]
@@ -48,7 +47,7 @@ class Record(msgspec.Struct, kw_only=True):
     unknown: dict[int, Any] = msgspec.field(default_factory=dict)
 
     def pack(self) -> bytes:
-        """The record as bytes; fields that are ``None`` are left out.
+        """Write the record as bytes; fields that are ``None`` are left out.
 
         Raises:
             RecordInvalid: if a field is out of its bounds, so that nothing is written that could not be read.
@@ -111,7 +110,7 @@ class PhotoFacts(Record, kw_only=True):
         thumbhash: a blurred placeholder of at most 32 bytes.
         motion_s: seconds of video inside the file, where it has a motion part.
         imported_at: UTC seconds.
-        fallback_clock: a time from elsewhere (name, sidecar, file time) for photos without one; never decides the shard.
+        fallback_clock: a time from elsewhere (name, sidecar, file time); never decides the shard.
         fallback_source: where that time comes from.
     """
 
@@ -255,8 +254,8 @@ class AutoRecord(Record, kw_only=True):
 
     @classmethod
     def of(cls, classes: list[tuple[int, float]], *, at: int | None = None) -> Self:
-        """The 32 strongest of ``classes`` (class index, probability from 0 to 1); those that round to zero left out."""
-        if any(not math.isfinite(probability) or not 0 <= probability <= 1.000001 for _, probability in classes):
+        """Keep the 32 strongest of ``classes`` (class index, probability from 0 to 1) that do not round to zero."""
+        if any(not math.isfinite(probability) or not 0 <= probability <= 1 + _ROUNDING for _, probability in classes):
             raise RecordInvalid("a probability is not between 0 and 1")
         strongest = sorted(classes, key=lambda pair: (-pair[1], pair[0]))[:STRONGEST_CLASSES]
         flat: list[int] = []
@@ -267,10 +266,8 @@ class AutoRecord(Record, kw_only=True):
         return cls(flat=flat, at=at)
 
     def classes(self) -> list[tuple[int, float]]:
-        """Class index and probability, strongest first."""
-        return [
-            (index, part / PROBABILITY_UNIT) for index, part in zip(self.flat[::2], self.flat[1::2], strict=True)
-        ]
+        """List class index and probability, strongest first."""
+        return [(index, part / PROBABILITY_UNIT) for index, part in zip(self.flat[::2], self.flat[1::2], strict=True)]
 
 
 _DECODER = msgspec.msgpack.Decoder(dict[int, Any])

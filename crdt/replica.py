@@ -6,8 +6,6 @@ those it drops, keeps a queue that can be poisoned, and can be made to panic; so
 hands over only what is ready, and requires that the heads are then what they must be.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections import deque
@@ -37,12 +35,12 @@ from crdt.snapshot import split_snapshot
 
 
 def device_prefix(device_id: bytes) -> bytes:
-    """First half of every actor of a device: the first 8 bytes of BLAKE2b-512(device id)."""
+    """Make the first half of every actor of a device: the first 8 bytes of BLAKE2b-512(device id)."""
     return hashlib.blake2b(device_id).digest()[:DEVICE_PREFIX_BYTES]
 
 
 def new_actor(device_id: bytes) -> bytes:
-    """A fresh actor of a device, 16 bytes; to be made anew each time a replica is opened for writing."""
+    """Make a fresh actor of a device, 16 bytes; anew each time a replica is opened for writing."""
     return device_prefix(device_id) + os.urandom(ACTOR_BYTES - DEVICE_PREFIX_BYTES)
 
 
@@ -72,6 +70,16 @@ class Applied:
     refused: list[Refusal] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class _Batch:
+    """What one call of ``apply`` has admitted so far, not yet in the engine."""
+
+    staged: list[tuple[bytes, Node]] = field(default_factory=list)
+    accepted: list[Change] = field(default_factory=list)
+    seen: set[bytes] = field(default_factory=set)
+    refused: list[Refusal] = field(default_factory=list)
+
+
 class Replica:
     """One document. Not thread-safe. After :class:`ChangeNotApplied` it must be thrown away and loaded again."""
 
@@ -88,7 +96,7 @@ class Replica:
 
     @classmethod
     def create(cls, document: str, actor: bytes) -> Self:
-        """A document that holds its genesis change and nothing else.
+        """Make a document that holds its genesis change and nothing else.
 
         Raises:
             DocumentNameInvalid: if ``document`` is no document's name.
@@ -101,7 +109,7 @@ class Replica:
 
     @classmethod
     def load(cls, document: str, snapshot: bytes, actor: bytes) -> Self:
-        """A document as :meth:`save` wrote it, with the changes that waited.
+        """Load a document as :meth:`save` wrote it, with the changes that waited.
 
         The bytes must come from a trustworthy place (sealed by this device): what can be told cheaply is checked,
         the history is not.
@@ -135,7 +143,7 @@ class Replica:
         return self._engine.actor
 
     def save(self) -> bytes:
-        """The document and the changes that wait, as bytes; loaded back and compared before they are returned.
+        """Write the document and the changes that wait; loaded back and compared before the bytes are returned.
 
         Raises:
             SnapshotInvalid: if they do not load back to the same heads; whatever was saved before stays the good one.
@@ -150,24 +158,24 @@ class Replica:
         return saved + b"".join(change.raw for change in self._orphans)
 
     def heads(self) -> tuple[bytes, ...]:
-        """Hashes of the changes no other change builds on, ascending."""
+        """List the hashes of the changes no other change builds on, ascending."""
         return tuple(self._engine.heads())
 
     def missing(self) -> list[bytes]:
-        """Hashes of the changes that queued ones wait for, ascending."""
+        """List the hashes of the changes that queued ones wait for, ascending."""
         return self._orphans.missing(self._is_there)
 
     def unknown_maps(self) -> tuple[str, ...]:
-        """Maps with content that only a newer version can read: "update needed"."""
+        """Name the maps with content that only a newer version can read: "update needed"."""
         present = set(self._engine.keys(ROOT)) - SHAPES[self._kind].keys()
         return tuple(name for name in sorted(present) if self._engine.length(self._objects[name]))
 
     def get(self, map_name: str, key: str) -> Scalar | None:
-        """The value at a key; ``None`` if there is none."""
+        """Read the value at a key; ``None`` if there is none."""
         return self._engine.value(self._object(map_name), key)
 
     def items(self, map_name: str, prefix: str = "") -> Iterator[tuple[str, Scalar]]:
-        """Keys that start with ``prefix``, in order, with their values, as of this call.
+        """List the keys that start with ``prefix``, in order, with their values, as of this call.
 
         Without a prefix the whole map is read at once; with one, a sorted index of its keys, made on first use.
         """
@@ -322,7 +330,7 @@ class Replica:
         return change_hash in self._history or change_hash in self._constants
 
     def _map_makers(self, change: Change) -> list[bytes]:
-        """Hashes of the constant changes, other than the genesis, that make the maps a change writes to."""
+        """Hash the constant changes, other than the genesis, that make the maps a change writes to."""
         names = {write.map for write in change.writes if write.map.startswith(EXTENSION_PREFIX)}
         hashes = list(self._constants) if names else []
         return [hashes[int(name.removeprefix(EXTENSION_PREFIX))] for name in names]
@@ -334,11 +342,11 @@ class Replica:
         self._keys.note(written, lambda map_name, key: self.get(map_name, key) is not None)
 
     def _check_root(self) -> None:
-        """Whether the root holds this kind's maps as the reserved actor made them, and nothing else."""
+        """Check that the root holds this kind's maps as the reserved actor made them, and nothing else."""
         present = self._engine.keys(ROOT)
         for counter, name in enumerate(self._objects, start=1):
             if name in present and self._engine.operation(ROOT, name) != (counter, RESERVED_ACTOR):
-                raise SnapshotInvalid(f"the snapshot is not one of {self._document}: {name!r} is not the map it should be")
+                raise SnapshotInvalid(f"the snapshot is not one of {self._document}: {name!r} is another map")
         if not set(GENESIS_MAPS[self._kind]) <= set(present) <= self._objects.keys():
             raise SnapshotInvalid(f"the snapshot is not one of {self._document}: it has other maps")
 
@@ -347,16 +355,6 @@ class Replica:
         if map_id is None:
             raise OperationInvalid(f"{self._document} has no map {map_name!r}")
         return map_id
-
-
-@dataclass(slots=True)
-class _Batch:
-    """What one call of ``apply`` has admitted so far, not yet in the engine."""
-
-    staged: list[tuple[bytes, Node]] = field(default_factory=list)
-    accepted: list[Change] = field(default_factory=list)
-    seen: set[bytes] = field(default_factory=set)
-    refused: list[Refusal] = field(default_factory=list)
 
 
 def _checked_actor(actor: bytes) -> bytes:

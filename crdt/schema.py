@@ -4,8 +4,6 @@ Every map is flat: a key is a photo id in lower-case hex, alone or with ``/`` an
 Unknown keys within the bounds are kept, because a later format may write them; readers skip what they cannot split.
 """
 
-from __future__ import annotations
-
 import math
 import unicodedata
 from collections.abc import Callable, Mapping
@@ -84,7 +82,9 @@ SHAPES: Mapping[DocumentKind, Mapping[str, MapShape]] = MappingProxyType(
                 "rating": MapShape("pid", "integer 0 to 5", lambda value: _is_int(value, 0, MAX_RATING)),
                 "favourite": MapShape("pid", "boolean", _is_bool),
                 "rotation": MapShape(
-                    "pid", "0, 90, 180 or 270 degrees clockwise", lambda value: _is_int(value, 0, 270) and value in ROTATIONS
+                    "pid",
+                    "0, 90, 180 or 270 degrees clockwise",
+                    lambda value: _is_int(value, 0, max(ROTATIONS)) and value in ROTATIONS,
                 ),
                 "taken": MapShape("pid", "wall clock, with or without offset; text, at most 64 bytes", _text(64)),
                 "album": MapShape("pid/album id", "finite float: position in the album", _is_position),
@@ -109,12 +109,12 @@ SHAPES: Mapping[DocumentKind, Mapping[str, MapShape]] = MappingProxyType(
 
 
 def shape_of(kind: DocumentKind, map_name: str) -> MapShape:
-    """The shape of a map; that of an extension this version knows nothing of accepts any scalar."""
+    """Return the shape of a map; that of an extension this version knows nothing of accepts any scalar."""
     return SHAPES[kind].get(map_name, _ANYTHING)
 
 
 def label_name(name: str) -> str:
-    """A label's name as compared and stored: trimmed, NFC, case-folded.
+    """Write a label's name as compared and stored: trimmed, NFC, case-folded.
 
     Raises:
         ValueRefused: if it is empty, over 200 bytes of UTF-8, or has control characters.
@@ -125,48 +125,46 @@ def label_name(name: str) -> str:
     if any(unicodedata.category(c) in {"Cc", "Cs"} for c in folded):
         raise ValueRefused("a label has control characters in its name", hint="leave them out")
     if len(folded.encode()) > MAX_LABEL_BYTES:
-        raise ValueRefused(
-            f"the label {folded[:40]!r}… is over {MAX_LABEL_BYTES} bytes", hint="choose a shorter name"
-        )
+        raise ValueRefused(f"the label {folded[:40]!r}… is over {MAX_LABEL_BYTES} bytes", hint="choose a shorter name")
     return folded
 
 
 def pid_key(pid: bytes) -> str:
-    """Key of a photo in the maps that hold one value a photo."""
+    """Make the key of a photo in the maps that hold one value a photo."""
     if len(pid) != PID_BYTES:
         raise ValueRefused(f"a photo id has {PID_BYTES} bytes, not {len(pid)}")
     return pid.hex()
 
 
 def label_key(pid: bytes, name: str) -> str:
-    """Key of one label of one photo; ``name`` in any spelling (see :func:`label_name`)."""
+    """Make the key of one label of one photo; ``name`` in any spelling (see :func:`label_name`)."""
     return f"{pid_key(pid)}/{label_name(name)}"
 
 
 def copy_key(pid: bytes, blob_id: bytes) -> str:
-    """Key of one copy of a photo: the blob that holds it."""
+    """Make the key of one copy of a photo: the blob that holds it."""
     if len(blob_id) != BLOB_ID_BYTES:
         raise ValueRefused(f"a blob id has {BLOB_ID_BYTES} bytes, not {len(blob_id)}")
     return f"{pid_key(pid)}/{blob_id.hex()}"
 
 
 def auto_key(pid: bytes, model_at_version: str) -> str:
-    """Key of one model's result for a photo."""
+    """Make the key of one model's result for a photo."""
     return f"{pid_key(pid)}/{model_at_version}"
 
 
 def album_key(pid: bytes, album_id: str) -> str:
-    """Key of a photo's place in an album."""
+    """Make the key of a photo's place in an album."""
     return f"{pid_key(pid)}/{album_id}"
 
 
 def photo_prefix(pid: bytes) -> str:
-    """What all keys of a photo start with in the maps whose keys have a second part."""
+    """Make what all keys of a photo start with in the maps whose keys have a second part."""
     return f"{pid_key(pid)}/"
 
 
 def key_pid(key: str) -> bytes | None:
-    """The photo id a key starts with; ``None`` if the key is of no shape this version knows."""
+    """Read the photo id a key starts with; ``None`` if the key is of no shape this version knows."""
     digits, _, _ = key.partition("/")
     if len(digits) != 2 * PID_BYTES or not _is_lower_hex(digits):
         return None
@@ -174,14 +172,14 @@ def key_pid(key: str) -> bytes | None:
 
 
 def split_key(key: str) -> tuple[bytes, str] | None:
-    """Photo id and second part of a composite key, split at the first ``/``; ``None`` if it is of another shape."""
+    """Read photo id and second part of a key, split at the first ``/``; ``None`` if it is of another shape."""
     pid = key_pid(key)
     _, slash, rest = key.partition("/")
     return None if pid is None or not slash or not rest else (pid, rest)
 
 
 def split_copy_key(key: str) -> tuple[bytes, bytes] | None:
-    """Photo id and blob id of a key of the ``copy`` map; ``None`` if it is of another shape."""
+    """Read photo id and blob id of a key of the ``copy`` map; ``None`` if it is of another shape."""
     parts = split_key(key)
     if parts is None or len(parts[1]) != 2 * BLOB_ID_BYTES or not _is_lower_hex(parts[1]):
         return None

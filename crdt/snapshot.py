@@ -1,7 +1,5 @@
 """The frame of a saved document: one document chunk, then the change chunks that wait, as Automerge's own files."""
 
-from __future__ import annotations
-
 import hashlib
 
 from crdt.change import MAGIC
@@ -14,7 +12,7 @@ _DOCUMENT_CHUNK, _CHANGE_CHUNK = 0, 1
 
 
 def split_snapshot(snapshot: bytes) -> tuple[bytes, list[bytes]]:
-    """The document chunk, and the change chunks behind it; checksums hold.
+    """Split off the document chunk and the change chunks behind it; checksums hold.
 
     The engine, left alone, would skip what it cannot read after the first chunk.
 
