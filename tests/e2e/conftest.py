@@ -25,7 +25,7 @@ class Safelight:
     environment: dict[str, str]
 
     def command(self, *arguments: str | Path) -> list[str]:
-        return [sys.executable, "-P", "-m", "tui.cli", *map(os.fspath, arguments)]
+        return [sys.executable, "-P", "-m", "tui.cli", *(os.fspath(argument) for argument in arguments)]
 
     def run(self, *arguments: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
         result = subprocess.run(
