@@ -340,7 +340,7 @@ class Library:
     def _check_machine(self) -> None:
         """Compare what this machine remembers with the log. The memory is read first: it never runs ahead of the log."""
         remembered = self._machine.read()
-        self._own_alarms = []
+        self._own_alarms = [self.log.damage] if self.log.damage is not None else []
         if remembered is None or remembered.token != self._token():
             self._own_alarms.append(
                 LibraryCopied(

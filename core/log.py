@@ -108,10 +108,14 @@ class Log:
         """Open the log at `path`; raises `LogDamaged` or `UnknownFormat`."""
         if not path.is_file():
             raise LogDamaged("log.db is missing", hint=_RESTORE)
-        self._engine = _engine(path)
         self._closed = False
-        with _log_errors():
-            self._connection = self._engine.connect()
+        self.damage: LogDamaged | None = None
+        """Set where the file is cut off: it is open for reading only, and what lies on whole pages can be read."""
+        try:
+            self._engine, self._connection = _connect(path)
+        except LogDamaged as damage:
+            self.damage = damage
+            self._engine, self._connection = _connect(path, salvage=True)
         try:
             self._check_version()
         except BaseException:
@@ -123,8 +127,8 @@ class Log:
         """Make the log of a new library."""
         with storage_errors("log.db"):
             os.close(open_private(path))
-        engine = _engine(path)
-        with _log_errors(), engine.connect() as connection:
+        engine, connection = _connect(path)
+        with _log_errors(), connection:
             connection.exec_driver_sql(f"PRAGMA application_id={_APPLICATION_ID}")
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             _metadata.create_all(connection)
@@ -360,7 +364,11 @@ def _stored(row: Any) -> StoredEnvelope:
         raise LogDamaged("log.db holds a row that is no envelope", hint=_RESTORE) from error
 
 
-def _engine(path: Path) -> sa.Engine:
+def _connect(path: Path, *, salvage: bool = False) -> tuple[sa.Engine, sa.Connection]:
+    pragmas = ["temp_store=MEMORY", "trusted_schema=OFF"]
+    # SQLite refuses a file that is shorter than it says, unless its schema is declared open to repairs.
+    pragmas += ["writable_schema=ON", "query_only=ON"] if salvage else ["journal_mode=WAL", "synchronous=FULL"]
+
     def connect() -> sqlite3.Connection:
         # mode=rw: a log that is gone is an alarm, not an invitation to make an empty one. No implicit transactions:
         # every BEGIN is written out above.
@@ -369,16 +377,16 @@ def _engine(path: Path) -> sa.Engine:
             uri, uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )
         try:
-            for pragma in ("temp_store=MEMORY", "journal_mode=WAL", "synchronous=FULL", "trusted_schema=OFF"):
+            for pragma in pragmas:
                 connection.execute(f"PRAGMA {pragma}")
         except BaseException:
             connection.close()
             raise
         return connection
 
-    return sa.create_engine(
-        "sqlite://", creator=connect, poolclass=sa.pool.StaticPool, isolation_level="AUTOCOMMIT"
-    )
+    engine = sa.create_engine("sqlite://", creator=connect, poolclass=sa.pool.StaticPool, isolation_level="AUTOCOMMIT")
+    with _log_errors():
+        return engine, engine.connect()
 
 
 @contextlib.contextmanager

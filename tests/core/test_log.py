@@ -1,0 +1,163 @@
+"""`log.db`: what a transaction stores and what it takes back, versions, damage, and what must never be in the file."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+import pytest
+
+from core.errors import DiskFull, LogDamaged, UnknownFormat
+from core.log import Log
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+DEVICE = b"D" * 32
+OTHER = b"E" * 32
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[Log]:
+    log = Log.create(tmp_path / "log.db", b"L" * 32, b"genesis", {"machine": b"token"})
+    yield log
+    log.close()
+
+
+def append(log: Log, device: bytes, seq: int, data: bytes = b"envelope") -> None:
+    with log.transaction() as transaction:
+        transaction.append(device, seq, bytes([seq % 256]) * 32, data)
+
+
+def scalar(log: Log, statement: str) -> object:
+    result = log._connection.exec_driver_sql(statement)
+    return result.scalar() if result.returns_rows else None
+
+
+def unexpected(damage: LogDamaged) -> None:
+    raise damage
+
+
+def test_envelopes_past_a_vector_come_in_the_order_they_came_in(log: Log) -> None:
+    for seq in range(1, 101):
+        append(log, DEVICE, seq)
+        if seq % 10 == 0:
+            append(log, OTHER, seq // 10)
+    assert log.heads() == {DEVICE: (100, bytes([100]) * 32), OTHER: (10, bytes([10]) * 32)}
+    everything = list(log.after({}, unexpected))
+    assert len(everything) == 110
+    assert [stored.position for stored in everything] == sorted(stored.position for stored in everything)
+    late = list(log.after({DEVICE: (95, b""), OTHER: (10, b"")}, unexpected))
+    assert [(stored.device, stored.seq) for stored in late] == [(DEVICE, seq) for seq in range(96, 101)]
+    assert [stored.seq for stored in log.after({DEVICE: (100, b"")}, unexpected)] == list(range(1, 11))
+    assert list(log.after(log.heads(), unexpected)) == []
+    assert [stored.position for stored in log.newest_first()] == [stored.position for stored in reversed(everything)]
+
+
+def test_an_exception_inside_a_transaction_takes_everything_back(log: Log) -> None:
+    append(log, DEVICE, 1)
+    with pytest.raises(ZeroDivisionError), log.transaction() as transaction:
+        transaction.append(DEVICE, 2, b"h" * 32, b"envelope")
+        _ = 1 // 0
+    assert log.head(DEVICE) == (1, bytes([1]) * 32)
+    assert log.count() == 1
+    append(log, DEVICE, 2)
+
+
+def test_a_sequence_number_cannot_be_used_twice(log: Log) -> None:
+    append(log, DEVICE, 1)
+    with pytest.raises(Exception, match="log.db"):
+        append(log, DEVICE, 1, b"another envelope")
+    assert log.count() == 1
+
+
+def test_another_process_s_commit_changes_the_data_version(log: Log, tmp_path: Path) -> None:
+    before = log.data_version()
+    append(log, DEVICE, 1)
+    assert log.data_version() == before
+    other = Log(tmp_path / "log.db")
+    append(other, DEVICE, 2)
+    other.close()
+    assert log.data_version() != before
+
+
+def test_a_full_disk_is_named_and_stores_nothing(log: Log, tmp_path: Path) -> None:
+    append(log, DEVICE, 1)
+    pages = scalar(log, "PRAGMA page_count")
+    scalar(log, f"PRAGMA max_page_count={pages}")
+    with pytest.raises(DiskFull) as full:
+        append(log, DEVICE, 2, b"x" * 100_000)
+    assert full.value.hint
+    assert log.head(DEVICE)[0] == 1
+    scalar(log, "PRAGMA max_page_count=1000000")
+    append(log, DEVICE, 2, b"x" * 100_000)
+
+
+def test_a_newer_schema_is_refused(log: Log, tmp_path: Path) -> None:
+    log.close()
+    raw = sqlite3.connect(tmp_path / "log.db")
+    raw.execute("PRAGMA user_version=2")
+    raw.close()
+    with pytest.raises(UnknownFormat, match="schema version 2"):
+        Log(tmp_path / "log.db")
+
+
+@pytest.mark.parametrize("content", [b"", b"SQLite format 3\0", b"not a database at all" * 100])
+def test_a_log_that_is_no_log_is_damaged(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "log.db").write_bytes(content)
+    with pytest.raises(LogDamaged):
+        Log(tmp_path / "log.db")
+
+
+def test_a_missing_log_is_damaged_and_not_made_anew(tmp_path: Path) -> None:
+    with pytest.raises(LogDamaged, match="missing"):
+        Log(tmp_path / "log.db")
+    assert not (tmp_path / "log.db").exists()
+
+
+def test_what_a_cut_log_still_holds_can_be_read(log: Log, tmp_path: Path) -> None:
+    for seq in range(1, 41):
+        append(log, DEVICE, seq, bytes([seq]) * 9_000)
+    log.close()
+    whole = (tmp_path / "log.db").read_bytes()
+    (tmp_path / "log.db").write_bytes(whole[: len(whole) // 2])
+    cut = Log(tmp_path / "log.db")
+    damages: list[LogDamaged] = []
+    read = list(cut.after({}, damages.append))
+    assert damages
+    assert 5 < len(read) < 40
+    assert all(stored.data == bytes([stored.seq]) * 9_000 for stored in read)
+    cut.close()
+
+
+def test_log_files_are_private_whatever_the_umask(log: Log, tmp_path: Path) -> None:
+    append(log, DEVICE, 1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log.db", "log.db-shm", "log.db-wal"]
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
+
+
+def test_a_large_sort_spills_nothing_to_disk(log: Log) -> None:
+    """SQLite writes sorts over its cache to temporary files unless it is told to keep them in memory."""
+    assert scalar(log, "PRAGMA temp_store") == 2
+    before = _open_temporary_files()
+    scalar(log, "PRAGMA cache_size=10")
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000)"
+    rows = log._connection.exec_driver_sql(
+        f"{numbers} SELECT hex(randomblob(200)) AS secret FROM n ORDER BY secret"  # noqa: S608  a constant
+    )
+    rows.fetchone()
+    assert _open_temporary_files() == before
+    rows.close()
+
+
+def _open_temporary_files() -> set[str]:
+    from pathlib import Path
+
+    links = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        try:
+            links.append(str(descriptor.readlink()))
+        except OSError:
+            continue
+    return {link for link in links if "etilqs" in link}
