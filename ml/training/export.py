@@ -1,0 +1,183 @@
+"""Make the pack ``safelight-mini`` from a finished run.
+
+``python -m ml.training.export RUN --cache CACHE --pack ml/packs/safelight-mini`` writes the model in eight bits, its
+labels, the log and ``pack.toml``, and prints the figures. ``--seal`` only rewrites the digests, after a change of the
+README.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import re
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import onnx
+import torch
+
+from ml.taxonomy import BUILTIN, Taxonomy
+from ml.training.calibrate import LabelEvaluation, calibration_error, fit_temperature, softmax
+from ml.training.dataset import IMAGE_SIZE, PIXEL_MEAN, PIXEL_STD, data_directory, load_split
+from ml.training.network import SafelightMini
+from ml.training.onnx_graph import EMBEDDING, INPUT, LOGITS, build_model
+from ml.training.quantise import accuracy, quantise, run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+VERSION = "1.0.0"
+FILES = ("model.onnx", "labels.txt", "wnids.txt", "README.md", "training-log.jsonl")
+
+MANIFEST = """\
+# Trained from scratch with ml/training; README.md has the figures, docs/training.md the recipe.
+format = 1
+name = "safelight-mini"
+version = "{version}"
+kind = "classifier"
+licence = "Apache-2.0"
+source = "ml/training in the Safelight repository"
+taxonomy = "imagenet"
+
+[files]
+{files}
+
+[input]
+name = "{input}"
+size = {size}
+layout = "NCHW"
+colour = "RGB"
+dtype = "float32"
+resize = "bilinear"
+shorter_side = {shorter_side}
+crop = "centre"
+mean = {mean}
+std = {std}
+
+[output]
+name = "{logits}"
+kind = "logits"
+scale = 1.0
+classes = {classes}
+background = -1
+labels = "labels.txt"
+wordnet = "wnids.txt"
+embedding = "{embedding}"
+temperature = {temperature}
+threshold = {threshold}
+"""
+
+
+def load_network(file: Path) -> tuple[SafelightMini, list[str]]:
+    """Return the averaged network of a saved run, ready to be evaluated, and its classes in output order."""
+    state = torch.load(file, weights_only=True)
+    network = SafelightMini(len(state["wnids"]))
+    network.load_state_dict(state["averaged"])
+    network.eval()
+    return network, list(state["wnids"])
+
+
+def label_lines(wnids: Sequence[str]) -> list[str]:
+    """Return one line per class: the taxonomy's name, then the data set's own names that differ from it."""
+    names = Taxonomy.load(BUILTIN).class_names
+    table = (data_directory() / "classes.tsv").read_text(encoding="utf-8").splitlines()
+    synonyms = {wnid: words.split(", ") for wnid, words in (line.split("\t") for line in table)}
+    return [
+        ", ".join([names[wnid], *(word for word in synonyms[wnid] if word.casefold() != names[wnid].casefold())])
+        for wnid in wnids
+    ]
+
+
+def digests(pack: Path) -> str:
+    """Return the ``[files]`` table of the files in ``pack``."""
+    return "\n".join(f'"{name}" = "{hashlib.sha256((pack / name).read_bytes()).hexdigest()}"' for name in FILES)
+
+
+def seal(pack: Path) -> None:
+    """Rewrite the digests in ``pack.toml`` after a file of the pack has changed."""
+    manifest = pack / "pack.toml"
+    text = manifest.read_text(encoding="utf-8")
+    text = re.sub(r"(?s)(?<=\[files\]\n).*?(?=\n\n\[input\])", digests(pack), text)
+    manifest.write_text(text, encoding="utf-8")
+
+
+def export(checkpoint: Path, cache: Path, pack: Path, shorter_side: int, method: str) -> dict[str, object]:
+    """Write the pack and return its figures (shares of 1, bytes)."""
+    network, wnids = load_network(checkpoint)
+    train, validation = load_split("train", cache), load_split("val", cache)
+    model = build_model(network, IMAGE_SIZE)
+    float_logits, _ = run(model, validation)
+    small = quantise(model, train, method)
+    logits, _ = run(small, validation)
+    targets = validation.targets
+    temperature = round(fit_temperature(logits, targets), 3)
+    probabilities = softmax(logits, temperature)
+    evaluation = LabelEvaluation(wnids, probabilities, targets)
+    even, odd = slice(0, None, 2), slice(1, None, 2)
+    threshold = evaluation.fit()
+    pack.mkdir(parents=True, exist_ok=True)
+    onnx.save(small, pack / "model.onnx")
+    (pack / "labels.txt").write_text("".join(f"{line}\n" for line in label_lines(wnids)), encoding="utf-8")
+    (pack / "wnids.txt").write_text("".join(f"{wnid}\n" for wnid in wnids), encoding="utf-8")
+    shutil.copyfile(checkpoint.parent / "log.jsonl", pack / "training-log.jsonl")
+    (pack / "README.md").touch()
+    (pack / "pack.toml").write_text(
+        MANIFEST.format(
+            version=VERSION,
+            files=digests(pack),
+            input=INPUT,
+            size=IMAGE_SIZE,
+            shorter_side=shorter_side,
+            mean=list(PIXEL_MEAN),
+            std=list(PIXEL_STD),
+            logits=LOGITS,
+            classes=len(wnids),
+            embedding=EMBEDDING,
+            temperature=temperature,
+            threshold=threshold,
+        ),
+        encoding="utf-8",
+    )
+    held_out = evaluation.fit(even)
+    return {
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "model_bytes": (pack / "model.onnx").stat().st_size,
+        "float": accuracy(float_logits, targets),
+        "int8": accuracy(logits, targets),
+        "agreement": float((logits.argmax(1) == float_logits.argmax(1)).mean()),
+        "temperature": temperature,
+        "ece_before": calibration_error(softmax(logits, 1.0), targets),
+        "ece": calibration_error(probabilities, targets),
+        "threshold": threshold,
+        "labels": asdict(evaluation.at(threshold)),
+        # Fitted on one half of the pictures and measured on the other: the honest version of the line above.
+        "held_out": {"threshold": held_out, **asdict(evaluation.at(held_out, odd))},
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line; see ``--help``."""
+    parser = argparse.ArgumentParser(prog="python -m ml.training.export", description=__doc__)
+    parser.add_argument("checkpoint", type=Path, nargs="?", help="final.pt of a run; its log.jsonl lies beside it")
+    parser.add_argument("--cache", type=Path, help="folder of decoded pictures")
+    parser.add_argument("--pack", type=Path, required=True, help="folder of the pack")
+    parser.add_argument("--shorter-side", type=int, default=IMAGE_SIZE, help="pixels, before the crop to 64")
+    parser.add_argument("--calibration", default="percentile", choices=["minmax", "entropy", "percentile"])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seal", action="store_true", help="only rewrite the digests")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    if options.seal:
+        seal(options.pack)
+        return
+    if options.checkpoint is None or options.cache is None:
+        parser.error("a checkpoint and --cache are needed")
+    figures = export(options.checkpoint, options.cache, options.pack, options.shorter_side, options.calibration)
+    print(json.dumps(figures, indent=2))
+
+
+if __name__ == "__main__":
+    main()
