@@ -174,12 +174,15 @@ def runtime_folder(*, create: bool) -> Path:
         AgentRefused: the folder belongs to somebody else, is open to others, or cannot be made.
     """
     named = os.environ.get("SAFELIGHT_RUNTIME_DIR")
+    # https://specifications.freedesktop.org/basedir-spec: ours alone and, where systemd makes it, in memory.
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
     if named:
         folder = Path(named)
+    elif runtime and Path(runtime).is_dir():
+        folder = Path(runtime) / "safelight"
     else:
-        import platformdirs
-
-        folder = platformdirs.user_runtime_path("safelight", appauthor=False)
+        # On macOS this is a folder of the user's own below /var/folders.
+        folder = Path(tempfile.gettempdir()) / f"safelight-{os.getuid()}"
     if len(os.fsencode(folder)) > _SOCKET_PATH_LIMIT - 2 * _NAME_BYTES - 1:
         folder = Path(tempfile.gettempdir()) / f"safelight-{os.getuid()}"
     if create:

@@ -83,11 +83,13 @@ def _show_version(context: click.Context, _parameter: click.Parameter, wanted: b
 @click.pass_context
 def application(context: click.Context, library: Path | None, passphrase_file: Path | None) -> None:
     """A photo library that is encrypted on your own device and labelled there."""
-    context.obj = Session(library=library, passphrase_file=passphrase_file)
+    session: Session = context.obj
+    session.library = library
+    session.passphrase_file = passphrase_file
     if context.invoked_subcommand is None:
         from tui.cli.welcome import show_status
 
-        show_status(context.obj)
+        show_status(session)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -111,8 +113,9 @@ def _invoke(arguments: list[str]) -> int:
         from click.shell_completion import shell_complete
 
         return shell_complete(application, {}, PROGRAM, _COMPLETION_VARIABLE, instruction)
+    session = Session()
     try:
-        with application.make_context(PROGRAM, arguments) as context:
+        with application.make_context(PROGRAM, arguments, obj=session) as context:
             result: Any = application.invoke(context)
     except click.exceptions.Exit as finished:
         return int(finished.exit_code)
@@ -125,8 +128,9 @@ def _invoke(arguments: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt, BrokenPipeError):
         raise
     except Exception as error:  # noqa: BLE001 - the last resort: nobody is shown a traceback, but see _report
-        return _report(error)
-    return result if isinstance(result, int) else exit_codes.DONE
+        return _report(error, session)
+    code = result if isinstance(result, int) else exit_codes.DONE
+    return exit_codes.INTEGRITY_ALARM if code == exit_codes.DONE and session.alarms else code
 
 
 def _usage_message(error: click.UsageError) -> str:
@@ -142,24 +146,21 @@ def _usage_hint(error: click.UsageError) -> str:
     return f"'{path} --help' shows how it is used"
 
 
-def _report(error: Exception) -> int:
+def _report(error: Exception, session: Session) -> int:
     """Show `error` without a traceback; one that nobody expected says where it came from, and how to see the rest."""
-    from core.errors import CoreError, QueryError
+    from core.errors import CoreError
 
-    if isinstance(error, QueryError):
-        output.error(str(error), error.hint)
-        return exit_codes.exit_code(error)
     if isinstance(error, CoreError):
-        output.error(str(error), error.hint)
+        if str(error) not in session.alarms:
+            output.error(str(error), error.hint)
         return exit_codes.exit_code(error)
     if isinstance(error, OSError) and error.strerror:
         about = f"{output.plain(os.fsdecode(error.filename))}: " if isinstance(error.filename, str | bytes) else ""
         output.error(f"{about}{error.strerror}")
         return exit_codes.FAILED
-    hint = getattr(error, "hint", None)
-    if isinstance(hint, str):
-        output.error(str(error), hint)
-        return exit_codes.exit_code(error)
+    if isinstance(error, ModuleNotFoundError):
+        output.error(f"this installation lacks the module {error.name}", "`safelight doctor` says what is missing")
+        return exit_codes.FAILED
     if os.environ.get("SAFELIGHT_TRACEBACK"):
         raise error
     place = error.__traceback__

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from tui.cli import output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
+    from core.errors import IntegrityAlarm
     from core.library import Library
     from crypto.keys import DeviceSecrets
 
@@ -29,6 +30,7 @@ class Session:
     def __init__(self, library: Path | None = None, passphrase_file: Path | None = None) -> None:
         self.library = library
         self.passphrase_file = passphrase_file
+        self.alarms: list[str] = []
 
     @property
     def root(self) -> Path:
@@ -48,8 +50,35 @@ class Session:
         """
         from core.library import Library
 
+        _log_to_stderr()
         with Library.open(self.root, self.device_secrets()) as library:
-            yield library
+            for note in library.notes:
+                output.warn(note)
+            try:
+                yield library
+            finally:
+                self.report(library.alarms)
+
+    def report(self, alarms: Sequence[IntegrityAlarm]) -> None:
+        """Show each alarm once, and remember that there was one: it decides the exit code of whatever else was done."""
+        for alarm in alarms:
+            if str(alarm) not in self.alarms:
+                self.alarms.append(str(alarm))
+                output.error(str(alarm), alarm.hint)
+
+    def opens_unasked(self) -> bool:
+        """Whether the library can be opened without asking anybody for the passphrase.
+
+        Raises:
+            CoreError: there is no library, or its library.toml is damaged.
+        """
+        if self.passphrase_file is not None or os.environ.get(PASSPHRASE_VARIABLE):
+            return True
+        from core.agent import agent_status
+        from core.layout import Layout
+        from core.library_file import LibraryFile
+
+        return agent_status(LibraryFile.read(Layout(self.root).library_file).library_id, self.root) is not None
 
     def device_secrets(self) -> DeviceSecrets:
         """Unlock by --passphrase-file, else the agent, else SAFELIGHT_PASSPHRASE_FILE, else by asking."""
@@ -97,6 +126,19 @@ class Session:
             except WrongPassphrase as error:
                 output.error(str(error))
         return unlock(ask_passphrase("Passphrase"))
+
+
+def _log_to_stderr() -> None:
+    """Send the log of the libraries where narration goes; stdout is for results. SAFELIGHT_LOG=debug shows more."""
+    import logging
+
+    import structlog
+
+    level = getattr(logging, os.environ.get("SAFELIGHT_LOG", "error").upper(), logging.ERROR)
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
 
 
 def read_passphrase_file(path: Path) -> bytes:

@@ -31,9 +31,10 @@ def command(session: Session, limit: int | None, as_json: bool) -> None:
                         {
                             "id": entry.group.hex(),
                             "at": at,
-                            "device": entry.device,
+                            "device": entry.device.hex(),
                             "action": entry.action,
                             "summary": entry.summary,
+                            "photos_added": entry.photos_added,
                             "undone": entry.undone,
                         }
                     ]

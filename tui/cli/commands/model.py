@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from tui.cli.session import Session
 
 
+_NAMES_SHOWN = 5
+
+
 @click.group("model")
 def command() -> None:
     """List, add, choose and try the models that label photos.
@@ -115,8 +118,14 @@ def evaluate(session: Session, folder: Path, name: str | None, as_json: bool) ->
 
     with progress_bar("Evaluating", shown=not as_json) as advance:
         result = packs.evaluate_pack(name or _active_or_builtin(session), folder, progress=advance)
+    if result.unknown:
+        shown = ", ".join(output.plain(known) for known in result.unknown[:_NAMES_SHOWN])
+        output.warn(f"{output.count(len(result.unknown), 'name')} the pack does not know, left out: {shown} …")
+    for path, reason in result.unreadable:
+        output.warn(f"{output.plain(path)}: {output.plain(reason)}")
     if as_json:
-        output.json_lines([result])
+        figures = ("photos", "top1", "top5", "precision", "coverage", "ece")
+        output.json_lines([{figure: getattr(result, figure) for figure in figures}])
         return
     output.line(f"{result.photos:,} photos")
     output.line(f"top-1      {result.top1:.1%}")

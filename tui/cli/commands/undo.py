@@ -24,4 +24,13 @@ def command(session: Session) -> None:
 
     with session.open_library() as library:
         receipt = history.undo(library)
-    output.line(f"Undone: {output.plain(receipt.summary)}")
+    done = [
+        f"{number:,} {what}"
+        for number, what in (
+            (receipt.restored, "put back"),
+            (receipt.trashed, "into the trash"),
+            (receipt.kept, "left, because changed since"),
+        )
+        if number
+    ]
+    output.line(f"Undone: {output.plain(receipt.summary)}" + (f" ({', '.join(done)})" if done else ""))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import click
@@ -26,20 +27,24 @@ def command(session: Session, deep: bool, gc: bool, as_json: bool) -> int:
     """
     from core.verify import verify
 
-    with session.open_library() as library, progress_bar("Verifying", unit="steps", shown=not as_json) as advance:
-        report = verify(library, deep=deep, gc=gc, progress=advance)
+    with session.open_library() as library, progress_bar("Verifying", unit="pieces", shown=not as_json) as advance:
+        report = verify(library, deep=deep, gc=gc, progress=lambda _what, done, total: advance(done, total))
     if as_json:
-        output.json_lines(
-            {"event": "problem", "name": problem.name, "thing": problem.thing, "hint": problem.hint}
-            for problem in report.problems
-        )
-        output.json_lines([{"event": "done", "problems": len(report.problems), **report.counts}])
+        output.json_lines({"event": "problem", **dataclasses.asdict(problem)} for problem in report.problems)
+        counts = {name: value for name, value in dataclasses.asdict(report).items() if name != "problems"}
+        output.json_lines([{"event": "done", "problems": len(report.problems), **counts}])
     else:
         for problem in report.problems:
-            output.line(f"{problem.name}: {output.plain(problem.thing)}")
+            output.line(f"{problem.name}: {output.plain(problem.message)}")
             if problem.hint:
                 output.line(f"  hint: {problem.hint}")
-        checked = ", ".join(f"{number:,} {thing.replace('_', ' ')}" for thing, number in report.counts.items())
+        checked = f"{output.count(report.envelopes, 'envelope')} and {output.count(report.blobs, 'blob')}"
         verdict = output.count(len(report.problems), "problem") if report.problems else "everything is as it was written"
-        output.line(f"Verified {checked}: {verdict}.")
-    return exit_codes.INTEGRITY_ALARM if report.problems else exit_codes.DONE
+        output.line(f"Verified {checked} ({output.file_size(report.blob_bytes)}): {verdict}.")
+        if report.removed_blobs:
+            removed = output.count(report.removed_blobs, "blob")
+            output.line(f"Removed {removed} that nothing names ({output.file_size(report.removed_bytes)}).")
+        elif report.unnamed_blobs:
+            unnamed = output.count(report.unnamed_blobs, "blob")
+            output.line(f"{unnamed} that nothing names; --gc removes those older than a day.")
+    return exit_codes.DONE if report.sound else exit_codes.INTEGRITY_ALARM

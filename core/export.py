@@ -1,0 +1,311 @@
+"""Export: originals, byte for byte, and XMP sidecars with what is known about them, into a folder of the user's.
+
+Promises: a file is compared with the photo's id while it is written, and stands under its name only when it is whole; a file
+that is there already is never replaced by another one (a sidecar that this program wrote is brought up to date); the
+same export again writes nothing twice, so an interrupted one is continued by repeating it. What is exported is in the
+clear; the files are readable by their owner only until the owner says otherwise.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from core.catalog.records import DateSource
+from core.errors import CoreError, DiskFull, ExportRefused, IntegrityAlarm, NoSuchPhoto
+from core.export_names import Layout, Target, Wish, candidates, plan, safe_name
+from core.private_files import open_private, replace_file, storage_error
+from core.search import taken_at
+from core.xmp import Sidecar, SidecarLabel, encode_sidecar, is_own_sidecar
+
+if TYPE_CHECKING:
+    from core.catalog.records import Copy, PhotoRecord
+    from core.library import Library
+
+SIDECAR_SUFFIX = ".xmp"
+_PART_PREFIX = ".safelight-"
+_PART_SUFFIX = ".part"
+_STALE_SECONDS = 24 * 3600
+_READ_BYTES = 1 << 20
+_LARGEST_SIDECAR = 4 << 20
+
+
+@dataclass(frozen=True)
+class ExportEvent:
+    """What became of one file. `path` is relative to the destination; `reason` says why it failed."""
+
+    event: Literal["exported", "present", "failed"]
+    photo: bytes
+    path: str
+    reason: str | None = None
+
+
+@dataclass
+class ExportSummary:
+    """How many files were written, were there already, failed; `damaged` of the failed ones are integrity alarms."""
+
+    exported: int = 0
+    present: int = 0
+    failed: int = 0
+    damaged: int = 0
+    sidecars: int = 0
+    seconds: float = 0.0
+    stopped: bool = False
+
+
+def export(
+    library: Library,
+    query: str,
+    destination: Path,
+    *,
+    layout: Layout = Layout.FLAT,
+    sidecars: bool = True,
+    progress: Callable[[ExportEvent, int, int], None] = lambda _event, _done, _total: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> ExportSummary:
+    """Write the photos that `query` finds into `destination`, which is made if it is not there.
+
+    A photo that fails is reported and does not stop the others; a full disk does. `progress` gets each event, how many
+    files are done, and how many there are. `should_stop` is asked between files.
+
+    Raises:
+        QueryError: the query cannot be understood.
+        ExportRefused: the destination is no folder one can write to, or lies in the library.
+        DiskFull: nothing half-written is left.
+    """
+    started = time.monotonic()
+    pids = library.catalog.pids(query)
+    _prepare(library, destination)
+    targets = plan((_wish(_record(library, pid)) for pid in pids), layout)
+    summary = ExportSummary()
+    for done, target in enumerate(targets, 1):
+        if should_stop():
+            summary.stopped = True
+            break
+        event = _export(library, target, destination, summary, sidecars=sidecars)
+        progress(event, done, len(targets))
+    summary.seconds = time.monotonic() - started
+    return summary
+
+
+def write_original(library: Library, pid: bytes, folder: Path) -> Path:
+    """Write the original of one photo into `folder`, verified, under the name it was imported with; returns its path.
+
+    Raises:
+        NoSuchPhoto, BlobMissing, BlobDamaged, ExportRefused, StorageFailed: nothing is left in the folder.
+    """
+    name = safe_name(_wish(_record(library, pid)).file_name)
+    path, _ = _write(library, Target(pid, (), candidates(pid, name)), folder)
+    return path
+
+
+def sidecar_of(library: Library, pid: bytes) -> Sidecar:
+    """What the sidecar of the photo says."""
+    record = _record(library, pid)
+    here = None if record.latitude is None or record.longitude is None else (record.latitude, record.longitude)
+    prefix = f"{pid.hex()}/"
+    rejected = [
+        key.removeprefix(prefix)
+        for key, given in library.replica_items(record.document, "label", prefix)
+        if given is False
+    ]
+    return Sidecar(
+        labels=tuple(SidecarLabel(label.name, by_model=label.source == "model") for label in record.labels),
+        rejected=tuple(rejected),
+        caption=record.caption or None,
+        rating=record.rating,
+        favourite=record.favourite,
+        rotation=record.rotation,
+        # The file's own date is in the file. A guess is written too: whoever gets the files may not get their times.
+        taken=taken_at(record) if record.date_source in {DateSource.USER, DateSource.GUESS} else None,
+        location=here,
+        albums=record.albums,
+    )
+
+
+def _export(library: Library, target: Target, destination: Path, summary: ExportSummary, *, sidecars: bool) -> ExportEvent:
+    planned = "/".join((*target.folder, target.names[0]))
+    try:
+        path, was_there = _write(library, target, destination)
+        summary.present += was_there
+        summary.exported += not was_there
+        if sidecars:
+            summary.sidecars += _write_sidecar(library, target.pid, path)
+    except DiskFull:
+        raise
+    except CoreError as error:
+        summary.failed += 1
+        summary.damaged += isinstance(error, IntegrityAlarm)
+        return ExportEvent("failed", target.pid, planned, str(error))
+    return ExportEvent("present" if was_there else "exported", target.pid, path.relative_to(destination).as_posix())
+
+
+def _prepare(library: Library, destination: Path) -> None:
+    place = Path(os.path.realpath(destination))
+    if place.is_relative_to(os.path.realpath(library.root)):
+        raise ExportRefused(
+            "the destination lies in the library's own folder", hint="The library holds nothing in the clear: choose another."
+        )
+    try:
+        destination.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _remove_leftovers(destination)
+    except OSError as error:
+        raise ExportRefused(
+            f"cannot export to {destination}: {error.strerror}", hint="Name a folder that you can write to."
+        ) from error
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what an export that was killed had begun. A day old: another one may be running."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(_PART_PREFIX) and entry.name.endswith(_PART_SUFFIX):
+                with contextlib.suppress(OSError):
+                    if time.time() - entry.stat(follow_symlinks=False).st_mtime > _STALE_SECONDS:
+                        os.unlink(entry.path)
+
+
+def _record(library: Library, pid: bytes) -> PhotoRecord:
+    record = library.catalog.photo(pid)
+    if record is None:
+        raise NoSuchPhoto(f"there is no photo {pid.hex()}", hint="It may have been purged meanwhile.")
+    return record
+
+
+def _wish(record: PhotoRecord) -> Wish:
+    return Wish(record.pid, record.filename or record.pid.hex(), taken_at(record), record.albums)
+
+
+def _original(library: Library, pid: bytes) -> Copy:
+    originals = [copy for copy in library.catalog.copies(pid) if copy.role == "original"]
+    if not originals:
+        raise ExportRefused(f"photo {pid.hex()} has no original", hint="It may have been purged meanwhile.")
+    return next((copy for copy in originals if library.blobs.exists(copy.blob_id)), originals[0])
+
+
+def _write(library: Library, target: Target, destination: Path) -> tuple[Path, bool]:
+    """Write one original; returns its path, and whether it was there already."""
+    folder = destination.joinpath(*target.folder)
+    original = _original(library, target.pid)
+    taken = _seconds(taken_at(_record(library, target.pid)))
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name in target.names:
+            if _is_photo(library, target.pid, original.size, folder / name):
+                return folder / name, True
+        part = _write_part(library, target.pid, original, folder, taken)
+        try:
+            for name in target.names:
+                if _put(part, folder / name):
+                    return folder / name, False
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise storage_error(error, "an exported file") from error
+    raise ExportRefused(
+        f"other files have all the names that photo {target.pid.hex()} could get",
+        hint="Export to an empty folder; nothing is replaced.",
+    )
+
+
+def _is_photo(library: Library, pid: bytes, size: int, path: Path) -> bool:
+    """Whether the file at `path` is the photo, byte for byte: its id is a keyed hash of them."""
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode) or found.st_size != size:
+            return False
+        hasher = library.epoch.photo_hasher()
+        with path.open("rb") as file:
+            while piece := file.read(_READ_BYTES):
+                hasher.update(piece)
+    except OSError:
+        return False
+    return hasher.digest() == pid
+
+
+def _write_part(library: Library, pid: bytes, original: Copy, folder: Path, taken: float | None) -> Path:
+    path = folder / f"{_PART_PREFIX}{secrets.token_hex(8)}{_PART_SUFFIX}"
+    hasher = library.epoch.photo_hasher()
+    try:
+        with (
+            library.blobs.open(original.blob_id, original.key) as reader,
+            os.fdopen(open_private(path), "wb") as file,
+        ):
+            for piece in reader.iter_chunks():
+                hasher.update(piece)
+                file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
+        if hasher.digest() != pid:
+            raise IntegrityAlarm(
+                f"the original of photo {pid.hex()} is not the file that was imported",
+                hint="`safelight verify --deep` says what else is damaged; import the file again from where it came.",
+            )
+        if taken is not None:
+            with contextlib.suppress(OSError, OverflowError, ValueError):  # a date before the file system's time
+                os.utime(path, (taken, taken))
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def _put(part: Path, path: Path) -> bool:
+    """Give the finished file its name, unless something has it; returns whether it worked."""
+    try:
+        os.link(part, path, follow_symlinks=False)
+    except FileExistsError:
+        return False
+    except (OSError, NotImplementedError) as error:
+        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EACCES, errno.ENOENT}:
+            raise
+        # No hard links here (FAT, some network shares): look, then rename, which only another program could come between.
+        if os.path.lexists(path):
+            return False
+        part.rename(path)
+    return True
+
+
+def _write_sidecar(library: Library, pid: bytes, photo: Path) -> bool:
+    """Write the sidecar beside `photo`; returns whether there was anything new to write."""
+    path = photo.with_name(photo.name + SIDECAR_SUFFIX)
+    data = encode_sidecar(sidecar_of(library, pid))
+    try:
+        if os.path.lexists(path):
+            there = _small_file(path)
+            if there == data:
+                return False
+            if there is None or not is_own_sidecar(there):
+                raise ExportRefused(
+                    f"a sidecar of another program is there: {path.name}", hint="Move it away, or export to another folder."
+                )
+        replace_file(path, data)
+    except OSError as error:
+        raise storage_error(error, "a sidecar") from error
+    return True
+
+
+def _small_file(path: Path) -> bytes | None:
+    found = path.lstat()
+    if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST_SIDECAR:
+        return None
+    return path.read_bytes()
+
+
+def _seconds(taken: str | None) -> float | None:
+    """The date taken in UTC seconds; without an offset, as a clock on this machine's wall would have shown it."""
+    if taken is None:
+        return None
+    try:
+        return datetime.fromisoformat(taken).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return None

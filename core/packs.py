@@ -1,0 +1,153 @@
+"""The packs of this machine as commands and the app see them: listed, added, removed, tried, and chosen for a library.
+
+A thin layer over `ml`, for which a pack is a folder that runs: here are its errors in `core`'s tree, and which library uses it.
+Packs lie in the clear in the platform's data folder and are not synced; which one is active is a setting of the library.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.errors import PackRefused
+from ml.errors import MlError
+
+if TYPE_CHECKING:
+    from core.library import Library
+    from ml.check import CheckReport
+    from ml.download import Progress
+    from ml.evaluate import Evaluation
+    from ml.installed import InstalledPack
+    from ml.pack import Pack
+
+
+@dataclass(frozen=True)
+class PackDescription:
+    """One installed pack. What cannot be read of a damaged one is None, and `problem` says why; `size` is in bytes."""
+
+    name: str
+    version: str
+    builtin: bool
+    folder: str
+    kind: str | None = None
+    licence: str | None = None
+    source: str | None = None
+    classes: int | None = None
+    size: int | None = None
+    sha256: str | None = None
+    problem: str | None = None
+
+    @property
+    def model(self) -> str:
+        """`name@version`: how results name the pack that made them."""
+        return f"{self.name}@{self.version}"
+
+
+def list_packs() -> list[PackDescription]:
+    """Every pack on this machine, the built-in one first, the others by name."""
+    from ml.installed import installed_packs
+
+    with _refusals():
+        return [_describe_installed(found) for found in installed_packs()]
+
+
+def add_pack(
+    source: str, *, manifest: Path | None = None, sha256: str | None = None, progress: Progress | None = None
+) -> PackDescription:
+    """Install the pack in the folder, or at the address, `source`; see `ml.installed.add_pack`.
+
+    Raises:
+        PackRefused: it is no pack, not the pinned one, or does not run.
+    """
+    from ml import installed
+
+    with _refusals():
+        return _describe(installed.add_pack(source, manifest=manifest, sha256=sha256, progress=progress), builtin=False)
+
+
+def remove_pack(name: str) -> str:
+    """Delete an added pack; returns its `name@version`. Results that it gave stay in the libraries.
+
+    Raises:
+        PackRefused: there is none, it is the built-in one, or there are several versions.
+    """
+    from ml import installed
+
+    with _refusals():
+        return installed.remove_pack(name)
+
+
+def use_pack(library: Library, name: str) -> PackDescription:
+    """Make an installed pack the one that labels this library's photos from now on.
+
+    Raises:
+        PackRefused: it is not installed, or damaged.
+    """
+    from core import labelling
+    from ml.installed import find_pack
+
+    with _refusals():
+        pack = find_pack(name)
+    labelling.use_pack(library, pack)
+    return _describe(pack, builtin=False)
+
+
+def check_pack(name: str) -> CheckReport:
+    """Load an installed pack's model and run it on generated pictures.
+
+    Raises:
+        PackRefused: it does not run, or does not answer as its manifest says.
+    """
+    from ml import check
+    from ml.installed import find_pack
+
+    with _refusals():
+        return check.check_pack(find_pack(name))
+
+
+def evaluate_pack(name: str, folder: Path, *, progress: Callable[[int, int], object] | None = None) -> Evaluation:
+    """Measure an installed pack on the photos below `folder`, which are named by what they show.
+
+    Raises:
+        PackRefused: the pack does not run, or the folder has no photo with a name it knows.
+    """
+    from ml import evaluate
+    from ml.installed import find_pack
+
+    with _refusals():
+        return evaluate.evaluate(find_pack(name), folder, threads=os.cpu_count() or 1, progress=progress)
+
+
+def _describe_installed(found: InstalledPack) -> PackDescription:
+    if found.pack is not None:
+        return _describe(found.pack, builtin=found.builtin)
+    name, _, version = found.model.partition("@")
+    return PackDescription(name, version, found.builtin, str(found.folder), problem=str(found.problem))
+
+
+def _describe(pack: Pack, *, builtin: bool) -> PackDescription:
+    manifest = pack.manifest
+    return PackDescription(
+        name=pack.name,
+        version=pack.version,
+        builtin=builtin,
+        folder=str(pack.folder),
+        kind=manifest.kind,
+        licence=manifest.licence,
+        source=manifest.source,
+        classes=manifest.output.classes,
+        size=pack.size(),
+        sha256=pack.sha256,
+    )
+
+
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
+    except MlError as error:
+        raise PackRefused(str(error), hint=error.hint) from error

@@ -1,0 +1,148 @@
+"""`safelight doctor`: check this installation."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import stat
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from tui.cli import exit_codes, output
+from tui.cli.options import json_option, library_options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tui.cli.session import Session
+
+_FREE_BYTES_WANTED = 1_000_000_000
+
+
+class Finding(NamedTuple):
+    """One thing looked at; `hint` says what to do when it is not ok."""
+
+    check: str
+    ok: bool
+    detail: str
+    hint: str | None = None
+
+
+@click.command("doctor")
+@json_option
+@library_options
+def command(session: Session, as_json: bool) -> int:
+    """Check this installation and say what is missing.
+
+    Nothing is changed, and the passphrase is not asked for; `safelight verify` checks what the library holds.
+    """
+    findings = list(_findings(session))
+    for finding in findings:
+        if as_json:
+            output.json_lines([finding._asdict()])
+            continue
+        output.line(f"{'ok     ' if finding.ok else 'PROBLEM'}  {finding.check}: {output.plain(finding.detail)}")
+        if finding.hint and not finding.ok:
+            output.line(f"         hint: {finding.hint}")
+    return exit_codes.DONE if all(finding.ok for finding in findings) else exit_codes.FAILED
+
+
+def _findings(session: Session) -> Iterator[Finding]:
+    yield Finding("python", True, f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+    yield from _modules()
+    yield from _decoders()
+    yield from _packs()
+    yield from _library(session)
+    yield _agent()
+
+
+def _modules() -> Iterator[Finding]:
+    import importlib
+
+    for module, purpose in (
+        ("nacl.bindings", "encryption"),
+        ("automerge", "edits that merge"),
+        ("sqlalchemy", "the log and the catalog"),
+        ("PIL.Image", "reading photos"),
+        ("onnxruntime", "labels"),
+    ):
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            yield Finding(module.partition(".")[0], False, f"{purpose}: {error}", "Install Safelight again.")
+        else:
+            yield Finding(module.partition(".")[0], True, purpose)
+
+
+def _decoders() -> Iterator[Finding]:
+    import importlib.util
+
+    from PIL import features
+
+    for name, there in (
+        ("JPEG", features.check("jpg")),
+        ("WebP", features.check("webp")),
+        ("AVIF", features.check("avif")),
+        ("HEIC", importlib.util.find_spec("pi_heif") is not None),
+        ("JPEG XL", importlib.util.find_spec("pylibjxl") is not None),
+    ):
+        detail = "can be read" if there else "cannot be read: photos of this format are refused by import"
+        yield Finding(name, bool(there), detail, "Install the packages that Safelight names for this platform.")
+
+
+def _packs() -> Iterator[Finding]:
+    from core import packs
+
+    found = packs.list_packs()
+    if not any(pack.builtin for pack in found):
+        yield Finding("model", False, "the built-in pack is missing", "Install Safelight again.")
+    for pack in found:
+        hint = f"Remove it (safelight model remove {pack.model}) and add it again."
+        yield Finding("model", pack.problem is None, f"{pack.model}: {pack.problem or 'whole'}", hint)
+
+
+def _library(session: Session) -> Iterator[Finding]:
+    from core.errors import CoreError
+    from core.layout import Layout
+    from core.library_file import LibraryFile
+
+    root = session.root
+    layout = Layout(root)
+    if not layout.library_file.exists():
+        yield Finding("library", True, f"none in {root} yet: `safelight init` creates one")
+        return
+    try:
+        library_file = LibraryFile.read(layout.library_file)
+    except CoreError as error:
+        yield Finding("library", False, str(error), error.hint)
+        return
+    yield Finding("library", True, f"{root}, id {library_file.library_id.hex()}")
+    if os.name == "posix":
+        mode = stat.S_IMODE(root.stat().st_mode)
+        yield Finding("folder", not mode & 0o077, f"mode {mode:o}", f"Nobody else needs to enter it: chmod 700 '{root}'.")
+    yield Finding("log", layout.log.is_file(), f"{layout.log.name}, {_size(layout.log)}", "Restore log.db from a backup.")
+    free = shutil.disk_usage(root).free
+    yield Finding("disk", free >= _FREE_BYTES_WANTED, f"{output.file_size(free)} free", "Free some space before an import.")
+
+
+def _agent() -> Finding:
+    if sys.platform == "win32":
+        return Finding("unlock", True, "by the keyring of Windows")
+    from core.agent import runtime_folder
+    from core.errors import CoreError
+
+    try:
+        folder = runtime_folder(create=True)
+    except CoreError as error:
+        return Finding("unlock", False, str(error), error.hint)
+    return Finding("unlock", True, f"sockets in {folder}")
+
+
+def _size(path: os.PathLike[str]) -> str:
+    try:
+        return output.file_size(os.stat(path).st_size)
+    except OSError:
+        return "missing"

@@ -1,0 +1,113 @@
+"""`safelight why`: how a photo came to its labels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tui.cli import output
+from tui.cli.options import json_option, library_options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from core.labelling import Explanation, ModelResult
+    from ml.labels import Reason
+    from tui.cli.session import Session
+
+_MISSED_SHOWN = 5
+_CLASSES_SHOWN = 4
+
+
+@click.command("why")
+@click.argument("photo")
+@click.argument("label", required=False)
+@json_option
+@library_options
+def command(session: Session, photo: str, label: str | None, as_json: bool) -> None:
+    """Say how a photo came to its labels, or how LABEL was reached or missed.
+
+    A label's score is the sum of what the model gave to the classes that count for it: thirty breeds at 0.03 each are a
+    confident dog.
+    """
+    from core import labelling
+    from core.errors import NoSuchPhoto
+
+    with session.open_library() as library:
+        record = library.catalog.photo(library.catalog.resolve(photo))
+        if record is None:
+            raise NoSuchPhoto(f"there is no photo {output.plain(photo)}")
+        explanation = labelling.explain(library, record.document, record.pid, label)
+    if as_json:
+        output.json_lines(_json_lines(explanation))
+        return
+    lines = list(_text(explanation, missed=label is not None))
+    if not lines:
+        what = "any label" if label is None else f"'{output.plain(label)}'"
+        lines = [f"Neither a model nor you said anything of {what} for this photo."]
+    for line in lines:
+        output.line(line)
+
+
+def _json_lines(explanation: Explanation) -> Iterator[dict[str, Any]]:
+    for name in explanation.added:
+        yield {"label": name, "shown": True, "source": "user", "score": 1.0, "model": None}
+    for name in explanation.rejected:
+        yield {"label": name, "shown": False, "source": "user", "score": 0.0, "model": None}
+    decided = {*explanation.added, *explanation.rejected}
+    for result in explanation.results:
+        for reason in result.reasons:
+            yield {
+                "label": reason.label,
+                "shown": reason.shown and result.active and reason.label not in decided,
+                "source": "model",
+                "score": reason.score,
+                "model": result.model,
+                "active": result.active,
+                "needed": reason.needed,
+                "because_of": reason.because_of,
+                "above": list(reason.path),
+                "classes": [
+                    {"name": part.name, "wordnet": part.class_id, "probability": part.probability}
+                    for part in reason.contributions
+                ],
+            }
+
+
+def _text(explanation: Explanation, *, missed: bool) -> Iterator[str]:
+    for name in explanation.added:
+        yield f"{output.plain(name)}: you added it"
+    for name in explanation.rejected:
+        yield f"{output.plain(name)}: you took it away, so no model gives it again"
+    for result in explanation.results:
+        yield from _result_text(result, missed=missed)
+
+
+def _result_text(result: ModelResult, *, missed: bool) -> Iterator[str]:
+    use = "" if result.active else " (not in use: search does not look at it)"
+    yield f"{output.plain(result.model)}{use}"
+    if not result.known:
+        yield "  its classes are not known here: add the pack to see its reasons"
+    shown = [reason for reason in result.reasons if reason.shown]
+    others = [reason for reason in result.reasons if not reason.shown]
+    for reason in shown:
+        yield from _reason_text(reason)
+    if not shown and not missed:
+        yield "  no label: the model is sure of nothing here"
+    for reason in others if missed else others[:_MISSED_SHOWN]:
+        yield from _reason_text(reason)
+
+
+def _reason_text(reason: Reason) -> Iterator[str]:
+    bar = f"needs {reason.needed:.2f}"
+    if not reason.shown:
+        verdict = f"missed: {reason.score:.2f}, {bar}"
+    elif reason.because_of is not None:
+        verdict = f"{reason.score:.2f}, because of {output.plain(reason.because_of)}"
+    else:
+        verdict = f"{reason.score:.2f}, {bar}"
+    yield f"  {output.plain(reason.label)}  {verdict}"
+    parts = [f"{output.plain(part.name)} {part.probability:.2f}" for part in reason.contributions[:_CLASSES_SHOWN]]
+    more = len(reason.contributions) - len(parts)
+    yield "      " + " + ".join(parts) + (f" + {more} more" if more else "")
