@@ -1,9 +1,9 @@
 """Which model labels a library's photos, how its stored results become labels, and why a photo has the labels it has.
 
-A library stores what a model said of a photo (the strongest raw classes), never the labels: those are derived when the catalog
-is built, so thresholds and taxonomy can change without another inference. Deriving needs the model's class table, which is
-small: it comes from the pack where that is installed, and else from the library itself, where `use_pack` leaves it for devices
-that never see the pack. A model whose classes are known from neither gives no labels.
+A library stores what a model said of a photo (the strongest raw classes), never the labels: those are derived when the
+catalog is built, so thresholds and taxonomy can change without another inference. Deriving needs the model's class
+table, which is small: it comes from the pack where that is installed, and else from the library itself, where
+`use_pack` leaves it for devices that never see the pack. A model whose classes are known from neither gives no labels.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-import msgspec
 import structlog
 
 from core.errors import PackRefused
@@ -136,13 +135,13 @@ class Labeller:
 
     def _find_rules(self, model: str) -> LabelRules | None:
         try:
-            return LabelRules(_as_stored(class_table(find_pack(model))))
+            return LabelRules(class_table(find_pack(model)), _stored_name)
         except (MlError, OSError) as error:
             reason = type(error).__name__
         packed = self._setting(_CLASSES_SETTING + model) if self._setting is not None else None
         if packed is not None:
             try:
-                return LabelRules(_as_stored(ClassTable.unpack(base64.b85decode(packed))))
+                return LabelRules(ClassTable.unpack(base64.b85decode(packed)), _stored_name)
             except (MlError, ValueError) as error:
                 reason = type(error).__name__
         _log.warning("model_unknown", reason=reason)
@@ -223,16 +222,12 @@ def _result(labeller: Labeller, model: str, record: AutoRecord, wanted: str | No
     return ModelResult(model, active, record.at, known=True, classes=named, reasons=reasons)
 
 
-def _as_stored(table: ClassTable) -> ClassTable:
-    """Return the table with names as a library stores labels, so that a user's rejection finds the model's label."""
-    entries = []
-    for entry in table.entries:
-        name = ""
-        if entry.name:
-            with contextlib.suppress(CrdtError):  # a name no library could store makes no label
-                name = label_name(entry.name)
-        entries.append(msgspec.structs.replace(entry, name=name))
-    return msgspec.structs.replace(table, entries=tuple(entries))
+def _stored_name(name: str) -> str:
+    """Return the name as a library stores labels, so that a rejection finds it; nothing if none could store it."""
+    try:
+        return label_name(name)
+    except CrdtError:
+        return ""
 
 
 @contextlib.contextmanager

@@ -13,7 +13,9 @@ from ml.taxonomy import BUILTIN, Taxonomy, name_problem
 if TYPE_CHECKING:
     from ml.pack import Pack
 
-DEFAULT_THRESHOLD = 0.55
+DEFAULT_THRESHOLD = 0.6
+"""Probability a label needs where the pack says nothing: on Caltech-101, about 90 % of the narrowest labels shown and
+95 % of all are right then, and 73 % of the photos get one (mobilenet-v2)."""
 
 _MAX_PACKED = 1 << 20
 """Largest packed table read, bytes after inflating."""
