@@ -193,9 +193,12 @@ def _is_engine_failure(error: BaseException) -> bool:
 
 def _plain(value: Any) -> Scalar | None:
     """Unwrap the binding's (type, value) pair; ``None`` for an object or a value maps do not hold."""
-    if not isinstance(value, tuple) or not isinstance(value[1], Scalar):
+    if not isinstance(value, tuple):
         return None
-    return value[1]
+    plain = value[1]
+    if isinstance(plain, list):  # how the binding gives bytes
+        return bytes(plain)
+    return plain if isinstance(plain, Scalar) else None
 
 
 def _scalar_type(value: Scalar) -> Any:
