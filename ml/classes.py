@@ -44,7 +44,7 @@ class ClassTable(msgspec.Struct, frozen=True):
     """The pack's own taxonomy file."""
 
     def pack(self) -> bytes:
-        """The table as bytes, for devices that do not have the pack; classes of ImageNet go without saying."""
+        """Return the table as bytes, for devices that do not have the pack; classes of ImageNet go without saying."""
         entries = () if self.entries == _imagenet_entries(self.background) else self.entries
         return zlib.compress(msgspec.msgpack.encode(msgspec.structs.replace(self, entries=entries)), 9)
 
@@ -67,14 +67,14 @@ class ClassTable(msgspec.Struct, frozen=True):
         return table
 
     def open_taxonomy(self) -> Taxonomy:
-        """The taxonomy that applies; the empty one when there is none."""
+        """Return the taxonomy that applies; the empty one when there is none."""
         if self.taxonomy_text is not None:
             return Taxonomy.parse(self.taxonomy_text.encode(), f"taxonomy of {self.model}")
         return Taxonomy.load(self.taxonomy) if self.taxonomy is not None else Taxonomy()
 
 
 def class_table(pack: Pack) -> ClassTable:
-    """The class table of an opened pack. Raises TaxonomyInvalid and what ``Pack.labels`` raises."""
+    """Return the class table of an opened pack. Raises TaxonomyInvalid and what ``Pack.labels`` raises."""
     output = pack.manifest.output
     builtin, text = BUILTIN if output.wordnet is not None else None, None
     if pack.manifest.taxonomy is not None and pack.manifest.taxonomy in pack.manifest.files:
@@ -114,6 +114,6 @@ def _imagenet_ids(background: int) -> tuple[str | None, ...]:
 
 
 def _display_name(class_id: str | None, line: str, taxonomy: Taxonomy) -> str:
-    """The taxonomy's name for the class, else the first of the synonyms in its line of the labels file."""
+    """Return the taxonomy's name for the class, else the first of the synonyms in its line of the labels file."""
     name = taxonomy.class_names.get(class_id) if class_id is not None else None
     return name or line.split(",", maxsplit=1)[0].strip()

@@ -68,7 +68,7 @@ def installed_packs() -> list[InstalledPack]:
 
 
 def find_pack(name: str) -> Pack:
-    """The pack called ``name`` or ``name@version``; without a version, the built-in one or the newest.
+    """Return the pack called ``name`` or ``name@version``; without a version, the built-in one or the newest.
 
     Raises PackNotFound, with the nearest name as hint, and what ``Pack.open`` raises.
     """
@@ -216,7 +216,7 @@ def _download(url: str, staging: Path, manifest: Path | None, sha256: str | None
 
 
 def _present(pack: Pack) -> Pack | None:
-    """The pack of this name and version that is here already, if it is this very one and whole."""
+    """Return the pack of this name and version that is here already, if it is this very one and whole."""
     with contextlib.suppress(PackNotFound):
         builtin = builtin_pack()
         if builtin.model == pack.model:

@@ -90,14 +90,14 @@ class LabelRules:
         return self._by_label(self._sums(classes))
 
     def choose(self, classes: RawClasses) -> list[tuple[str, float]]:
-        """The labels to show, ``(label, probability)``, most probable first; equals by name."""
+        """Return the labels to show, ``(label, probability)``, most probable first; equals by name."""
         sums = self._sums(classes)
         shown = self._shown(sums)
         scores = self._by_label({number: sums[number] for number in shown})
         return sorted(scores.items(), key=lambda item: (-item[1], item[0]))
 
     def most_specific(self, classes: RawClasses) -> list[tuple[str, float]]:
-        """The labels to show that are not merely above another one shown."""
+        """Return the labels to show that are not merely above another one shown."""
         sums = self._sums(classes)
         shown = self._shown(sums)
         covered = {above for number in shown for above in self._nodes[number].above}

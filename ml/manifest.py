@@ -107,7 +107,7 @@ def load_manifest(path: Path) -> Manifest:
 
 
 def parse_manifest(data: bytes, source: str) -> Manifest:
-    """The manifest in ``data``; ``source`` is how errors name it. Raises as ``load_manifest``."""
+    """Return the manifest in ``data``; ``source`` is how errors name it. Raises as ``load_manifest``."""
     toml = TomlSource(data, source, ManifestInvalid)
     if toml.values.get("format", 1) != 1:
         raise toml.invalid(

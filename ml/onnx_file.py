@@ -54,7 +54,7 @@ class OnnxContents:
 
 
 def inspect(data: bytes, name: str) -> OnnxContents:
-    """What the model in ``data`` refers to; ``name`` is how errors call the file.
+    """Return what the model in ``data`` refers to; ``name`` is how errors call the file.
 
     Raises NotOnnx when it is no ONNX model, and OperatorRefused when it needs operators of an unknown domain.
     """

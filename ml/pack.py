@@ -41,7 +41,7 @@ class Pack:
 
     @classmethod
     def open(cls, folder: Path, manifest: Path | None = None) -> Pack:
-        """The pack in ``folder``, described by ``folder/pack.toml`` or by the file ``manifest``.
+        """Return the pack in ``folder``, described by ``folder/pack.toml`` or by the file ``manifest``.
 
         Every file listed is read and compared with its SHA-256. Raises PackNotFound, ManifestInvalid, KindUnsupported,
         PackFileMissing, PackFileChanged, LabelsInvalid.
@@ -83,17 +83,17 @@ class Pack:
         return len(self.manifest_bytes) + sum((self.folder / name).stat().st_size for name in self.manifest.files)
 
     def read(self, name: str) -> bytes:
-        """The bytes of the pack's file ``name``, checked. Raises PackFileMissing and PackFileChanged."""
+        """Return the bytes of the pack's file ``name``, checked. Raises PackFileMissing and PackFileChanged."""
         data = b"".join(self._chunks(name))
         self._compare(name, hashlib.sha256(data).hexdigest())
         return data
 
     def model_bytes(self) -> bytes:
-        """The ONNX file, checked."""
+        """Return the ONNX file, checked."""
         return self.read(MODEL_NAME)
 
     def labels(self) -> tuple[str, ...]:
-        """The labels file's line for each output. Raises LabelsInvalid when their number is another."""
+        """Return the labels file's line for each output. Raises LabelsInvalid when their number is another."""
         lines = self._lines(self.manifest.output.labels)
         for number, line in enumerate(lines, start=1):
             if not line and number - 1 != self.manifest.output.background:
@@ -101,7 +101,7 @@ class Pack:
         return lines
 
     def class_ids(self) -> tuple[str | None, ...] | None:
-        """The WordNet id (or the id of the pack's own taxonomy) of each output; None where there is none.
+        """Return the WordNet id (or the id of the pack's own taxonomy) of each output; None where there is none.
 
         None altogether when the manifest names no ids. For ``wordnet = "imagenet-1k"`` they are not in the pack:
         ``ml.classes`` fills them in.
@@ -177,7 +177,7 @@ class Pack:
 
 
 def builtin_pack() -> Pack:
-    """The pack that ships with Safelight. Raises PackNotFound when this installation lacks it."""
+    """Return the pack that ships with Safelight. Raises PackNotFound when this installation lacks it."""
     if not (BUILTIN_FOLDER / MANIFEST_NAME).is_file():
         raise PackNotFound(
             "the built-in pack safelight-mini is not part of this installation",

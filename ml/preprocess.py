@@ -40,7 +40,7 @@ def tensor(image: Image.Image, spec: InputSpec) -> NDArray[Any]:
 
 
 def resize_and_crop(image: Image.Image, spec: InputSpec) -> Image.Image:
-    """The S x S square the model sees: shorter side to ``spec.shorter``, then the centre."""
+    """Return the S x S square the model sees: shorter side to ``spec.shorter``, then the centre."""
     width, height = image.size
     shorter = min(width, height)
     resized = (max(1, round(width * spec.shorter / shorter)), max(1, round(height * spec.shorter / shorter)))

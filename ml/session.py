@@ -146,7 +146,7 @@ class Classifier:
 def top_classes(
     probabilities: NDArray[np.float32], background: int = -1, limit: int = TOP_CLASSES
 ) -> list[tuple[int, float]]:
-    """The strongest classes of one photo, ``(index, probability)``, strongest first, equals by index.
+    """Return the strongest classes of one photo, ``(index, probability)``, strongest first, equals by index.
 
     ``probabilities``: ``[C]``. The background class is left out and the others are *not* scaled up in its place: what
     went to the background is the model saying "nothing I know", and must weigh against every label.
@@ -250,6 +250,6 @@ def _names(nodes: Iterable[str]) -> str:
 
 
 def _one_line(cause: Exception) -> str:
-    """The runtime's message, which can be long and of several lines, made fit for one."""
+    """Return the runtime's message, which can be long and of several lines, made fit for one."""
     text = " ".join(str(cause).split())
     return "".join(character if character.isprintable() else "?" for character in text)[:300]

@@ -70,7 +70,7 @@ class Taxonomy:
 
     @classmethod
     def load(cls, source: str | Path) -> Taxonomy:
-        """The taxonomy in a file, or the built-in one of that name (``"imagenet"``).
+        """Return the taxonomy in a file, or the built-in one of that name (``"imagenet"``).
 
         Raises TaxonomyInvalid with file and line, also when there is no such file.
         """
@@ -78,14 +78,14 @@ class Taxonomy:
 
     @classmethod
     def parse(cls, data: bytes, name: str) -> Taxonomy:
-        """The taxonomy in ``data``; ``name`` is how errors call the file. Raises TaxonomyInvalid."""
+        """Return the taxonomy in ``data``; ``name`` is how errors call the file. Raises TaxonomyInvalid."""
         toml = TomlSource(data, name, TaxonomyInvalid)
         file = toml.convert(_File)
         _check(file, toml)
         return cls(file.label, file.class_names, file.imagenet_1k)
 
     def holders(self, class_id: str) -> tuple[str, ...]:
-        """The labels that hold the class directly, in the file's order."""
+        """Return the labels that hold the class directly, in the file's order."""
         return tuple(self._holders.get(class_id, ()))
 
     def ancestors(self, label: str) -> tuple[str, ...]:
@@ -120,7 +120,7 @@ class Taxonomy:
 
 
 def builtin_taxonomy_bytes(name: str = BUILTIN) -> bytes:
-    """The file of a built-in taxonomy, to tell one version of it from another. Raises TaxonomyInvalid."""
+    """Return the file of a built-in taxonomy, to tell one version of it from another. Raises TaxonomyInvalid."""
     return _read(_FOLDER / f"{name}.toml")
 
 

@@ -59,13 +59,13 @@ class TomlSource:
         return self._error(f"not valid TOML: {reason[:1].lower()}{reason[1:]}", source=self.name, line=line)
 
     def invalid(self, message: str, key: KeyPath = (), *, hint: str | None = None) -> ManifestInvalid | TaxonomyInvalid:
-        """An error at the line where ``key`` stands, or where the nearest table around it begins."""
+        """Return an error at the line where ``key`` stands, or where the nearest table around it begins."""
         while key and not _contains(self.values, key):
             key = key[:-1]
         return self._error(message, source=self.name, line=self.line_of(key) if key else None, hint=hint)
 
     def line_of(self, key: KeyPath) -> int:
-        """The line, from 1, on which the statement that sets ``key`` begins."""
+        """Return the line, from 1, on which the statement that sets ``key`` begins."""
         lines = self.text.splitlines(keepends=True)
 
         def present(count: int) -> bool:
@@ -80,7 +80,7 @@ class TomlSource:
         return bisect.bisect_left(range(len(lines) + 1), True, key=present)
 
     def convert(self, kind: type[Struct]) -> Struct:
-        """The values as ``kind``; a wrong type, a missing or an unknown key is an error at its line."""
+        """Return the values as ``kind``; a wrong type, a missing or an unknown key is an error at its line."""
         try:
             return msgspec.convert(self.values, kind)
         except msgspec.ValidationError as cause:
