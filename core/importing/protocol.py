@@ -1,0 +1,168 @@
+"""What parent and worker say to each other over the worker's pipes.
+
+A frame is eight bytes (length of the head, length of the body, each 32 bits, big-endian), a MessagePack head that says
+what it is, and a body of plain bytes: the file on the way in, the preview on the way out. The worker is never trusted with
+more than this: the parent bounds every length and validates every head.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from core.importing.facts import FileFacts
+from core.importing.limits import Limits
+
+_LENGTHS = struct.Struct(">II")
+MAX_HEAD_BYTES = 2 << 20
+MAX_BODY_BYTES = 64 << 20
+_PIECE = 1 << 20
+
+
+class ProtocolBroken(Exception):  # noqa: N818  never leaves the package: it means that the other process is gone
+    """The other side is gone, or says what no honest one does."""
+
+
+class Model(msgspec.Struct, frozen=True):
+    """Where the pack lies, and its manifest, which names the SHA-256 of everything else in it."""
+
+    folder: str
+    manifest: bytes
+
+
+class Start(msgspec.Struct, frozen=True, tag="start"):
+    """The first request: bounds, and the pack to label with."""
+
+    limits: Limits
+    model: Model | None
+
+
+class Photo(msgspec.Struct, frozen=True, tag="photo"):
+    """Decode the file in the body, or for a large one the file at `path`; its name tells raws apart."""
+
+    name: str
+    size: int
+    path: bytes | None = None
+
+
+class Preview(msgspec.Struct, frozen=True, tag="preview"):
+    """Run the model over the preview in the body."""
+
+
+class Ready(msgspec.Struct, frozen=True, tag="ready"):
+    """The answer to `Start`."""
+
+
+class Heavy(msgspec.Struct, frozen=True, tag="heavy"):
+    """The file needs much memory: the worker waits for `Go`, which it gets while no other one works on such a file."""
+
+
+class Go(msgspec.Struct, frozen=True, tag="go"):
+    """The answer to `Heavy`."""
+
+
+class Labels(msgspec.Struct, frozen=True):
+    """What the model said: (class, probability) of the strongest, strongest first; the embedding as float16, if any."""
+
+    classes: list[tuple[int, float]]
+    embedding: bytes | None = None
+
+
+class Done(msgspec.Struct, frozen=True, tag="done"):
+    """A file became a photo; the preview is in the body. `digest` is the BLAKE2b-256 of a file read by path."""
+
+    facts: FileFacts
+    preview_size: tuple[int, int]
+    thumbnail: bytes
+    thumbhash: bytes
+    labels: Labels | None
+    digest: bytes | None = None
+
+
+class Labelled(msgspec.Struct, frozen=True, tag="labelled"):
+    """The answer to `Preview`."""
+
+    labels: Labels
+
+
+class Refused(msgspec.Struct, frozen=True, tag="refused"):
+    """The file cannot become a photo, for this reason."""
+
+    reason: str
+
+
+Request = Start | Photo | Preview | Go
+Answer = Ready | Heavy | Done | Labelled | Refused
+
+_encoder = msgspec.msgpack.Encoder()
+_requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
+_answers: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
+
+
+class Readable(Protocol):
+    """A pipe's reading end."""
+
+    def readinto(self, buffer: memoryview, /) -> int | None:
+        """Fill some of `buffer`; return how much, 0 at the end."""
+
+
+def send(
+    write: Callable[[bytes | memoryview], int | None], head: Request | Answer, body: bytes | memoryview = b""
+) -> None:
+    """Send one frame through `write`, which may take less than it is given."""
+    encoded = _encoder.encode(head)
+    _send_all(write, _LENGTHS.pack(len(encoded), len(body)) + encoded)
+    _send_all(write, body)
+
+
+def receive_request(stream: Readable) -> tuple[Request, bytearray]:
+    """Return the next request and its body."""
+    head, body = _receive(stream)
+    return _requests.decode(head), body
+
+
+def receive_answer(stream: Readable) -> tuple[Answer, bytearray]:
+    """Return the next answer and its body.
+
+    Raises:
+        ProtocolBroken: the worker is gone, or its answer is none.
+    """
+    head, body = _receive(stream)
+    try:
+        return _answers.decode(head), body
+    except msgspec.MsgspecError as error:
+        raise ProtocolBroken(str(error)) from error
+
+
+def _receive(stream: Readable) -> tuple[bytearray, bytearray]:
+    head_length, body_length = _LENGTHS.unpack(_exactly(stream, _LENGTHS.size))
+    if head_length > MAX_HEAD_BYTES or body_length > MAX_BODY_BYTES:
+        raise ProtocolBroken(f"a frame of {head_length} and {body_length} bytes is over the limits")
+    return _exactly(stream, head_length), _exactly(stream, body_length)
+
+
+def _exactly(stream: Readable, length: int) -> bytearray:
+    data = bytearray(length)
+    view = memoryview(data)
+    while view:
+        try:
+            count = stream.readinto(view[:_PIECE])
+        except (OSError, ValueError) as error:
+            raise ProtocolBroken(str(error)) from error
+        if not count:
+            raise ProtocolBroken("the other process closed its pipe")
+        view = view[count:]
+    return data
+
+
+def _send_all(write: Callable[[bytes | memoryview], int | None], data: bytes | memoryview) -> None:
+    view = memoryview(data)
+    while view:
+        try:
+            count = write(view)
+        except (OSError, ValueError) as error:
+            raise ProtocolBroken(str(error)) from error
+        view = view[count or 0 :]

@@ -1,0 +1,73 @@
+"""The pictures that are shown instead of the original: a preview for the screen, a thumbnail for the grid."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+from PIL import Image
+
+from core import thumbhash
+from core.importing import colour
+
+THUMBNAIL_LONGEST = 320
+MIME = "image/jpeg"
+_PREVIEW_QUALITY = 80
+_THUMBNAIL_QUALITY = 75
+_SMALLER_QUALITIES = (68, 55, 42, 30)
+_LEAST_BUDGET = 150_000
+_MOST_BUDGET = 420_000
+_BUDGET_SHARE = 0.17
+"""A preview takes at most this part of its original, so that a library stays under 1.25 times the photos in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renditions:
+    """Preview and thumbnail as JPEG, the preview's size in pixels, and the placeholder."""
+
+    preview: bytes
+    preview_size: tuple[int, int]
+    thumbnail: bytes
+    thumbhash: bytes
+
+
+def render(image: Image.Image, profile: bytes | None, original_bytes: int) -> Renditions:
+    """Make the renditions of an upright RGB picture; `profile` is its ICC profile unless that is sRGB."""
+    thumbnail = thumbnail_of(image, profile)
+    return Renditions(
+        preview=_preview(image, profile, original_bytes),
+        preview_size=image.size,
+        thumbnail=_jpeg(thumbnail, _THUMBNAIL_QUALITY, None),
+        thumbhash=thumbhash.of_image(thumbnail),
+    )
+
+
+def thumbnail_of(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """Return the picture at most `THUMBNAIL_LONGEST` pixels long, in sRGB: terminals and hashes know no profiles."""
+    small = (
+        image.copy()
+        if max(image.size) <= THUMBNAIL_LONGEST
+        else image.resize(_fit(image.size, THUMBNAIL_LONGEST), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    )
+    return colour.to_srgb(small, profile)
+
+
+def _preview(image: Image.Image, profile: bytes | None, original_bytes: int) -> bytes:
+    budget = min(_MOST_BUDGET, max(_LEAST_BUDGET, int(original_bytes * _BUDGET_SHARE)))
+    data = _jpeg(image, _PREVIEW_QUALITY, profile)
+    for quality in _SMALLER_QUALITIES:
+        if len(data) <= budget:
+            break
+        data = _jpeg(image, quality, profile)
+    return data
+
+
+def _jpeg(image: Image.Image, quality: int, profile: bytes | None) -> bytes:
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=quality, icc_profile=profile)
+    return out.getvalue()
+
+
+def _fit(size: tuple[int, int], longest: int) -> tuple[int, int]:
+    scale = longest / max(size)
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))

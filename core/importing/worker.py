@@ -1,0 +1,192 @@
+"""A worker process: file bytes in, facts, renditions and labels out. `python -P -m core.importing.worker`.
+
+It decodes what comes from anywhere, so it holds no key, knows no library, writes no file, and has bounds on memory; its
+parent ends it when it takes too long. What it cannot survive costs one file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from core.importing import protocol
+from core.importing.decode import decode
+from core.importing.errors import FileRefused
+from core.importing.limits import Limits
+from core.importing.renditions import render
+from ml.errors import MlError
+
+if TYPE_CHECKING:
+    from ml.session import Classifier
+
+_PIECE = 1 << 20
+_MAX_OPEN_FILES = 64
+
+
+def main() -> int:
+    """Answer requests until the parent closes the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    stdin, stdout = _own_pipes()
+    try:
+        worker = _start(stdin, stdout)
+        while True:
+            request, body = protocol.receive_request(stdin)
+            worker.answer(request, body)
+    except protocol.ProtocolBroken:
+        return 0
+
+
+@dataclass
+class _Worker:
+    stdin: io.FileIO
+    stdout: io.FileIO
+    limits: Limits
+    classifier: Classifier | None
+
+    def answer(self, request: protocol.Request, body: bytearray) -> None:
+        try:
+            if isinstance(request, protocol.Photo):
+                answer, preview = self._photo(request, body)
+            elif isinstance(request, protocol.Preview):
+                answer, preview = self._preview(body), b""
+            else:
+                raise FileRefused("the worker was asked for what it does not know")
+        except FileRefused as refusal:
+            answer, preview = protocol.Refused(str(refusal)), b""
+        except MlError as error:
+            answer, preview = protocol.Refused(f"the model failed on it: {error}"), b""
+        except MemoryError:
+            answer, preview = protocol.Refused("it needs more memory than one photo may have"), b""
+        protocol.send(self.stdout.write, answer, preview)
+
+    def _photo(self, request: protocol.Photo, body: bytearray) -> tuple[protocol.Answer, bytes]:
+        digest = None
+        with contextlib.ExitStack() as stack:
+            source: bytearray | BinaryIO = body
+            if request.path is not None:
+                try:
+                    file = stack.enter_context(Path(os.fsdecode(request.path)).open("rb"))
+                except OSError as error:
+                    raise FileRefused((error.strerror or type(error).__name__).lower()) from error
+                digest = _digest(file)
+                source = file
+            decoded = decode(source, request.name, self.limits, before_heavy=self._wait_for_turn)
+            rendered = render(decoded.image, decoded.profile, request.size)
+            labels = self._labels(decoded.image)
+        done = protocol.Done(
+            decoded.facts, rendered.preview_size, rendered.thumbnail, rendered.thumbhash, labels, digest
+        )
+        return done, rendered.preview
+
+    def _preview(self, body: bytearray) -> protocol.Answer:
+        labels = self._labels(decode(body, "preview.jpg", self.limits).image)
+        if labels is None:
+            raise FileRefused("there is no model to label it with")
+        return protocol.Labelled(labels)
+
+    def _labels(self, image: Image.Image) -> protocol.Labels | None:
+        if self.classifier is None:
+            return None
+        from ml.session import top_classes
+
+        predictions = self.classifier.classify([image])
+        classes = top_classes(predictions.probabilities[0], self.classifier.pack.manifest.output.background)
+        embedding = None
+        if predictions.embeddings is not None:
+            embedding = predictions.embeddings[0].astype("<f2").tobytes()
+        return protocol.Labels(classes, embedding)
+
+    def _wait_for_turn(self) -> None:
+        protocol.send(self.stdout.write, protocol.Heavy())
+        request, _ = protocol.receive_request(self.stdin)
+        if not isinstance(request, protocol.Go):
+            raise protocol.ProtocolBroken("the parent did not answer")
+
+
+def _start(stdin: io.FileIO, stdout: io.FileIO) -> _Worker:
+    request, _ = protocol.receive_request(stdin)
+    if not isinstance(request, protocol.Start):
+        raise protocol.ProtocolBroken("the parent did not begin with the limits")
+    try:
+        classifier = None if request.model is None else _classifier(request.model)
+    except MlError as error:
+        protocol.send(stdout.write, protocol.Refused(str(error)))
+        raise protocol.ProtocolBroken(str(error)) from error
+    # Loaded before the limits count, so that these are about photos alone.
+    Image.init()
+    _set_limits(request.limits)
+    protocol.send(stdout.write, protocol.Ready())
+    return _Worker(stdin, stdout, request.limits, classifier)
+
+
+def _classifier(model: protocol.Model) -> Classifier:
+    from ml.pack import Pack
+    from ml.session import Classifier
+
+    # The parent has opened and checked the pack; what is read here is compared with its manifest again.
+    pack = Pack(Path(model.folder), model.manifest, "pack.toml")
+    classifier = Classifier(pack, threads=1)
+    # The first run allocates: better now than inside a photo's limits.
+    spec = pack.manifest.input
+    classifier.classify([Image.fromarray(np.zeros((spec.size, spec.size, 3), dtype=np.uint8))])
+    return classifier
+
+
+def _digest(file: BinaryIO) -> bytes:
+    hasher = hashlib.blake2b(digest_size=32)
+    while piece := file.read(_PIECE):
+        hasher.update(piece)
+    file.seek(0)
+    return hasher.digest()
+
+
+def _own_pipes() -> tuple[io.FileIO, io.FileIO]:
+    """Take the pipes away from everybody else: a decoder that prints must not speak for us."""
+    stdin, stdout = os.dup(0), os.dup(1)
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(nowhere, standard)
+    os.close(nowhere)
+    return io.FileIO(stdin, "rb"), io.FileIO(stdout, "wb")
+
+
+def _set_limits(limits: Limits) -> None:
+    """Bound what this process may do. Windows has no such calls: there the pixel and time limits alone hold."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    # When memory runs out all the same, the system is to end this process and not the one that holds the library.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000", "ascii")
+    with contextlib.suppress(OSError):
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
+        _lower(resource.RLIMIT_AS, pages * resource.getpagesize() + limits.memory)
+    # No photo is ever written to disk in the clear, by whatever bug in whatever decoder.
+    _lower(resource.RLIMIT_FSIZE, 0)
+    _lower(resource.RLIMIT_CORE, 0)
+    _lower(resource.RLIMIT_NOFILE, _MAX_OPEN_FILES)
+
+
+def _lower(limit: int, value: int) -> None:
+    import resource
+
+    _, hard = resource.getrlimit(limit)
+    if hard != resource.RLIM_INFINITY:
+        value = min(value, hard)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(limit, (value, value))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,247 @@
+"""The worker processes as the parent sees them: given a file, they answer, or they are replaced.
+
+Any thread may ask; a worker serves one at a time. A worker that dies, or takes longer than the limit, costs the file it
+was working on, and the next file gets a new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from typing import IO, cast
+
+from core.importing import protocol
+from core.importing.errors import FileRefused, WorkerBroken
+from core.importing.limits import STANDARD, Limits
+
+MAX_WORKERS = 8
+_START_SECONDS = 60.0
+_PIPE_BYTES = 1 << 20
+_SET_PIPE_SIZE = 1031
+"""Linux's F_SETPIPE_SZ: with the usual 64 KiB a photo takes fifty turns of both processes."""
+
+# One thread a worker: photos are the parallelism. Fewer arenas: freed pixels go back to the system.
+_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_TRIM_THRESHOLD_": "33554432",
+    "MALLOC_MMAP_THRESHOLD_": "4194304",
+    "PYTHONSAFEPATH": "1",
+}
+_INHERITED = (
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "HOME",
+    "TMPDIR",
+    "TEMP",
+    "TMP",
+    "SYSTEMROOT",
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+    "VIRTUAL_ENV",
+    "PYTHONUTF8",
+    "PYTHONDONTWRITEBYTECODE",
+)
+
+
+def default_workers() -> int:
+    """Return one worker a core that this process may use, at most `MAX_WORKERS`."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(MAX_WORKERS, cores))
+
+
+class WorkerPool:
+    """Up to `size` worker processes, started when first needed."""
+
+    def __init__(self, size: int, model: protocol.Model | None = None, limits: Limits = STANDARD) -> None:
+        """Label with `model`, or not at all."""
+        self._start_message = protocol.Start(limits, model)
+        self._limits = limits
+        self._places: queue.LifoQueue[_WorkerProcess | None] = queue.LifoQueue()
+        for _ in range(size):
+            self._places.put(None)
+        self._alive: set[_WorkerProcess] = set()
+        self._guard = threading.Lock()
+        self._closed = False
+        self._heavy = threading.Lock()
+
+    def check(self) -> None:
+        """Start one worker now. Raises `WorkerBroken` with the reason when it does not come up."""
+        self._places.put(self._take())
+
+    def photo(self, request: protocol.Photo, body: bytes | memoryview = b"") -> tuple[protocol.Done, bytearray]:
+        """Have one file decoded. Raises `FileRefused`, whatever happens to the worker, and `WorkerBroken`."""
+        answer, preview = self._ask(request, body)
+        if not isinstance(answer, protocol.Done):
+            raise FileRefused("the decoder gave no picture")
+        return answer, preview
+
+    def labels(self, preview: bytes) -> protocol.Labels:
+        """Have the model look at a preview. Raises `FileRefused` and `WorkerBroken`."""
+        answer, _ = self._ask(protocol.Preview(), preview)
+        if not isinstance(answer, protocol.Labelled):
+            raise FileRefused("the model gave no answer")
+        return answer.labels
+
+    def processes(self) -> list[int]:
+        """Return the process ids of the workers that run now."""
+        with self._guard:
+            return [worker.process.pid for worker in self._alive]
+
+    def close(self) -> None:
+        """End all workers; requests under way fail."""
+        with self._guard:
+            self._closed = True
+            workers = list(self._alive)
+        for worker in workers:
+            worker.end()
+
+    def _ask(self, request: protocol.Request, body: bytes | memoryview) -> tuple[protocol.Answer, bytearray]:
+        worker = self._take()
+        try:
+            answer, preview = self._exchange(worker, request, body)
+        except protocol.ProtocolBroken as error:
+            reason = worker.obituary(self._limits)
+            self._forget(worker)
+            self._places.put(None)
+            raise FileRefused(reason) from error
+        except BaseException:
+            worker.end()
+            self._forget(worker)
+            self._places.put(None)
+            raise
+        self._places.put(worker)
+        if isinstance(answer, protocol.Refused):
+            raise FileRefused(answer.reason)
+        return answer, preview
+
+    def _exchange(
+        self, worker: _WorkerProcess, request: protocol.Request, body: bytes | memoryview
+    ) -> tuple[protocol.Answer, bytearray]:
+        with worker.deadline(self._limits.seconds):
+            protocol.send(worker.write, request, body)
+            answer, preview = protocol.receive_answer(worker.output)
+        if not isinstance(answer, protocol.Heavy):
+            return answer, preview
+        # Time spent waiting for others' large pictures is not this file's.
+        with self._heavy, worker.deadline(self._limits.seconds):
+            protocol.send(worker.write, protocol.Go())
+            return protocol.receive_answer(worker.output)
+
+    def _take(self) -> _WorkerProcess:
+        worker = self._places.get()
+        if worker is not None:
+            return worker
+        try:
+            return self._started()
+        except BaseException:
+            self._places.put(None)
+            raise
+
+    def _started(self) -> _WorkerProcess:
+        with self._guard:
+            if self._closed:
+                raise WorkerBroken("the import is ending")
+            try:
+                worker = _WorkerProcess()
+            except OSError as error:
+                raise WorkerBroken(f"no worker process can be started: {error.strerror}") from error
+            self._alive.add(worker)
+        try:
+            with worker.deadline(_START_SECONDS):
+                protocol.send(worker.write, self._start_message)
+                answer, _ = protocol.receive_answer(worker.output)
+        except protocol.ProtocolBroken as error:
+            self._forget(worker)
+            raise WorkerBroken(
+                f"a worker process did not start: {worker.obituary(self._limits)}",
+                hint="`safelight doctor` shows what is missing.",
+            ) from error
+        if isinstance(answer, protocol.Refused):
+            worker.end()
+            self._forget(worker)
+            raise WorkerBroken(answer.reason, hint="Choose another model with `safelight model use`.")
+        return worker
+
+    def _forget(self, worker: _WorkerProcess) -> None:
+        with self._guard:
+            self._alive.discard(worker)
+
+
+class _WorkerProcess:
+    """One child process and its two pipes."""
+
+    def __init__(self) -> None:
+        environment = {name: os.environ[name] for name in _INHERITED if name in os.environ} | _ENVIRONMENT
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "core.importing.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,
+            env=environment,
+        )
+        self._input = cast("IO[bytes]", self.process.stdin)
+        self.output = cast("io.FileIO", self.process.stdout)
+        self._timed_out = False
+        if sys.platform == "linux":
+            import fcntl
+
+            for pipe in (self._input, self.output):
+                with contextlib.suppress(OSError):
+                    fcntl.fcntl(pipe.fileno(), _SET_PIPE_SIZE, _PIPE_BYTES)
+
+    def write(self, data: bytes | memoryview) -> int | None:
+        """Write some of `data`; return how much."""
+        return self._input.write(data)
+
+    @contextlib.contextmanager
+    def deadline(self, seconds: float) -> Iterator[None]:
+        """End the process if the block takes longer than `seconds`."""
+        timer = threading.Timer(seconds, self._time_out)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def end(self) -> None:
+        """End the process and free what it holds."""
+        with contextlib.suppress(OSError):
+            self.process.kill()
+        self.process.wait()
+        for pipe in (self._input, self.output):
+            with contextlib.suppress(OSError):
+                pipe.close()
+
+    def obituary(self, limits: Limits) -> str:
+        """Say why the process, which answers no more, is gone; it is certainly gone afterwards."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(timeout=1)
+        self.end()
+        code = self.process.returncode
+        if self._timed_out:
+            return f"decoding it took longer than {limits.seconds:g} seconds"
+        if code is not None and -code == getattr(signal, "SIGKILL", 0):
+            return "the decoder was ended by the system, most likely for want of memory"
+        if code is not None and code < 0:
+            return f"the decoder crashed ({signal.Signals(-code).name})"
+        return f"the decoder ended (exit code {code})"
+
+    def _time_out(self) -> None:
+        self._timed_out = True
+        with contextlib.suppress(OSError):
+            self.process.kill()
