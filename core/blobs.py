@@ -12,22 +12,27 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from core.errors import BlobDamaged, BlobMissing
 from core.private_files import fsync_folder, make_private_folder, open_private, storage_errors
 from crypto import blob as sealed_blob
 from crypto.errors import CryptoError
-from crypto.keys import EpochKeys
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from crypto.keys import EpochKeys
 
 _INCOMING = "incoming"
+_FOLDER = re.compile("[0-9a-f]{2}")
 _ID_BYTES = 32
 # fsyncs that wait together share the file system's journal commits; more threads than this gained nothing on ext4.
 _FSYNC_THREADS = 4
@@ -161,10 +166,11 @@ class BlobStore:
         return True
 
     def remove_if_old(self, blob_id: bytes, max_age_s: float = UNNAMED_MAX_AGE_S) -> int | None:
-        """Remove a blob that nothing names if it is older than `max_age_s`; return its size in bytes, or None if it stays.
+        """Remove a blob that nothing names if it is older than `max_age_s`; return its size in bytes, or None if it
+        stays.
 
-        An import of the same file may write it anew at this very moment. So it is first moved aside, which is atomic, and its
-        age is looked at there: a fresh one is moved back.
+        An import of the same file may write it anew at this very moment. So it is first moved aside, which is atomic,
+        and its age is looked at there: a fresh one is moved back.
         """
         target = self.path(blob_id)
         aside = self._folder / _INCOMING / secrets.token_hex(16)
@@ -186,7 +192,7 @@ class BlobStore:
     def iter_ids(self) -> Iterator[bytes]:
         """Yield the ids of all blobs in the folder, folder by folder, in ascending order."""
         with storage_errors("the folder of blobs"):
-            folders = sorted(entry.name for entry in os.scandir(self._folder) if len(entry.name) == 2)  # noqa: PLR2004  the two digits of "ab/"
+            folders = sorted(entry.name for entry in os.scandir(self._folder) if _FOLDER.fullmatch(entry.name))
         for folder in folders:
             with storage_errors("the folder of blobs"):
                 names = sorted(entry.name for entry in os.scandir(self._folder / folder))
@@ -228,7 +234,9 @@ class BlobStore:
                 # Whole chunks are written at once, so a buffer of Python's would only copy them once more.
                 with io.FileIO(descriptor, "wb") as raw:
                     # What comes from a file is hashed again: it may have changed since the key was made from it.
-                    rehash = None if isinstance(plaintext, bytes | memoryview) else sealed_blob.blob_key_hasher(self._epoch)
+                    rehash = (
+                        None if isinstance(plaintext, bytes | memoryview) else sealed_blob.blob_key_hasher(self._epoch)
+                    )
                     blob_id = sealed_blob.encrypt_blob(plaintext, size, key, _whole_writes(raw), rehash=rehash)
             except BaseException:
                 path.unlink(missing_ok=True)

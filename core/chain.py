@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from core.envelope_body import EnvelopeBody, decode_body, encode_body
 from core.errors import ChainBroken, EnvelopeDamaged
 from core.log import StoredEnvelope, name_envelope
 from crypto.envelope import EnvelopeHeader, envelope_hash, open_envelope, seal_envelope
 from crypto.errors import CryptoError
-from crypto.keys import DeviceSecrets, EpochKeys
-from crypto.membership import Genesis
+
+if TYPE_CHECKING:
+    from crypto.keys import DeviceSecrets, EpochKeys
+    from crypto.membership import Genesis
 
 _RESTORE = (
     "Restore log.db from a backup, or export what is readable; `safelight verify` lists everything that is damaged."
@@ -30,9 +34,7 @@ class Chain:
     def seal(self, head: tuple[int, bytes], body: EnvelopeBody) -> tuple[int, bytes, bytes]:
         """Return (seq, hash, envelope) of `body` as the envelope that follows `head`."""
         seq = head[0] + 1
-        header = EnvelopeHeader(
-            self.library_id, self.device_id, seq, head[1], self._epoch.epoch_id, self._membership
-        )
+        header = EnvelopeHeader(self.library_id, self.device_id, seq, head[1], self._epoch.epoch_id, self._membership)
         envelope = seal_envelope(header, encode_body(body), self._secrets, self._epoch)
         return seq, envelope_hash(envelope), envelope
 

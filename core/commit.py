@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from core.envelope_body import AddedPhotos, DocumentChanges, Inverse
 from core.errors import InvalidEdit
-from core.replicas import Replicas
 from crdt.errors import CrdtError
 from crdt.operations import Operation, Put
 from crdt.schema import key_pid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from core.replicas import Replicas
 
 # A change may hold 20,000 operations and an envelope 16 MiB; a piece stays well below both, inverses included.
 PIECE_OPERATIONS = 8_000
@@ -25,8 +29,8 @@ Touched = dict[str, set[tuple[str, str]]]
 class CommitReceipt:
     """What a commit did.
 
-    `seq` is the number of the last envelope that was written, None when nothing differed; `group` is the unit that `undo` takes
-    back; `touched` is what changed.
+    `seq` is the number of the last envelope that was written, None when nothing differed; `group` is the unit that
+    `undo` takes back; `touched` is what changed.
     """
 
     seq: int | None
@@ -64,8 +68,8 @@ def split_in_pieces(changes: Mapping[str, Sequence[Operation]]) -> Iterator[dict
 def make_changes(replicas: Replicas, piece: Mapping[str, Sequence[Operation]], *, inverse: bool) -> Made:
     """Edit the replicas and return what an envelope must carry. Raises `InvalidEdit` for a value no document holds.
 
-    Operations that change nothing are left out: they would grow the log for ever. The caller drops the replicas if the envelope
-    is not committed.
+    Operations that change nothing are left out: they would grow the log for ever. The caller drops the replicas if
+    the envelope is not committed.
     """
     made = Made()
     for document, operations in piece.items():
@@ -87,11 +91,14 @@ def make_changes(replicas: Replicas, piece: Mapping[str, Sequence[Operation]], *
             continue
         made.payload.append(DocumentChanges(document, [change]))
         made.touched[document] = set(differing)
-        new = {key_pid(key) for map_name, key in differing if map_name == "photo" and before[map_name, key] is None} - {None}
+        new = {key_pid(key) for map_name, key in differing if map_name == "photo" and before[map_name, key] is None} - {
+            None
+        }
         if new:
             made.added.append(AddedPhotos(document, b"".join(sorted(pid for pid in new if pid is not None))))
         if inverse:
-            # What comes with a new photo is not taken back key by key: undoing an import puts its photos into the trash.
+            # What comes with a new photo is not taken back key by key: undoing an import puts its photos into the
+            # trash.
             made.inverse.extend(
                 Inverse(document, place[0], place[1], before[place], _value(operation))
                 for place, operation in differing.items()

@@ -1,8 +1,9 @@
 """Derived files: sealed replicas and catalog. Safe to delete, never trusted beyond this device's own seal.
 
-A file is a small sealed head (what is in it, and which envelopes it includes) and the sealed content, whose seal covers the head.
-Names are keyed hashes and sizes are padded, so the folder says nothing but how much there is. A file is replaced only by one
-that includes at least as much; the comparison and the rename happen under a lock between processes.
+A file is a small sealed head (what is in it, and which envelopes it includes) and the sealed content, whose seal
+covers the head. Names are keyed hashes and sizes are padded, so the folder says nothing but how much there is. A file
+is replaced only by one that includes at least as much; the comparison and the rename happen under a lock between
+processes.
 """
 
 from __future__ import annotations
@@ -10,16 +11,20 @@ from __future__ import annotations
 import hashlib
 import struct
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
 
-from core.log import Vector
 from core.private_files import locked_file, make_private_folder, replace_file, storage_errors
 from crypto.errors import CryptoError
-from crypto.keys import DeviceSecrets
 from crypto.sealed import open_sealed, seal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from core.log import Vector
+    from crypto.keys import DeviceSecrets
 
 _log = structlog.get_logger(__name__)
 

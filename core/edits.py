@@ -1,7 +1,8 @@
 """Edits as people think of them, each one commit, whatever the number of photos.
 
-Photos are ids (`pid`, 16 bytes). Every function returns the receipt of its commit; `seq` is None when nothing differed. A photo
-that the library does not hold is `NoSuchPhoto`, a value that is not allowed `InvalidEdit`; nothing is changed then.
+Photos are ids (`pid`, 16 bytes). Every function returns the receipt of its commit; `seq` is None when nothing
+differed. A photo that the library does not hold is `NoSuchPhoto`, a value that is not allowed `InvalidEdit`; nothing
+is changed then.
 """
 
 from __future__ import annotations
@@ -9,15 +10,19 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from core.commit import CommitReceipt
 from core.errors import InvalidEdit, NoSuchAlbum, NoSuchPhoto
-from core.library import Library
 from crdt.documents import LIBRARY
 from crdt.errors import CrdtError
 from crdt.operations import Delete, Operation, Put
 from crdt.schema import MAX_RATING, ROTATIONS, album_key, label_key, label_name, photo_prefix, pid_key, split_copy_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from core.commit import CommitReceipt
+    from core.library import Library
 
 _TAKEN = re.compile(
     r"(?P<date>\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01]))T(?P<time>(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,6})?)"
@@ -31,18 +36,20 @@ _MAX_ALBUM_NAME_BYTES = 1024
 def add_label(library: Library, pids: Collection[bytes], name: str) -> CommitReceipt:
     """Add the label `name` to photos, as the user's own word; a rejection of it is taken back."""
     label = _label(name)
-    return _each(library, pids, lambda pid, _: [Put("label", label_key(pid, label), True)], "label.add", f"label {label}")
+    return _each(
+        library, pids, lambda pid, _: [Put("label", label_key(pid, label), True)], "label.add", f"label {label}"
+    )
 
 
 def remove_label(library: Library, pids: Collection[bytes], name: str) -> CommitReceipt:
     """Remove the label `name` from photos.
 
-    Where a model gives the label, the removal is kept as a rejection, which outlives re-tagging and other models; elsewhere the
-    user's own label is deleted.
+    Where a model gives the label, the removal is kept as a rejection, which outlives re-tagging and other models;
+    elsewhere the user's own label is deleted.
     """
     label = _label(name)
 
-    def operations(pid: bytes, document: str) -> list[Operation]:
+    def operations(pid: bytes, _: str) -> list[Operation]:
         if library.catalog.has_automatic_label(pid, label):
             return [Put("label", label_key(pid, label), False)]
         return [Delete("label", label_key(pid, label))]
@@ -67,7 +74,7 @@ def set_rating(library: Library, pids: Collection[bytes], rating: int) -> Commit
     return _each(library, pids, lambda pid, _: [Put("rating", pid_key(pid), rating)], "rate", f"rating {rating}")
 
 
-def set_favourite(library: Library, pids: Collection[bytes], favourite: bool) -> CommitReceipt:  # noqa: FBT001  the value itself
+def set_favourite(library: Library, pids: Collection[bytes], favourite: bool) -> CommitReceipt:
     """Make photos favourites, or ordinary again."""
     summary = "favourite" if favourite else "no favourite"
     return _each(library, pids, lambda pid, _: [Put("favourite", pid_key(pid), favourite)], "favourite", summary)
@@ -77,13 +84,20 @@ def set_rotation(library: Library, pids: Collection[bytes], degrees: int) -> Com
     """Show photos turned clockwise by 0, 90, 180 or 270 degrees; the files stay as they are."""
     if degrees not in ROTATIONS:
         raise InvalidEdit(f"a rotation is 0, 90, 180 or 270 degrees, not {degrees}")
-    return _each(library, pids, lambda pid, _: [Put("rotation", pid_key(pid), degrees)], "rotate", f"rotation {degrees}")
+    return _each(
+        library, pids, lambda pid, _: [Put("rotation", pid_key(pid), degrees)], "rotate", f"rotation {degrees}"
+    )
 
 
 def set_taken(library: Library, pids: Collection[bytes], taken: str | None) -> CommitReceipt:
-    """Correct when photos were taken: `YYYY-MM-DDTHH:MM:SS`, with an offset such as `+02:00` if known; None takes it back."""
+    """Correct when photos were taken, or with None take the correction back.
+
+    `taken` is a wall clock, `YYYY-MM-DDTHH:MM:SS`, with an offset such as `+02:00` if that is known.
+    """
     if taken is not None and _TAKEN.fullmatch(taken) is None:
-        raise InvalidEdit(f"{taken!r} is no date and time", hint="Write it like 2024-05-17T14:03:00, or with an offset: …+02:00.")
+        raise InvalidEdit(
+            f"{taken!r} is no date and time", hint="Write it like 2024-05-17T14:03:00, or with an offset: …+02:00."
+        )
 
     def operations(pid: bytes, _: str) -> list[Operation]:
         return [Delete("taken", pid_key(pid)) if taken is None else Put("taken", pid_key(pid), taken)]
@@ -95,7 +109,9 @@ def create_album(library: Library, name: str) -> str:
     """Make an album and return its id (hex). Two albums may have one name; they are two."""
     album_id = secrets.token_hex(_ALBUM_ID_BYTES)
     library.commit(
-        {LIBRARY: [Put("album", album_id, _album_name(name))]}, action="album.create", summary=f"album {_album_name(name)}"
+        {LIBRARY: [Put("album", album_id, _album_name(name))]},
+        action="album.create",
+        summary=f"album {_album_name(name)}",
     )
     return album_id
 
@@ -104,7 +120,9 @@ def rename_album(library: Library, album_id: str, name: str) -> CommitReceipt:
     """Give an album another name."""
     _require_album(library, album_id)
     return library.commit(
-        {LIBRARY: [Put("album", album_id, _album_name(name))]}, action="album.rename", summary=f"album {_album_name(name)}"
+        {LIBRARY: [Put("album", album_id, _album_name(name))]},
+        action="album.rename",
+        summary=f"album {_album_name(name)}",
     )
 
 
@@ -135,7 +153,11 @@ def remove_from_album(library: Library, pids: Collection[bytes], album_id: str) 
     """Take photos out of an album."""
     name = _require_album(library, album_id)
     return _each(
-        library, pids, lambda pid, _: [Delete("album", album_key(pid, album_id))], "album.remove", f"album {name}: removed"
+        library,
+        pids,
+        lambda pid, _: [Delete("album", album_key(pid, album_id))],
+        "album.remove",
+        f"album {name}: removed",
     )
 
 
@@ -159,8 +181,8 @@ def restore(library: Library, pids: Collection[bytes]) -> CommitReceipt:
 def purge(library: Library, pids: Collection[bytes]) -> CommitReceipt:
     """Destroy photos for good: first the library says so durably, then the blobs go. This is not undone.
 
-    The facts about them stay, encrypted, in the history. Thumbnails share bundles with other photos and stay until a bundle holds
-    no other photo.
+    The facts about them stay, encrypted, in the history. Thumbnails share bundles with other photos and stay until a
+    bundle holds no other photo.
     """
     documents = _by_document(library, pids)
     changes: dict[str, list[Operation]] = {}
@@ -217,7 +239,9 @@ def _by_document(library: Library, pids: Collection[bytes]) -> dict[str, list[by
     grouped: dict[str, list[bytes]] = {}
     for pid in dict.fromkeys(pids):
         if pid not in found:
-            raise NoSuchPhoto(f"the library holds no photo {pid.hex()}", hint="`safelight search` lists the photos and their ids.")
+            raise NoSuchPhoto(
+                f"the library holds no photo {pid.hex()}", hint="`safelight search` lists the photos and their ids."
+            )
         grouped.setdefault(found[pid], []).append(pid)
     return grouped
 

@@ -6,15 +6,18 @@ a default, and readers ignore what they do not know yet.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from core.errors import EnvelopeDamaged
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 KIND_CHANGES = 1
 GROUP_BYTES = 16
-
+_SCALARS = (str, bytes, int, float, type(None))
 
 
 class Inverse(msgspec.Struct, frozen=True, array_like=True):
@@ -23,8 +26,8 @@ class Inverse(msgspec.Struct, frozen=True, array_like=True):
     document: str
     map: str
     key: str
-    before: str | bytes | int | float | bool | None
-    after: str | bytes | int | float | bool | None
+    before: Any  # a Scalar or None; msgspec has no union of texts and bytes, so the values are looked at below
+    after: Any
 
 
 class DocumentChanges(msgspec.Struct, frozen=True, array_like=True):
@@ -53,8 +56,8 @@ class EnvelopeBody(msgspec.Struct, frozen=True, array_like=True):
     """The plaintext of an envelope.
 
     `at` is UTC seconds. `frontier` lists what moved, since the author's envelope before, of what it had accepted from
-    others. `group` (16 bytes) is the unit that `undo` takes back, and `part` counts its envelopes from 1; `undoes` is the
-    group that this one took back.
+    others. `group` (16 bytes) is the unit that `undo` takes back, and `part` counts its envelopes from 1; `undoes` is
+    the group that this one took back.
     """
 
     kind: int
@@ -87,12 +90,17 @@ def encode_body(body: EnvelopeBody) -> bytes:
 def decode_body(data: bytes, thing: str) -> EnvelopeBody:
     """Return the body in `data`; `thing` names the envelope in the `EnvelopeDamaged` raised when there is none."""
     try:
-        return _decoder.decode(data)
+        body = _decoder.decode(data)
+        if not all(
+            isinstance(value, _SCALARS) for inverse in body.inverse for value in (inverse.before, inverse.after)
+        ):
+            raise msgspec.ValidationError("an inverse that is no scalar")
     except msgspec.MsgspecError as error:
         raise EnvelopeDamaged(
             f"{thing} opens, but its content is not what an envelope holds: {error}",
             hint="It was written by a damaged or hostile program of a member device.",
         ) from error
+    return body
 
 
 def split_pids(joined: bytes, size: int) -> Sequence[bytes]:

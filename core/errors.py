@@ -41,7 +41,7 @@ class CoreError(Exception):
         self.hint = hint
 
 
-class Refused(CoreError):
+class Refused(CoreError):  # noqa: N818  named after what the user is told
     """The request cannot be carried out as it was made."""
 
     name = "refused"
@@ -137,7 +137,7 @@ class AgentRefused(Refused):
     name = "agent-refused"
 
 
-class Locked(CoreError):
+class Locked(CoreError):  # noqa: N818  named after what the user is told
     """The library is locked, and nothing at hand opens it."""
 
     name = "locked"
@@ -155,7 +155,7 @@ class AgentNotRunning(Locked):
     name = "agent-not-running"
 
 
-class StorageFailed(CoreError):
+class StorageFailed(CoreError):  # noqa: N818  named after what the user is told
     """The operating system refused a read or a write."""
 
     name = "storage-failed"
@@ -173,7 +173,7 @@ class LibraryBusy(StorageFailed):
     name = "library-busy"
 
 
-class IntegrityAlarm(CoreError):
+class IntegrityAlarm(CoreError):  # noqa: N818  named after what the user is told
     """Something stored is not what was written. Exit code 4 of the command line."""
 
     name = "integrity"

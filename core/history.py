@@ -1,8 +1,8 @@
 """What was done to the library, newest first, and taking it back.
 
-An edit is undone by a new edit: where a key still holds what the edit left, what was there before is put back; what has changed
-since is left alone. Photos that an import added go to the trash, because undo never destroys. Undoing again goes one edit further
-back; an undo itself is not undone.
+An edit is undone by a new edit: where a key still holds what the edit left, what was there before is put back; what
+has changed since is left alone. Photos that an import added go to the trash, because undo never destroys. Undoing
+again goes one edit further back; an undo itself is not undone.
 """
 
 from __future__ import annotations
@@ -10,15 +10,19 @@ from __future__ import annotations
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from core.envelope_body import GROUP_BYTES, EnvelopeBody, Inverse, split_pids
 from core.errors import IntegrityAlarm, NothingToUndo
-from core.library import Library
 from crdt.documents import PID_BYTES
 from crdt.operations import Delete, Operation, Put
 from crdt.schema import pid_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from core.library import Library
 
 UNDO = "undo"
 

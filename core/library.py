@@ -3,9 +3,9 @@
     with Library.open(root, Library.unlock(root, passphrase)) as library:
         library.commit({"photos:2024-05": [Put("rating", pid.hex(), 5)]}, action="rate", summary="5 stars")
 
-Several processes may have one library open. An edit is one SQLite transaction: under the write lock the head of this device's
-chain is read again, what others appended is applied, the edit is made on top, and the sealed envelope is stored. A `Library` is
-used by one thread at a time (a lock makes sure); its `blobs` by as many as like.
+Several processes may have one library open. An edit is one SQLite transaction: under the write lock the head of this
+device's chain is read again, what others appended is applied, the edit is made on top, and the sealed envelope is
+stored. A `Library` is used by one thread at a time (a lock makes sure); its `blobs` by as many as like.
 """
 
 from __future__ import annotations
@@ -13,16 +13,12 @@ from __future__ import annotations
 import secrets as random
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 import structlog
 
 from core.blobs import BlobStore
-from core.catalog import Catalog
 from core.chain import Chain
 from core.commit import CommitReceipt, Made, Touched, make_changes, split_in_pieces
 from core.derived import DerivedFiles
@@ -49,9 +45,16 @@ from crypto.keys import DeviceSecrets, EpochKeys
 from crypto.membership import Genesis, create_genesis, entry_hash, open_epoch, verify_genesis
 from crypto.phrase import new_phrase, phrase_secrets
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+    from core.catalog import Catalog
+
 _log = structlog.get_logger(__name__)
 
-_MACHINE_TOKEN = "machine"
+_MACHINE_FACT = "machine"
 Scalar = str | bytes | int | float | bool
 
 
@@ -93,7 +96,7 @@ class Library:
         file = LibraryFile.make(library_id, secrets, passphrase, new_parameters() if kdf is None else kdf)
         token = random.token_bytes(TOKEN_BYTES)
         layout.make_folders()
-        Log.create(layout.log, library_id, genesis, {_MACHINE_TOKEN: token}).close()
+        Log.create(layout.log, library_id, genesis, {_MACHINE_FACT: token}).close()
         MachineState(state_folder(), library_id, secrets.device_id).advance(MachineHead(0, NO_HASH, token))
         # Last, because it is this file that makes the folder a library.
         file.write(layout.library_file)
@@ -118,8 +121,8 @@ class Library:
     def open(cls, root: Path, secrets: DeviceSecrets) -> Library:
         """Open the library in `root`.
 
-        What does not hold, but leaves something to read, does not raise: it is in `alarms`, and then nothing can be written.
-        Raises `NotALibrary`, `UnknownFormat`, `LibraryFileDamaged`, and `LogDamaged` when nothing can be read.
+        What does not hold, but leaves something to read, does not raise: it is in `alarms`, and then nothing can be
+        written. Raises `NotALibrary`, `UnknownFormat`, `LibraryFileDamaged`, and `LogDamaged` when nothing can be read.
         """
         layout = Layout(root)
         file = LibraryFile.read(layout.library_file)
@@ -139,7 +142,10 @@ class Library:
 
     @staticmethod
     def change_passphrase(root: Path, old: bytes, new: bytes, *, kdf: KdfParameters | None = None) -> None:
-        """Wrap this device's secrets under another passphrase. Old copies of `library.toml` still open with the old one."""
+        """Wrap this device's secrets under another passphrase.
+
+        Old copies of `library.toml` still open with the old one.
+        """
         path = Layout(root).library_file
         file = LibraryFile.read(path)
         secrets = file.unlock(old)
@@ -147,20 +153,23 @@ class Library:
 
     @staticmethod
     def claim(root: Path, secrets: DeviceSecrets) -> None:
-        """Make this machine the writer of the folder, on the user's word that no other copy of it is written to any more.
+        """Make this machine the writer of the folder, on the user's word that no other copy of it is in use.
 
-        Raises `LogRolledBack` where this machine itself remembers more than the log holds: no word helps there, because sequence
-        numbers would be used twice.
+        Raises `LogRolledBack` where this machine itself remembers more than the log holds: no word helps there,
+        because sequence numbers would be used twice.
         """
         with Library.open(root, secrets) as library:
-            remembered = library._machine.read()
-            head = library.log.head(library.device_id)
-            if remembered is not None and not library._continues(remembered):
-                raise library._rolled_back(remembered)
-            token = random.token_bytes(TOKEN_BYTES)
-            with library.log.transaction() as transaction:
-                transaction.set_fact(_MACHINE_TOKEN, token)
-            library._machine.advance(MachineHead(head[0], head[1], token))
+            library._become_writer()  # noqa: SLF001  its own class
+
+    def _become_writer(self) -> None:
+        remembered = self._machine.read()
+        if remembered is not None and not self._continues(remembered):
+            raise self._rolled_back(remembered)
+        token = random.token_bytes(TOKEN_BYTES)
+        with self.log.transaction() as transaction:
+            transaction.set_fact(_MACHINE_FACT, token)
+        self._machine.advance(MachineHead(*self.log.head(self.device_id), token))
+        self._check_machine()
 
     def __enter__(self) -> Self:
         """Return the library; leaving the block closes it."""
@@ -208,7 +217,7 @@ class Library:
             self._data_version = version
             return changed
 
-    def commit(  # noqa: PLR0913  each argument is part of what the log keeps of an edit
+    def commit(
         self,
         changes: Mapping[str, Sequence[Operation]],
         *,
@@ -221,10 +230,10 @@ class Library:
     ) -> CommitReceipt:
         """Make an edit durable and visible, or raise and leave everything as it was.
 
-        `changes` are operations by document; what changes nothing is left out. `group` (16 bytes, random by default) is the unit
-        that `undo` takes back; with `inverse` the values before are kept for it. More than about 8,000 operations become several
-        envelopes, each of which is whole by itself; a crash between them leaves the earlier ones, under the same group.
-        `purged_blobs` are remembered as purged together with the first envelope.
+        `changes` are operations by document; what changes nothing is left out. `group` (16 bytes, random by default)
+        is the unit that `undo` takes back; with `inverse` the values before are kept for it. More than about 8,000
+        operations become several envelopes, each of which is whole by itself; a crash between them leaves the earlier
+        ones, under the same group. `purged_blobs` are remembered as purged together with the first envelope.
 
         Raises `InvalidEdit`, `DiskFull`, `LibraryBusy`, and the first of `alarms` if there are any.
         """
@@ -330,7 +339,7 @@ class Library:
             raise
 
     def _token(self) -> bytes:
-        return self.log.fact(_MACHINE_TOKEN) or bytes(TOKEN_BYTES)
+        return self.log.fact(_MACHINE_FACT) or bytes(TOKEN_BYTES)
 
     def _refuse_while_alarmed(self) -> None:
         alarms = self.alarms
@@ -338,16 +347,17 @@ class Library:
             raise alarms[0]
 
     def _check_machine(self) -> None:
-        """Compare what this machine remembers with the log. The memory is read first: it never runs ahead of the log."""
+        """Compare what this machine remembers with the log."""
+        # The memory is read first: another process may commit in between, and the memory never runs ahead of the log.
         remembered = self._machine.read()
         self._own_alarms = [self.log.damage] if self.log.damage is not None else []
         if remembered is None or remembered.token != self._token():
             self._own_alarms.append(
                 LibraryCopied(
-                    "this machine has not written to this folder before: it is a copy, was moved here from another machine, or "
-                    "this machine's own memory of it was deleted",
-                    hint="It can be searched and exported, but not changed: two copies that both write would contradict each "
-                    "other. If no other copy is in use any more, `safelight doctor --claim` makes this machine its writer.",
+                    "this machine has not written to this folder before: it is a copy, was moved here from another "
+                    "machine, or this machine's own memory of it was deleted",
+                    hint="It can be searched and exported, but not changed: two copies that both write would contradict "
+                    "each other. If no other copy is in use, `safelight doctor --claim` makes this machine its writer.",
                 )
             )
             return
@@ -363,8 +373,8 @@ class Library:
 
     def _rolled_back(self, remembered: MachineHead) -> LogRolledBack:
         return LogRolledBack(
-            f"log.db ends before, or differs from, {name_envelope(self.device_id, remembered.seq)}, which this machine wrote: it was "
-            "put back from an older backup, or another copy of the folder was written to",
+            f"log.db ends before, or differs from, {name_envelope(self.device_id, remembered.seq)}, which this machine "
+            "wrote: it was put back from an older backup, or another copy of the folder was written to",
             hint="It can be searched and exported, but not changed. Put the newest copy of the folder back.",
         )
 

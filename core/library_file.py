@@ -12,8 +12,7 @@ import hashlib
 import hmac
 import tomllib
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -22,6 +21,9 @@ from core.private_files import replace_file, storage_errors
 from crypto import errors as crypto_errors
 from crypto.kdf import KdfParameters, derive_passphrase_key
 from crypto.keys import DeviceSecrets, unwrap_secrets, wrap_secrets
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FORMAT = 1
 _MAX_BYTES = 64 * 1024  # the file is under 2 KiB; what is larger was not written by us
@@ -52,7 +54,9 @@ class LibraryFile:
         try:
             secrets = unwrap_secrets(self.wrapped, key, _WRAPPING)
         except crypto_errors.WrongPassphrase as error:
-            raise WrongPassphrase("the passphrase does not open this library", hint="Check it and try again.") from error
+            raise WrongPassphrase(
+                "the passphrase does not open this library", hint="Check it and try again."
+            ) from error
         except crypto_errors.CryptoError as error:
             raise LibraryFileDamaged("the wrapped secrets in library.toml cannot be read", hint=_RESTORE) from error
         self.check_seal(secrets)
@@ -62,7 +66,7 @@ class LibraryFile:
         """Raise `LibraryFileDamaged` unless the file is as the holder of `secrets` wrote it."""
         if not hmac.compare_digest(self.seal, self.expected_seal(secrets)):
             raise LibraryFileDamaged(
-                "library.toml was changed by someone who does not hold this device's keys, or belongs to another library",
+                "library.toml was changed by someone who does not hold this device's keys, or is another library's",
                 hint=_RESTORE,
             )
 
@@ -87,8 +91,8 @@ class LibraryFile:
     def read(cls, path: Path) -> LibraryFile:
         """Read the file at `path`.
 
-        Raises `NotALibrary`, `UnknownFormat`, `LibraryFileDamaged`, and `KdfRefused` for costs outside the bounds (before
-        anything is computed with them).
+        Raises `NotALibrary`, `UnknownFormat`, `LibraryFileDamaged`, and `KdfRefused` for costs outside the bounds
+        (before anything is computed with them).
         """
         with storage_errors("library.toml"):
             try:
@@ -164,7 +168,9 @@ def _parse(data: bytes) -> _Fields:
         raise LibraryFileDamaged("library.toml cannot be parsed", hint=_RESTORE) from error
     version = table.get("format")
     if isinstance(version, int) and version != FORMAT:
-        raise UnknownFormat(f"library.toml has format {version}", hint="Update safelight: a newer version wrote this library.")
+        raise UnknownFormat(
+            f"library.toml has format {version}", hint="Update safelight: a newer version wrote this library."
+        )
     try:
         return msgspec.convert(table, _Fields)
     except msgspec.ValidationError as error:

@@ -10,16 +10,18 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from core.errors import DiskFull, LibraryBusy, LogDamaged, StorageFailed, UnknownFormat
 from core.private_files import open_private, storage_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
 SCHEMA_VERSION = 1
 _APPLICATION_ID = 0x53414645  # "SAFE"
@@ -177,9 +179,7 @@ class Log:
 
     def hash_at(self, device: bytes, seq: int) -> bytes | None:
         """Return the hash that the log has for an envelope, or None."""
-        found = self._scalar(
-            sa.select(_envelopes.c.hash).where(_envelopes.c.device == device, _envelopes.c.seq == seq)
-        )
+        found = self._scalar(sa.select(_envelopes.c.hash).where(_envelopes.c.device == device, _envelopes.c.seq == seq))
         return None if found is None else bytes(found)
 
     def envelope(self, device: bytes, seq: int) -> StoredEnvelope | None:
@@ -190,7 +190,8 @@ class Log:
     def after(self, vector: Vector, on_damage: Callable[[LogDamaged], None]) -> Iterator[StoredEnvelope]:
         """Yield the envelopes that lie past `vector`, in the order in which they came in.
 
-        Where the file itself is damaged, `on_damage` is told and reading goes on, envelope by envelope, with what is whole.
+        Where the file itself is damaged, `on_damage` is told and reading goes on, envelope by envelope, with what is
+        whole.
         """
         known = sa.or_(
             *(sa.and_(_envelopes.c.device == device, _envelopes.c.seq > seq) for device, (seq, _) in vector.items()),
@@ -228,13 +229,17 @@ class Log:
 
     def places(self) -> Iterator[tuple[bytes, int]]:
         """Yield (device, seq) of every envelope, by device and ascending, without reading envelopes."""
-        rows = self._rows(sa.select(_envelopes.c.device, _envelopes.c.seq).order_by(_envelopes.c.device, _envelopes.c.seq))
+        rows = self._rows(
+            sa.select(_envelopes.c.device, _envelopes.c.seq).order_by(_envelopes.c.device, _envelopes.c.seq)
+        )
         for device, seq in rows:
             yield bytes(device), int(seq)
 
     def blobs_in_state(self, state: int) -> set[bytes]:
         """Return the blobs that are in `state`."""
-        return {bytes(row[0]) for row in self._rows(sa.select(_blob_states.c.blob).where(_blob_states.c.state == state))}
+        return {
+            bytes(row[0]) for row in self._rows(sa.select(_blob_states.c.blob).where(_blob_states.c.state == state))
+        }
 
     def page_check(self) -> list[str]:
         """Return what SQLite finds wrong with the file's own structure; empty when it finds nothing."""
@@ -295,7 +300,9 @@ class Log:
             )
             for device, (seq, _) in vector.items()
         ]
-        strangers = self._scalar(sa.select(sa.func.count()).select_from(_heads).where(_heads.c.device.not_in(list(vector))))
+        strangers = self._scalar(
+            sa.select(sa.func.count()).select_from(_heads).where(_heads.c.device.not_in(list(vector)))
+        )
         if strangers:
             return 0
         found = [int(position) for position in positions if position is not None]
@@ -342,9 +349,7 @@ class LogTransaction:
         """Remember that `blobs` are in `state`."""
         for blob in blobs:
             statement = upsert(_blob_states).values(blob=blob, state=state)
-            self._connection.execute(
-                statement.on_conflict_do_update(index_elements=["blob"], set_={"state": state})
-            )
+            self._connection.execute(statement.on_conflict_do_update(index_elements=["blob"], set_={"state": state}))
 
     def set_fact(self, name: str, value: bytes) -> None:
         """Remember `value` under `name`."""
@@ -408,8 +413,11 @@ def _named(error: BaseException | None) -> Exception:
         )
     if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return LibraryBusy(
-            "another process is writing to this library and does not finish", hint="Wait for it, or end it, and try again."
+            "another process is writing to this library and does not finish",
+            hint="Wait for it, or end it, and try again.",
         )
     if code in _DAMAGED or code.startswith("SQLITE_CORRUPT"):
         return LogDamaged(f"log.db is damaged ({code})", hint=_RESTORE)
-    return StorageFailed(f"log.db could not be read or written ({code or error})", hint="Check the folder's owner and disk.")
+    return StorageFailed(
+        f"log.db could not be read or written ({code or error})", hint="Check the folder's owner and disk."
+    )

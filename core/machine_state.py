@@ -1,8 +1,9 @@
 """What this machine remembers, outside the library's folder, of the last envelope it wrote.
 
 A library's folder can be copied to another machine, or put back from an older backup. In both cases its own chain head
-is no longer the truth, and writing on would use a sequence number twice. So the head is also kept in the platform's state
-folder, together with a random token that the library's log holds as well. The library compares the two before it writes.
+is no longer the truth, and writing on would use a sequence number twice. So the head is also kept in the platform's
+state folder, together with a random token that the library's log holds as well. The library compares the two before
+it writes.
 
 The file has two slots that are written in turn, each with a checksum: a power cut in the middle of a write leaves the
 other. It is written after the log's own commit, so it may lag behind the log, and must then be a part of its chain; it
@@ -15,9 +16,12 @@ import hashlib
 import os
 import struct
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from core.private_files import locked_file, make_private_folder, storage_errors
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _MAGIC = b"SLMS\x01"
 _SLOT = struct.Struct(">5sQ32s16s")

@@ -13,10 +13,13 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from core.errors import DiskFull, LibraryBusy, StorageFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _FILE_MODE = 0o600
 _FOLDER_MODE = 0o700
@@ -163,7 +166,7 @@ def _restrict_to_user(path: Path) -> None:  # pragma: no cover
     system = Path(os.environ.get("SYSTEMROOT", r"C:\Windows")) / "System32" / "icacls.exe"
     if user is None or not system.exists():
         return
-    subprocess.run(  # noqa: S603  the program's path is the system's own, the arguments are ours
+    subprocess.run(
         [str(system), str(path), "/inheritance:r", "/grant:r", f"{user}:(OI)(CI)F"],
         check=False,
         stdout=subprocess.DEVNULL,

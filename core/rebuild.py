@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from core.library import Library
-from core.view import Progress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from core.library import Library
+    from core.view import Progress
 
 
 def rebuild(library: Library, progress: Progress | None = None) -> None:

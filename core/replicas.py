@@ -8,14 +8,18 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import structlog
 
-from core.derived import DerivedFiles
 from core.errors import StorageFailed
-from core.log import Vector
+from crdt.documents import LIBRARY
 from crdt.errors import CrdtError
 from crdt.replica import Replica, new_actor
+
+if TYPE_CHECKING:
+    from core.derived import DerivedFiles
+    from core.log import Vector
 
 _log = structlog.get_logger(__name__)
 
@@ -34,7 +38,6 @@ class _Loaded:
     replica: Replica
     photos: int
     tail: int
-    waits: bool = False
 
 
 class Replicas:
@@ -81,8 +84,9 @@ class Replicas:
         replica = self.get(document)
         loaded = self._loaded[document]
         applied = replica.apply(changes, author=author)
+        for refusal in applied.refused:
+            raise refusal.error
         loaded.tail += 1
-        loaded.waits = applied.queued > 0
         loaded.photos += sum(1 for map_name, _ in applied.touched if map_name == "photo")
         return applied.touched
 
@@ -131,9 +135,10 @@ class Replicas:
             self.includes_more.add(document)
         loaded = _Loaded(replica, 0, 0)
         for author, changes in self._tail_of(document, since):
-            loaded.waits = replica.apply(changes, author=author).queued > 0
+            # Whoever applied these first has raised the alarm over any that were refused.
+            replica.apply(changes, author=author)
             loaded.tail += 1
-        loaded.photos = sum(1 for _ in replica.items("photo")) if document_holds_photos(document) else 0
+        loaded.photos = sum(1 for _ in replica.items("photo")) if document != LIBRARY else 0
         return loaded
 
     def _make_room(self, keep: str) -> None:
@@ -143,8 +148,7 @@ class Replicas:
             self.includes_more.discard(document)
 
     def _save_if_long(self, document: str, loaded: _Loaded) -> None:
-        # A replica that waits for missing changes is not saved: its snapshot would lack what it has set aside.
-        if loaded.tail >= LONG_TAIL and not loaded.waits and document not in self.includes_more:
+        if loaded.tail >= LONG_TAIL and document not in self.includes_more:
             self._save(document, loaded.replica)
             loaded.tail = 0
 
@@ -154,8 +158,3 @@ class Replicas:
         except (CrdtError, StorageFailed) as error:
             # Derived, so the next reader takes the longer way; what is true is in the log.
             _log.warning("replica_snapshot_not_saved", error=type(error).__name__)
-
-
-def document_holds_photos(document: str) -> bool:
-    """Tell whether a document is a shard of photos."""
-    return document != "library"

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from core.errors import BlobDamaged, BlobMissing, ChainBroken, CoreError, IntegrityAlarm, LogDamaged
-from core.library import Library
 from core.log import NO_HASH, Vector, name_envelope
 from crdt.documents import is_document_name
 from crdt.errors import RecordInvalid
 from crdt.records import BundleRecord, CopyRecord
 from crdt.schema import BLOB_ID_BYTES, key_pid, split_copy_key
 from crypto.blob import blob_key_hasher
+
+if TYPE_CHECKING:
+    from core.library import Library
 
 VerifyProgress = Callable[[str, int, int], None]
 """Called with ("envelopes" or "blobs", done, all)."""
@@ -55,11 +57,14 @@ class _Named:
     pid: bytes | None
 
 
-def verify(library: Library, *, deep: bool = False, gc: bool = False, progress: VerifyProgress | None = None) -> VerifyReport:
+def verify(
+    library: Library, *, deep: bool = False, gc: bool = False, progress: VerifyProgress | None = None
+) -> VerifyReport:
     """Check every envelope (hash, chain, signature, seal, content) and every blob (present, and what its id says).
 
-    With `deep`, every chunk of every blob is decrypted too, its key is compared with its content, and an original with its
-    photo's id. With `gc`, blobs that nothing names and that are older than a day are removed, and the blobs of purged photos.
+    With `deep`, every chunk of every blob is decrypted too, its key is compared with its content, and an original
+    with its photo's id. With `gc`, blobs that nothing names and that are older than a day are removed, and the blobs
+    of purged photos.
     """
     report = VerifyReport()
     documents = _check_log(library, report, progress)
@@ -96,7 +101,11 @@ def _check_log(library: Library, report: VerifyReport, progress: VerifyProgress 
     for device, (seq, hash_) in library.log.heads().items():
         if seen.get(device, (0, NO_HASH)) != (seq, hash_):
             thing = name_envelope(device, seq)
-            _add(report, ChainBroken(f"the chain does not end with {thing}, as log.db says", hint="Restore log.db."), thing)
+            _add(
+                report,
+                ChainBroken(f"the chain does not end with {thing}, as log.db says", hint="Restore log.db."),
+                thing,
+            )
     return documents
 
 

@@ -1,8 +1,8 @@
 """What this process sees of the library: the catalog and the loaded replicas, brought up to the log.
 
-Everything here is derived. `catch_up` applies the envelopes that other processes (later: other devices) appended; an envelope
-that does not hold raises no exception but is kept as an alarm, is left out, and the rest is shown. As long as there is an alarm
-nothing derived is saved, so that the next process sees it too.
+Everything here is derived. `catch_up` applies the envelopes that other processes (later: other devices) appended; an
+envelope that does not hold raises no exception but is kept as an alarm, is left out, and the rest is shown. As long
+as there is an alarm nothing derived is saved, so that the next process sees it too.
 """
 
 from __future__ import annotations
@@ -10,26 +10,29 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 import structlog
 
 from core.catalog import Catalog
-from core.chain import Chain
-from core.commit import Touched
-from core.derived import DerivedFiles
-from core.envelope_body import EnvelopeBody
-from core.errors import ChainBroken, EnvelopeDamaged, IntegrityAlarm, LogRolledBack, StorageFailed
+from core.errors import ChainBroken, CoreError, EnvelopeDamaged, IntegrityAlarm, LogRolledBack, StorageFailed
 from core.log import NO_HASH, Log, StoredEnvelope, Vector, name_envelope
 from core.replicas import Replicas, Tail
 from crdt.documents import LIBRARY, is_document_name
 from crdt.errors import CrdtError
 from crdt.replica import Replica, new_actor
 
+if TYPE_CHECKING:
+    from core.chain import Chain
+    from core.commit import Touched
+    from core.derived import DerivedFiles
+    from core.envelope_body import EnvelopeBody
+
 _log = structlog.get_logger(__name__)
 
 _CATALOG = "catalog"
-# Applying one envelope again when a library is opened costs about as much as a hundredth of saving the catalog of 100,000
-# photos; but each document it touches has to be loaded, which costs a tenth.
+# Applying one envelope again when a library is opened costs about as much as a hundredth of saving the catalog of
+# 100,000 photos; but each document it touches has to be loaded, which costs a tenth.
 _LONG_TAIL_ENVELOPES = 64
 _LONG_TAIL_DOCUMENTS = 4
 _VERY_LONG_TAIL_ENVELOPES = 256
@@ -63,7 +66,7 @@ class View:
         if saved is not None:
             try:
                 catalog = Catalog.deserialise(saved.content)
-            except Exception as error:  # noqa: BLE001  whatever is wrong with a derived file, it is made again
+            except CoreError as error:
                 _log.warning("catalog_damaged", error=type(error).__name__)
         if catalog is None or saved is None:
             self.rebuild()
@@ -224,7 +227,9 @@ class View:
             stored = self._log.envelope(device, seq)
             if stored is None:
                 self._alarm(
-                    ChainBroken(f"{name_envelope(device, seq)} is missing from log.db", hint="Restore log.db from a backup.")
+                    ChainBroken(
+                        f"{name_envelope(device, seq)} is missing from log.db", hint="Restore log.db from a backup."
+                    )
                 )
                 continue
             try:

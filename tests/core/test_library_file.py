@@ -74,7 +74,8 @@ def test_a_change_with_a_right_checksum_is_found_after_unlocking(path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "line", ["memlimit = 1099511627776", "memlimit = 1073741825", "opslimit = 1000000", "memlimit = 8192", "opslimit = 0"]
+    "line",
+    ["memlimit = 1099511627776", "memlimit = 1073741825", "opslimit = 1000000", "memlimit = 8192", "opslimit = 0"],
 )
 def test_costs_outside_the_bounds_are_refused_before_any_memory_is_taken(path: Path, line: str) -> None:
     name = line.split(" ", maxsplit=1)[0]
