@@ -47,7 +47,7 @@ def test_another_key_purpose_or_context_does_not_match_the_commitment(
     assert open_committed_key(key, person, context, commitment, "it") == aead_key
     other_key = data.draw(keys.filter(lambda other: other != key))
     other_person = data.draw(st.sampled_from(Person).filter(lambda other: other is not person))
-    for arguments in (
+    for used, purpose, given_context, compared in (
         (other_key, person, context, commitment),
         (key, other_person, context, commitment),
         (key, person, context + b"\0", commitment),
@@ -55,7 +55,7 @@ def test_another_key_purpose_or_context_does_not_match_the_commitment(
         (key, person, context, b""),
     ):
         with pytest.raises(CommitmentMismatch, match="the photo"):
-            open_committed_key(*arguments, thing="the photo")
+            open_committed_key(used, purpose, given_context, compared, "the photo")
 
 
 @pytest.mark.parametrize("length", [0, 16, 31, 33, 63, 65])

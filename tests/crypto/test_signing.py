@@ -34,14 +34,14 @@ def test_a_signature_holds_for_its_bytes_purpose_and_key_only(
     changed[bit // 8] ^= 1 << bit % 8
     other_purpose = data.draw(st.sampled_from(Signed).filter(lambda other: other is not purpose))
     other_public = public_key(data.draw(seeds.filter(lambda other: other != seed)))
-    for arguments in (
+    for key, named, signed, mark in (
         (public, purpose, message, bytes(changed)),
         (public, purpose, message + b"\0", signature),
         (public, other_purpose, message, signature),
         (other_public, purpose, message, signature),
     ):
         with pytest.raises(SignatureInvalid, match="the entry"):
-            verify(*arguments, thing="the entry")
+            verify(key, named, signed, mark, "the entry")
 
 
 def test_a_signature_without_our_prefix_does_not_hold() -> None:
