@@ -32,9 +32,8 @@ EXCHANGE_BYTES: Final = 32
 BOX_OVERHEAD: Final = EXCHANGE_BYTES + COMMITMENT_BYTES + TAG_BYTES
 
 _FIELD_PRIME: Final = 2**255 - 19
-_PROBE: Final = bytes(
-    32
-)  # X25519 clamps every scalar to a multiple of the cofactor, so any scalar finds a low-order point
+# X25519 clamps every scalar to a multiple of the cofactor, so any scalar finds a point of low order.
+_PROBE: Final = bytes(EXCHANGE_BYTES)
 
 
 def public_key(secret: bytes) -> bytes:

@@ -8,7 +8,6 @@ would take the machine down. Both are refused before Argon2 runs.
 from __future__ import annotations
 
 import secrets
-import unicodedata
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -68,18 +67,11 @@ def new_parameters(opslimit: int = DEFAULT_OPSLIMIT, memlimit: int = DEFAULT_MEM
     return KdfParameters(opslimit, memlimit, secrets.token_bytes(SALT_BYTES))
 
 
-def normalise_passphrase(text: str) -> bytes:
-    """Return the bytes of a typed passphrase, as RFC 8265 (OpaqueString) has it: any space as U+0020, NFC, UTF-8.
-
-    Keyboards and systems spell one and the same "é" as one code point or as two, and some give a no-break space where
-    another gives a space; without this, a passphrase set on one machine would be wrong on the next.
-    """
-    spaced = "".join(" " if unicodedata.category(character) == "Zs" else character for character in text)
-    return unicodedata.normalize("NFC", spaced).encode()
-
-
 def derive_passphrase_key(passphrase: bytes, parameters: KdfParameters) -> bytes:
     """Return the 32-byte key of `passphrase`; takes about half a second and 256 MiB at the default cost.
+
+    The bytes are taken as they are. Whoever reads them from a person brings them into one form first (NFC, UTF-8), as
+    keyboards spell one and the same "é" in two ways.
 
     Raises `KdfParametersRefused` where the machine cannot give Argon2id the memory it asks for.
     """

@@ -58,7 +58,7 @@ def _seal_with(random: bytes, plaintext: bytes | memoryview, key: bytes, purpose
     return out.getvalue()
 
 
-def open_sealed(sealed: bytes, key: bytes, purpose: str, associated: bytes = b"") -> bytes:
+def open_sealed(sealed: bytes | memoryview, key: bytes, purpose: str, associated: bytes = b"") -> bytes:
     """Return what `seal` sealed under the same key, purpose and `associated`.
 
     Raises `Truncated`, `FormatError`, `UnknownVersion`, `CommitmentMismatch` (another key or purpose, or a changed
@@ -66,14 +66,14 @@ def open_sealed(sealed: bytes, key: bytes, purpose: str, associated: bytes = b""
     """
     require_length(key, KEY_BYTES, "a storage key")
     thing = f"the sealed file for {purpose}"
-    check_preamble(sealed, Kind.SEALED)
-    if len(sealed) <= SEALED_HEADER_BYTES:
+    view = memoryview(sealed).cast("B")
+    header = bytes(view[:SEALED_HEADER_BYTES])
+    check_preamble(header, Kind.SEALED)
+    if len(view) <= SEALED_HEADER_BYTES:
         raise Truncated(f"{thing} was cut short")
-    start = sealed[: PREAMBLE_BYTES + RANDOM_BYTES]
-    commitment = sealed[len(start) : SEALED_HEADER_BYTES]
+    start, commitment = header[: PREAMBLE_BYTES + RANDOM_BYTES], header[PREAMBLE_BYTES + RANDOM_BYTES :]
     aead_key = open_committed_key(key, Person.SEALED, start + purpose.encode(), commitment, thing)
-    stream = SealedStream(aead_key, start + commitment + associated, len(sealed) - SEALED_HEADER_BYTES, thing)
-    view = memoryview(sealed)
+    stream = SealedStream(aead_key, header + associated, len(view) - SEALED_HEADER_BYTES, thing)
 
     def plain(index: int) -> bytes:
         at = SEALED_HEADER_BYTES + index * SEALED_CHUNK_BYTES

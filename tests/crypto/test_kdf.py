@@ -14,7 +14,6 @@ from crypto.kdf import (
     KdfParameters,
     derive_passphrase_key,
     new_parameters,
-    normalise_passphrase,
 )
 
 SALT = bytes(16)
@@ -70,10 +69,3 @@ def test_the_bounds_themselves_are_allowed() -> None:
     KdfParameters(*FLOOR, SALT)
     KdfParameters(*CEILING, SALT)
     assert CEILING.memlimit == 1024 * MEBIBYTE
-
-
-def test_a_passphrase_is_the_same_on_every_keyboard() -> None:
-    assert normalise_passphrase("caf\u00e9") == normalise_passphrase("cafe\u0301")
-    assert normalise_passphrase("two\u00a0words") == normalise_passphrase("two words") == b"two words"
-    assert normalise_passphrase("Case") != normalise_passphrase("case")
-    assert normalise_passphrase(" padded ") == b" padded "

@@ -33,6 +33,7 @@ def test_every_length_around_a_chunk_is_whole(size: int) -> None:
     sealed = seal(memoryview(plaintext), KEY, "catalog")
     assert len(sealed) == sealed_size(size)
     assert open_sealed(sealed, KEY, "catalog") == plaintext
+    assert open_sealed(memoryview(b"head" + sealed)[4:], KEY, "catalog") == plaintext
 
 
 def test_lengths_and_repeats_do_not_show() -> None:
