@@ -30,7 +30,7 @@ from crdt.errors import (
 from crdt.genesis import RESERVED_ACTOR, map_names
 from crdt.leb128 import read_signed, read_unsigned, write_unsigned
 from crdt.operations import Scalar
-from crdt.schema import MAX_KEY_BYTES, MAX_VALUE_BYTES, shape_of
+from crdt.schema import ANY_SHAPE, MAX_KEY_BYTES, MAX_VALUE_BYTES, SHAPES
 
 MAGIC = b"\x85\x6f\x4a\x83"
 HASH_BYTES = 32
@@ -271,6 +271,7 @@ def _read_values(
 ) -> list[Scalar | None]:
     kinds = _read_full(columns[_VALUE_KIND], len(actions), "values")
     data = columns[_VALUE]
+    shapes = SHAPES[kind]
     at = 0
     values: list[Scalar | None] = []
     for action, map_name, meta in zip(actions, maps, kinds, strict=True):
@@ -288,8 +289,9 @@ def _read_values(
         if end > len(data):
             raise ChangeMalformed("a value runs over the end of its column")
         value = _read_value(code, data[at:end])
-        if not shape_of(kind, map_name).accepts(value):
-            raise ValueRefused(f"the map {map_name!r} holds {shape_of(kind, map_name).value}, not {value!r:.80}")
+        shape = shapes.get(map_name, ANY_SHAPE)
+        if not shape.accepts(value):
+            raise ValueRefused(f"the map {map_name!r} holds {shape.value}, not {value!r:.80}")
         values.append(value)
         at = end
     if at != len(data):

@@ -21,6 +21,8 @@ from crdt.operations import Scalar
 
 ROOT: bytes = automerge.ROOT
 
+_PLAIN_TYPES = (str, bytes, int, float)
+
 _SYNC_MESSAGE_HEAD = b"\x42\x00\x00\x00"
 """Type of message, then no heads, no need, no have."""
 
@@ -198,7 +200,7 @@ def _plain(value: Any) -> Scalar | None:
     plain = value[1]
     if isinstance(plain, list):  # how the binding gives bytes
         return bytes(plain)
-    return plain if isinstance(plain, Scalar) else None
+    return plain if isinstance(plain, _PLAIN_TYPES) else None
 
 
 def _scalar_type(value: Scalar) -> Any:

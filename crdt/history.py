@@ -30,7 +30,7 @@ class Node:
         dependencies: the changes it directly builds on.
         index: its place in the order of arrival.
         covers: it builds on every change whose index is below this, directly or not.
-        written: for a change the engine does not have yet, the counter of what it put at each key.
+        pending: the change itself, while the engine does not have it yet.
     """
 
     hash: bytes
@@ -41,7 +41,7 @@ class Node:
     dependencies: tuple[bytes, ...]
     index: int = 0
     covers: int = 0
-    written: dict[tuple[str, str], int] | None = field(default=None, repr=False)
+    pending: Change | None = field(default=None, repr=False)
 
 
 class History:
@@ -101,11 +101,7 @@ class History:
             needed.append(self._nodes[constant])
         if not self._covered(node.dependencies, needed):
             raise OperationRefused("a change overwrites an operation, or writes to a map, that it does not build on")
-        node.written = {
-            (write.map, write.key): counter
-            for counter, write in enumerate(change.writes, start=change.start)
-            if write.value is not None
-        }
+        node.pending = change
         self._add(node)
         return node
 
@@ -181,6 +177,7 @@ def _put_at(node: Node, operation: OperationId, write: Write, lookup: Lookup) ->
     A change writes a key at most once and counts on from all it builds on, so what is seen right after it at a key it
     wrote is its own operation.
     """
-    if node.written is not None:
-        return node.written.get((write.map, write.key)) == operation[0]
+    if node.pending is not None:
+        made = node.pending.writes[operation[0] - node.start]
+        return (made.map, made.key) == (write.map, write.key) and made.value is not None
     return lookup(write.map, write.key, None) == operation or lookup(write.map, write.key, node.hash) == operation

@@ -24,9 +24,11 @@ def read_unsigned(data: bytes, at: int) -> tuple[int, int]:
     Raises:
         ChangeMalformed: if the bytes end, the number is too big, or is not in its shortest form.
     """
+    end = len(data)
+    if at < end and data[at] < _MORE:
+        return data[at], at + 1
     number = shift = 0
     start = at
-    end = len(data)
     while at < end:
         byte = data[at]
         at += 1

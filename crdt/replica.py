@@ -127,7 +127,8 @@ class Replica:
         replica = cls(document, engine, kind)
         replica._check_root()
         try:
-            replica.apply(waiting, author=None)
+            if waiting:
+                replica.apply(waiting, author=None)
         except (ChangeInvalid, OrphanLimit) as error:
             raise SnapshotInvalid(f"the snapshot of {document} carries a change that is refused: {error}") from error
         return replica
@@ -296,14 +297,13 @@ class Replica:
             if change_hash not in self._history:
                 counter = len(GENESIS_MAPS[self._kind]) + number
                 node = Node(change_hash, RESERVED_ACTOR, number + 1, counter, counter, (hashes[number - 1],))
-                node.written = {}
                 self._history.add_constant(node)
                 batch.staged.append((extension_change(self._kind, number), node))
 
     def _settle(self, arriving: dict[bytes, Change], batch: _Batch) -> Applied:
         """Bring the queue and the index of keys in line with what the engine has taken in."""
         for _, node in batch.staged:
-            node.written = None
+            node.pending = None
         touched: set[tuple[str, str]] = set()
         for change in batch.accepted:
             self._orphans.remove(change.hash)

@@ -67,7 +67,8 @@ def _is_position(value: Scalar) -> bool:
 
 
 _PACKED_FACTS = MapShape("pid", "PhotoFacts, packed, at most 4096 bytes", _packed(4096))
-_ANYTHING = MapShape("any", "any scalar of at most 65,536 bytes", lambda _: True)
+ANY_SHAPE = MapShape("any", "any scalar of at most 65,536 bytes", lambda _: True)
+"""The shape of a map that a later format has added."""
 
 SHAPES: Mapping[DocumentKind, Mapping[str, MapShape]] = MappingProxyType(
     {
@@ -106,11 +107,6 @@ SHAPES: Mapping[DocumentKind, Mapping[str, MapShape]] = MappingProxyType(
     }
 )
 """The shape of every map this version gives a meaning to."""
-
-
-def shape_of(kind: DocumentKind, map_name: str) -> MapShape:
-    """Return the shape of a map; that of an extension this version knows nothing of accepts any scalar."""
-    return SHAPES[kind].get(map_name, _ANYTHING)
 
 
 def label_name(name: str) -> str:
