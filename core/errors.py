@@ -96,15 +96,23 @@ class NoSuchLabel(Refused):
 
 
 class QueryError(Refused):
-    """A query that cannot be understood; `column` (from 0) says where."""
+    """A query that cannot be understood; `length` characters from `column` (from 0) of `query` are why."""
 
     name = "query"
 
-    def __init__(self, message: str, *, column: int = 0, query: str = "", hint: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, column: int = 0, length: int = 1, query: str = "", hint: str | None = None
+    ) -> None:
         """Keep the place of the fault beside the message."""
         super().__init__(message, hint=hint)
         self.column = column
+        self.length = length
         self.query = query
+
+    def pointed(self) -> str:
+        """Return the query and, on a second line, carets under what is wrong."""
+        shown = "".join(character if character.isprintable() else " " for character in self.query)
+        return f"{shown}\n{' ' * self.column}{'^' * max(1, self.length)}"
 
 
 class NothingToUndo(Refused):

@@ -1,0 +1,85 @@
+"""Where the thumbnails lie: the rows made from the `bundle` maps of the shards."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import bindparam, delete, insert, select
+
+from core.catalog.tables import bundle, thumbnail
+from crdt.errors import CrdtError
+from crdt.records import BundleRecord
+from crdt.schema import BLOB_ID_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy.engine import Connection
+
+    from core.catalog.entry import ReplicaReader
+    from core.catalog.terms import Terms
+    from crdt.operations import Scalar
+
+BUNDLE_MAP = "bundle"
+
+_NUMBER = select(bundle.c.id).where(bundle.c.blob_id == bindparam("blob_id"))
+_FORGET = delete(thumbnail).where(
+    thumbnail.c.bundle == bindparam("of_bundle"), thumbnail.c.document == bindparam("of_document")
+)
+_PLACE = (
+    "INSERT OR REPLACE INTO thumbnail (pid, bundle, document, offset, length) VALUES (?, ?, ?, ?, ?)"
+)
+
+
+class BundleWriter:
+    """Writes the places of thumbnails. The caller commits."""
+
+    def __init__(self, connection: Connection, terms: Terms) -> None:
+        """Write through this connection, naming documents by these terms."""
+        self._connection = connection
+        self._terms = terms
+
+    def load(self, document: str, read: ReplicaReader) -> None:
+        """All bundles of a document, in place of what was known of them."""
+        home = self._terms.require("document", document)
+        self._connection.execute(delete(thumbnail).where(thumbnail.c.document == home))
+        for key, value in read.items(BUNDLE_MAP):
+            self._put(key, value, home)
+
+    def update(self, document: str, keys: Iterable[str], read: ReplicaReader) -> None:
+        """These bundles of a document anew."""
+        home = self._terms.require("document", document)
+        for key in sorted(keys):
+            blob_id = _blob_id(key)
+            number = None if blob_id is None else self._connection.scalar(_NUMBER, {"blob_id": blob_id})
+            if number is not None:
+                self._connection.execute(_FORGET, {"of_bundle": number, "of_document": home})
+            value = read.get(BUNDLE_MAP, key)
+            if value is not None:
+                self._put(key, value, home)
+
+    def _put(self, key: str, value: Scalar, home: int) -> None:
+        blob_id = _blob_id(key)
+        if blob_id is None or not isinstance(value, bytes):
+            return
+        try:
+            record = BundleRecord.unpack(value)
+        except CrdtError:
+            return
+        if record.kind != "thumb" or not record.entries:
+            return
+        number = self._connection.scalar(_NUMBER, {"blob_id": blob_id})
+        if number is None:
+            added = self._connection.execute(insert(bundle), {"blob_id": blob_id, "blob_key": record.key})
+            number = added.inserted_primary_key[0]  # type: ignore[index]
+        self._connection.exec_driver_sql(
+            _PLACE, [(entry.pid, number, home, entry.offset, entry.length) for entry in record.entries]
+        )
+
+
+def _blob_id(key: str) -> bytes | None:
+    try:
+        blob_id = bytes.fromhex(key)
+    except ValueError:
+        return None
+    return blob_id if len(blob_id) == BLOB_ID_BYTES and blob_id.hex() == key else None

@@ -1,0 +1,408 @@
+"""The catalog's public face: kept up to date by the library, asked by everything else."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, ClassVar, Concatenate, ParamSpec, Self, TypeVar
+
+import msgspec
+from sqlalchemy import delete, insert, select
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from core.catalog import listing, reading
+from core.catalog.bundles import BUNDLE_MAP, BundleWriter
+from core.catalog.connection import empty_database, open_database, write_database
+from core.catalog.entry import PART_MAPS, PHOTO_MAPS, USER, PhotoEntry, read_entries, read_entry
+from core.catalog.labels import LibraryLabeller
+from core.catalog.library_document import LibraryWriter
+from core.catalog.selection import ASCENDING_BY_DEFAULT, Selector, sort_key
+from core.catalog.tables import VERSION, album_photo, copy, envelope, label_photo, library_value, part, photo, vector
+from core.catalog.terms import Terms
+from core.catalog.writer import PhotoWriter
+from core.errors import AmbiguousPhoto, NoSuchPhoto
+from core.query import Query, parse
+from crdt.documents import LIBRARY
+from crdt.errors import CrdtError
+from crdt.schema import PID_BYTES, key_pid, label_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+
+    from sqlalchemy.engine import Connection
+
+    from core.catalog.entry import ReplicaReader
+    from core.catalog.labels import Labeller
+    from core.catalog.listing import Suggestion
+    from core.catalog.records import AlbumRecord, Copy, PhotoRecord, ThumbRef
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+_OF_SHARDS = frozenset({*PHOTO_MAPS, *PART_MAPS})
+
+
+def _alone(
+    method: Callable[Concatenate[Catalog, _Arguments], _Result],
+) -> Callable[Concatenate[Catalog, _Arguments], _Result]:
+    """Let one thread at a time use the catalog: it has one connection."""
+
+    @functools.wraps(method)
+    def run(self: Catalog, /, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
+        with self._guard:
+            return method(self, *args, **kwargs)
+
+    return run
+
+
+class Catalog:
+    """All that is known of the photos. Threads may share one; they take turns."""
+
+    DERIVATION: ClassVar[str] = f"catalog {VERSION}"
+    """Names how catalogs are made: one made otherwise is of no use."""
+
+    def __init__(self, connection: Connection, labeller: Labeller | None = None) -> None:
+        """Wrap an open database; use :meth:`empty` or :meth:`deserialise`."""
+        self._guard = threading.RLock()
+        self._connection = connection
+        self._labeller = LibraryLabeller(self.setting) if labeller is None else labeller
+        self._prepare()
+
+    @classmethod
+    def empty(cls, labeller: Labeller | None = None) -> Self:
+        """A catalog without photos.
+
+        Args:
+            labeller: turns what models said into labels; by default, the models installed here.
+        """
+        return cls(empty_database(), labeller)
+
+    @classmethod
+    def deserialise(cls, data: bytes, labeller: Labeller | None = None) -> Self:
+        """The catalog that :meth:`serialise` wrote.
+
+        Raises:
+            UnknownFormat: another version wrote it, or it is none; the caller builds the catalog anew.
+        """
+        return cls(open_database(data), labeller)
+
+    @_alone
+    def serialise(self) -> bytes:
+        """The whole catalog as bytes, to be sealed: it is in the clear."""
+        return write_database(self._connection)
+
+    @_alone
+    def close(self) -> None:
+        """Free the memory."""
+        self._connection.close()
+        self._connection.engine.dispose()
+
+    # What it includes
+
+    @property
+    @_alone
+    def vector(self) -> dict[bytes, tuple[int, bytes]]:
+        """The newest envelope of each device that it includes: number and hash."""
+        rows = self._connection.execute(select(vector))
+        return {row.device: (row.seq, row.hash) for row in rows}
+
+    @vector.setter
+    @_alone
+    def vector(self, value: Mapping[bytes, tuple[int, bytes]]) -> None:
+        with self._writing():
+            self._connection.execute(delete(vector))
+            rows = [{"device": device, "seq": seq, "hash": digest} for device, (seq, digest) in value.items()]
+            if rows:
+                self._connection.execute(insert(vector), rows)
+
+    @_alone
+    def note_envelope(self, device: bytes, seq: int, documents: Iterable[str]) -> None:
+        """Remember that an envelope touched these documents."""
+        with self._writing(forget=False):
+            device_number = self._terms.require("device", device.hex())
+            rows = [
+                {"document": self._terms.require("document", document), "device": device_number, "seq": seq}
+                for document in dict.fromkeys(documents)
+            ]
+            if rows:
+                self._connection.execute(sqlite_insert(envelope).on_conflict_do_nothing(), rows)
+
+    @_alone
+    def documents_touched_since(self, document: str, since: Mapping[bytes, int]) -> list[tuple[bytes, int]]:
+        """The envelopes (device, number) past ``since`` that touched a document, in the order they were taken in."""
+        rows = self._connection.execute(
+            select(envelope.c.device, envelope.c.seq)
+            .where(envelope.c.document == self._terms.known("document", document))
+            .order_by(envelope.c.id)
+        )
+        places = ((bytes.fromhex(self._terms.text(device) or ""), seq) for device, seq in rows)
+        return [(device, seq) for device, seq in places if seq > since.get(device, 0)]
+
+    # Keeping it up to date
+
+    @_alone
+    def update(self, document: str, touched: Collection[tuple[str, str]], read: ReplicaReader) -> None:
+        """Read again what an edit touched.
+
+        Args:
+            document: the document that was edited.
+            touched: its maps and keys that changed.
+            read: the document after the edit.
+        """
+        with self._writing():
+            if document == LIBRARY:
+                self._library.update(touched, read)
+                if any(map_name == "setting" for map_name, _ in touched):
+                    self._labeller.forget()
+                return
+            pids = {key_pid(key) for map_name, key in touched if map_name in _OF_SHARDS}
+            entries = {pid: read_entry(read, pid, self._labeller) for pid in pids if pid is not None}
+            self._photos.put(document, entries, self._labeller)
+            bundles = [key for map_name, key in touched if map_name == BUNDLE_MAP]
+            if bundles:
+                self._bundles.update(document, bundles, read)
+
+    @_alone
+    def load_document(self, document: str, read: ReplicaReader) -> None:
+        """Read a whole document, in place of what was known from it."""
+        with self._writing():
+            if document == LIBRARY:
+                self._library.load(read)
+                self._labeller.forget()
+                return
+            entries = dict.fromkeys(self._photos.pids_of(document), PhotoEntry())
+            entries |= read_entries(read, self._labeller)
+            self._photos.put(document, entries, self._labeller)
+            self._bundles.load(document, read)
+
+    # Finding photos
+
+    @_alone
+    def search(
+        self,
+        query: Query | str = "",
+        sort: str = "taken",
+        *,
+        descending: bool | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> list[PhotoRecord]:
+        """The photos a query finds.
+
+        Args:
+            query: as typed, or parsed.
+            sort: what they are ordered by, one of `SORT_KEYS`; photos that lack it come last.
+            descending: largest, newest, best first; by default so for everything but names.
+            limit: how many at most; all by default.
+            offset: how many to pass over.
+
+        Raises:
+            QueryError: the query cannot be understood, or asks for what this library cannot answer.
+        """
+        parsed = _parsed(query)
+        numbers = self._numbers(parsed, sort, descending=descending, limit=limit, offset=offset)
+        scoring = self._selector.scoring(parsed)
+        return reading.records(self._connection, self._terms, numbers, self._selector.models(), scoring)
+
+    @_alone
+    def pids(
+        self,
+        query: Query | str = "",
+        sort: str = "taken",
+        *,
+        descending: bool | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> list[bytes]:
+        """The ids of the photos a query finds; arguments and errors as for :meth:`search`."""
+        numbers = self._numbers(_parsed(query), sort, descending=descending, limit=limit, offset=offset)
+        return listing.pids_of(self._connection, numbers)
+
+    @_alone
+    def count(self, query: Query | str = "") -> int:
+        """How many photos a query finds; errors as for :meth:`search`."""
+        return self._selector.find(_parsed(query)).bit_count()
+
+    @_alone
+    def photo(self, pid: bytes) -> PhotoRecord | None:
+        """All that is known of one photo, in the trash or not; ``None`` if there is none with this id."""
+        return next(iter(self.photos([pid])), None)
+
+    @_alone
+    def photos(self, pids: Sequence[bytes]) -> list[PhotoRecord]:
+        """All that is known of photos, in their order; ids that no photo has are passed over."""
+        numbers = listing.numbers_of(self._connection, pids)
+        wanted = [numbers[pid] for pid in pids if pid in numbers]
+        return reading.records(self._connection, self._terms, wanted, self._selector.models())
+
+    @_alone
+    def resolve(self, prefix: str) -> bytes:
+        """The id of the one photo whose id begins so.
+
+        Args:
+            prefix: hex digits, in upper or lower case.
+
+        Raises:
+            NoSuchPhoto: no photo's id begins so, or these are no hex digits.
+            AmbiguousPhoto: several do.
+        """
+        found = listing.pids_with_prefix(self._connection, prefix.strip().lower())
+        if len(found) == 1:
+            return found[0]
+        shown = prefix[: 2 * PID_BYTES]
+        if not found:
+            raise NoSuchPhoto(
+                f"there is no photo {shown!r}", hint="`safelight search` lists the photos, each with its id."
+            )
+        raise AmbiguousPhoto(
+            f"more than one photo's id begins with {shown!r}",
+            hint=f"Use more digits: {', '.join(pid.hex()[: len(prefix) + 4] for pid in found)}, …",
+        )
+
+    # Single photos
+
+    @_alone
+    def copies(self, pid: bytes) -> list[Copy]:
+        """The blobs that hold a photo: originals first."""
+        return reading.copies(self._connection, pid)
+
+    @_alone
+    def thumbnail(self, pid: bytes) -> ThumbRef | None:
+        """Where a photo's thumbnail lies; ``None`` if it has none."""
+        return reading.thumbnail_of(self._connection, pid)
+
+    @_alone
+    def thumbnails(self, pids: Iterable[bytes]) -> dict[bytes, ThumbRef]:
+        """Where photos' thumbnails lie, for those that have one."""
+        return reading.thumbnails_of(self._connection, pids)
+
+    @_alone
+    def documents_of(self, pids: Collection[bytes]) -> dict[bytes, str]:
+        """The shard that holds each photo's facts; ids that no photo has are left out."""
+        return listing.documents_of(self._connection, self._terms, pids)
+
+    @_alone
+    def has_automatic_label(self, pid: bytes, name: str) -> bool:
+        """Whether a photo has a label on another word than the user's own: taking it away then needs a rejection."""
+        try:
+            number = self._terms.labels.get(label_name(name))
+        except CrdtError:
+            return False
+        statement = (
+            select(label_photo.c.label)
+            .join(photo, photo.c.id == label_photo.c.photo)
+            .where(photo.c.pid == pid, label_photo.c.label == number)
+            .where(label_photo.c.model != (self._terms.known("model", USER) or 0))
+        )
+        return self._connection.execute(statement).first() is not None
+
+    @_alone
+    def purged(self, pids: Collection[bytes]) -> dict[bytes, str]:
+        """Those of these photos that were purged, with the document that says so."""
+        found: dict[bytes, str] = {}
+        for chunk in listing.chunks(pids):
+            rows = self._connection.execute(select(part).where(part.c.pid.in_(chunk)).order_by(part.c.document))
+            for row in rows:
+                if msgspec.msgpack.decode(row.entry, type=PhotoEntry).purged:
+                    found.setdefault(row.pid, row.document)
+        return found
+
+    @_alone
+    def blobs_of_others(self, pids: Collection[bytes]) -> set[bytes]:
+        """Those blobs of these photos that other photos have too."""
+        numbers = set(listing.numbers_of(self._connection, pids).values())
+        shared: set[bytes] = set()
+        for chunk in listing.chunks(numbers):
+            own = select(copy.c.blob_id).where(copy.c.photo.in_(chunk))
+            rows = self._connection.execute(select(copy.c.photo, copy.c.blob_id).where(copy.c.blob_id.in_(own)))
+            shared.update(row.blob_id for row in rows if row.photo not in numbers)
+        return shared
+
+    # Listings
+
+    @_alone
+    def label_counts(self) -> dict[str, int]:
+        """Every label in use, with the number of photos outside the trash that have it; most used first."""
+        return listing.label_counts(self._connection, self._terms, self._selector.models())
+
+    @_alone
+    def albums(self) -> list[AlbumRecord]:
+        """Every album, empty ones too, by name."""
+        return listing.albums(self._connection)
+
+    @_alone
+    def album_pids(self, album_id: str) -> list[bytes]:
+        """The photos of an album, those in the trash too, in the album's order."""
+        statement = (
+            select(photo.c.pid)
+            .join(album_photo, album_photo.c.photo == photo.c.id)
+            .where(album_photo.c.album == self._terms.known_album(album_id))
+            .order_by(album_photo.c.position, photo.c.pid)
+        )
+        return list(self._connection.execute(statement).scalars())
+
+    @_alone
+    def months(self) -> list[tuple[str, int]]:
+        """Every month (``YYYY-MM``, wall clock) in which photos outside the trash were taken, newest first, and how many."""
+        return listing.months(self._connection)
+
+    @_alone
+    def suggestions(self, field: str, prefix: str = "", limit: int = 20) -> list[Suggestion]:
+        """Values of a field of the query language that a word of begins so, most used first.
+
+        Args:
+            field: ``label``, ``album``, ``camera`` or ``lens``; other fields have none.
+            prefix: what was typed so far, in any case.
+            limit: how many at most.
+        """
+        return listing.suggestions(
+            self._connection, self._terms, self._selector.models(), field, prefix, limit
+        )
+
+    @_alone
+    def setting(self, name: str) -> str | None:
+        """A setting of the library, ``None`` if it is not set."""
+        return self.library_values("setting").get(name)
+
+    @_alone
+    def library_values(self, map_name: str) -> dict[str, str]:
+        """The texts of a map of the `library` document: ``device``, ``relay``, ``search`` or ``setting``."""
+        rows = self._connection.execute(
+            select(library_value.c.key, library_value.c.value)
+            .where(library_value.c.map == map_name)
+            .order_by(library_value.c.key)
+        )
+        return {key: value for key, value in rows}
+
+    def _numbers(
+        self, query: Query, sort: str, *, descending: bool | None, limit: int | None, offset: int
+    ) -> list[int]:
+        key = sort_key(sort)
+        downwards = key not in ASCENDING_BY_DEFAULT if descending is None else descending
+        found = self._selector.find(query)
+        return self._selector.pick(found, query, key, descending=downwards, limit=limit, offset=offset)
+
+    def _prepare(self) -> None:
+        self._terms = Terms(self._connection)
+        self._photos = PhotoWriter(self._connection, self._terms)
+        self._bundles = BundleWriter(self._connection, self._terms)
+        self._library = LibraryWriter(self._connection, self._terms)
+        self._selector = Selector(self._connection, self._terms, self._labeller.active)
+
+    @contextmanager
+    def _writing(self, *, forget: bool = True) -> Iterator[None]:
+        """All of a change, or nothing of it."""
+        try:
+            yield
+            self._connection.commit()
+        except BaseException:
+            self._connection.rollback()
+            # Terms may have been given numbers that are rolled back now.
+            self._prepare()
+            raise
+        if forget:
+            self._selector.forget()
+
+
+def _parsed(query: Query | str) -> Query:
+    return parse(query) if isinstance(query, str) else query

@@ -1,0 +1,227 @@
+"""Turns the nodes of a query into SQL over the tables of the catalog.
+
+Two kinds of nodes: those decided by columns of a photo's own row become conditions, which the catalog may combine in one
+statement; the others (labels, albums, words) become statements of their own that name photos. Either way the answer comes as
+one JSON array of photo numbers, because the cost of a large answer is not in finding the rows but in handing them to Python
+one by one: 60,000 numbers take 9 ms as one text and 40 ms as rows (measured, Python 3.11).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from sqlalchemy import ColumnElement, Select, and_, bindparam, false, func, literal_column, or_, select, true
+
+from core.catalog.records import DateSource
+from core.catalog.tables import DEGREE_UNIT, album, album_photo, label_photo, photo, words
+from core.errors import QueryError
+from core.query.fields import EARTH_KM, MEDIA_TYPES
+from core.query.nodes import Colour, Flag, IdPrefix, MediaType, Near, Node, Range, Similar, Text
+from core.query.words import contains, words as words_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from core.catalog.terms import Terms
+
+Condition = ColumnElement[bool]
+
+_RANGES = {
+    "rating": (photo.c.rating, 1),
+    "width": (photo.c.width, 1),
+    "height": (photo.c.height, 1),
+    "size": (photo.c.size, 1),
+    "iso": (photo.c.iso, 1),
+    "aperture": (photo.c.aperture, 1000),
+    "focal": (photo.c.focal, 1000),
+    "date": (photo.c.taken, 1),
+    "imported": (photo.c.imported, 1),
+}
+
+# Written out, not bound: SQLite uses a partial index only where it can see that the condition holds.
+_ONE, _NOTHING = literal_column("1"), literal_column("0")
+_UPRIGHT = photo.c.rotation.in_([literal_column("0"), literal_column("180")])
+_WIDE, _HIGH = photo.c.width > photo.c.height, photo.c.width < photo.c.height
+_RATED = photo.c.rating > _NOTHING
+_PLAIN_FLAGS: dict[tuple[str, str], Condition] = {
+    ("is", "favourite"): photo.c.favourite == _ONE,
+    ("is", "trash"): photo.c.trashed.is_not(None),
+    ("is", "rated"): _RATED,
+    ("is", "unrated"): photo.c.rating == _NOTHING,
+    ("is", "landscape"): or_(and_(_UPRIGHT, _WIDE), and_(~_UPRIGHT, _HIGH)),
+    ("is", "portrait"): or_(and_(_UPRIGHT, _HIGH), and_(~_UPRIGHT, _WIDE)),
+    ("is", "square"): photo.c.width == photo.c.height,
+    ("is", "motion"): photo.c.motion.is_not(None),
+    ("is", "guessed-date"): photo.c.taken_from == literal_column(str(int(DateSource.GUESS))),
+    ("has", "gps"): photo.c.latitude.is_not(None),
+    ("has", "caption"): func.coalesce(photo.c.caption, "") != "",
+    ("has", "date"): photo.c.taken_from.in_(
+        [literal_column(str(int(source))) for source in (DateSource.FILE, DateSource.USER)]
+    ),
+    ("has", "rating"): _RATED,
+    ("has", "camera"): photo.c.camera.is_not(None),
+    ("has", "lens"): photo.c.lens.is_not(None),
+}
+
+
+def column_condition(node: Node, terms: Terms, models: Collection[str]) -> Condition | None:
+    """The condition on a photo's own row that decides the node; ``None`` if rows of other tables decide it.
+
+    Args:
+        node: any node.
+        terms: numbers of the texts in the catalog.
+        models: who is believed about labels.
+    """
+    match node:
+        case Range():
+            return _range(node)
+        case Flag(field="is", name="labelled") | Flag(field="has", name="label"):
+            return _labelled(terms, models)
+        case Flag(field="is", name="unlabelled"):
+            return or_(photo.c.models.is_(None), ~_labelled(terms, models))
+        case Flag(field="is", name="confirmed"):
+            return _labelled(terms, {"user"})
+        case Flag(field=field, name=name):
+            return _PLAIN_FLAGS.get((field, name))
+        case MediaType(name=name):
+            subtypes = {f"image/{subtype}" for subtype in MEDIA_TYPES[name]}
+            known = terms.all("mime").items()
+            return photo.c.mime.in_([number for number, mime in known if mime.lower() in subtypes])
+        case Near():
+            return _near(node)
+        case IdPrefix(digits=digits):
+            first, last = bytes.fromhex(digits.ljust(32, "0")), bytes.fromhex(digits.ljust(32, "f"))
+            return photo.c.pid.between(first, last)
+        case Text(field="camera" | "lens" as field, text=text, prefix=prefix):
+            wanted = words_of(text)
+            numbers = [n for n, name in terms.all(field).items() if contains(name, wanted, prefix=prefix)]
+            return photo.c[field].in_(numbers)
+        case _:
+            return None
+
+
+def by_condition(condition: Condition) -> Select[tuple[str]]:
+    """The photos of which a condition on their rows holds."""
+    return select(func.json_group_array(photo.c.id)).where(condition)
+
+
+def by_labels(numbers: Iterable[int], models: Iterable[int]) -> Select[tuple[str]]:
+    """The photos that one of these models (numbers of terms) gives one of these labels."""
+    return select(func.json_group_array(label_photo.c.photo)).where(
+        label_photo.c.label.in_(list(numbers)), label_photo.c.model.in_(list(models))
+    )
+
+
+def by_albums(numbers: Iterable[int]) -> Select[tuple[str]]:
+    """The photos in one of these albums."""
+    return select(func.json_group_array(album_photo.c.photo)).where(album_photo.c.album.in_(list(numbers)))
+
+
+def in_any_album() -> Select[tuple[str]]:
+    """The photos in albums that exist."""
+    existing = select(album.c.id).where(album.c.name.is_not(None)).scalar_subquery()
+    return select(func.json_group_array(album_photo.c.photo)).where(album_photo.c.album.in_(existing))
+
+
+def by_words(text: str, *, prefix: bool, field: str | None = None) -> Select[tuple[str]]:
+    """The photos with these words in a row in their file names or captions, or in one of the two."""
+    row = " ".join(words_of(text))
+    matches = literal_column("words" if field is None else f"words.{field}").op("MATCH")(
+        bindparam("row", f'"{row}"{" *" if prefix else ""}')
+    )
+    return select(func.json_group_array(words.c.rowid)).where(matches)
+
+
+def refuse_what_is_missing(node: Node, query: str) -> None:
+    """Raise :class:`QueryError` for a node that this version understands but cannot answer."""
+    match node:
+        case Similar(span=span):
+            raise QueryError(
+                "descriptions need a model that understands text, and the one in use does not",
+                query=query,
+                column=span.column,
+                length=span.length,
+                hint="search for labels and words instead: label:dog beach",
+            )
+        case Colour(span=span):
+            raise QueryError(
+                "colours cannot be searched yet",
+                query=query,
+                column=span.column,
+                length=span.length,
+                hint="leave colour: out",
+            )
+        case _:
+            pass
+
+
+def _range(node: Range) -> Condition:
+    column, unit = _RANGES[node.field]
+    conditions: list[Condition] = [column.is_not(None)]
+    if node.low is not None:
+        low = _scaled(node.low.value, unit)
+        conditions.append(column >= low if node.low.inclusive else column > low)
+    if node.high is not None:
+        high = _scaled(node.high.value, unit)
+        conditions.append(column <= high if node.high.inclusive else column < high)
+    return and_(*conditions)
+
+
+def _scaled(value: float, unit: int) -> float:
+    # A number of many digits, multiplied, need not fit SQLite's integers any more; any real value is far below.
+    return max(-(2**62), min(2**62, round(value * unit)))
+
+
+def _labelled(terms: Terms, models: Collection[str]) -> Condition:
+    wanted = set(models)
+    return photo.c.models.in_([number for number, names in terms.all("models").items() if wanted & set(names.split())])
+
+
+def _near(node: Near) -> Condition:
+    """A box that holds the circle, answered by the index; then, outside a box that the circle holds, the distance itself.
+
+    Most photos near a place lie in the inner box: the distance, which Python computes, is asked for a few only.
+    """
+    angle = node.kilometres / EARTH_KM
+    reach = math.degrees(angle)
+    latitude, longitude = node.latitude, node.longitude
+    south, north = latitude - reach, latitude + reach
+    box = photo.c.latitude.between(math.floor(max(south, -90) * DEGREE_UNIT), math.ceil(min(north, 90) * DEGREE_UNIT))
+    if south > -90 and north < 90:  # noqa: PLR2004 - degrees; otherwise the circle holds a pole and every meridian
+        # The meridians that touch a circle on a sphere.
+        width = math.degrees(math.asin(min(1.0, math.sin(min(angle, math.pi / 2)) / math.cos(math.radians(latitude)))))
+        box = and_(box, _between_meridians(longitude - width, longitude + width))
+    distance = func.ground_km(
+        photo.c.latitude / float(DEGREE_UNIT), photo.c.longitude / float(DEGREE_UNIT), latitude, longitude
+    )
+    return and_(photo.c.latitude.is_not(None), box, or_(_inner_box(node), distance <= node.kilometres))
+
+
+def _inner_box(node: Near) -> Condition:
+    """A box every corner of which is nearer than the distance; never true where there is no simple one."""
+    half = math.degrees(node.kilometres / EARTH_KM) * 0.7
+    south, north = node.latitude - half, node.latitude + half
+    # Not where meridians converge, the earth curves away, or rounding to 1 cm would matter.
+    if max(abs(south), abs(north)) > 80 or half > 1 or node.kilometres < 0.01:  # noqa: PLR2004
+        return false()
+    # The corners nearer the equator are the farther ones: meridians lie apart most there.
+    widest = math.cos(math.radians(min(abs(south), abs(north)) if south * north > 0 else 0.0))
+    return and_(
+        photo.c.latitude.between(math.ceil(south * DEGREE_UNIT), math.floor(north * DEGREE_UNIT)),
+        _between_meridians(node.longitude - half / widest, node.longitude + half / widest),
+    )
+
+
+def _between_meridians(west: float, east: float) -> Condition:
+    column = photo.c.longitude
+    whole, half = 360 * DEGREE_UNIT, 180 * DEGREE_UNIT
+    low, high = math.floor(west * DEGREE_UNIT), math.ceil(east * DEGREE_UNIT)
+    if high - low >= whole:
+        return true()
+    pieces = [column.between(low, high)]
+    if low < -half:
+        pieces.append(column >= low + whole)
+    if high > half:
+        pieces.append(column <= high - whole)
+    return or_(*pieces)
