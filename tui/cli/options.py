@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from core.library import Library
 
+_ID_DIGITS = 32
+
 Function = TypeVar("Function", bound="Callable[..., Any]")
 
 
@@ -77,6 +79,38 @@ def chosen_photos(library: Library, photos: Sequence[str], query: str | None) ->
     if not photos:
         raise click.UsageError("which photos? give their ids, or --query QUERY")
     return list(dict.fromkeys(library.catalog.resolve(photo) for photo in photos))
+
+
+def photos_and_value(value: str) -> Callable[[Function], Function]:
+    """PHOTO…, one `value` and --query, as the parameters `arguments` and `query`; see `split_value`."""
+
+    def decorate(function: Function) -> Function:
+        function = click.option("--query", metavar="QUERY", help="All photos that QUERY finds, instead of PHOTO.")(function)
+        return click.argument("arguments", nargs=-1, required=True, metavar=f"[PHOTO]... {value}")(function)
+
+    return decorate
+
+
+def split_value(
+    arguments: Sequence[str], what: str, is_value: Callable[[str], bool]
+) -> tuple[str, tuple[str, ...]]:
+    """The value among the arguments, and the others. It stands last; first is understood as well.
+
+    Raises:
+        click.UsageError: neither the last nor the first argument is one; `what` says what was wanted.
+    """
+    *photos, last = arguments
+    if is_value(last):
+        return last, tuple(photos)
+    first, *photos = arguments
+    if is_value(first):
+        return first, tuple(photos)
+    raise click.UsageError(f"'{output.plain(last)}' is not {what}")
+
+
+def is_photo_id(text: str) -> bool:
+    """Whether `text` could be the beginning of a photo's id."""
+    return 0 < len(text) <= _ID_DIGITS and all(character in "0123456789abcdefABCDEF" for character in text)
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
 import sys
-import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
     from crypto.keys import DeviceSecrets
 
 PASSPHRASE_VARIABLE = "SAFELIGHT_PASSPHRASE_FILE"  # noqa: S105 - the variable's name
-_LONGEST_PASSPHRASE_FILE = 64 * 1024
 _ATTEMPTS = 3
 
 
@@ -147,26 +144,12 @@ def read_passphrase_file(path: Path) -> bytes:
     Raises:
         Locked: the file cannot be read, or holds none.
     """
-    from core.errors import Locked
+    from core.passphrases import PassphraseFile
 
-    try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            data = file.read(_LONGEST_PASSPHRASE_FILE + 1)
-    except OSError as error:
-        raise Locked(
-            f"the passphrase file cannot be read: {error.strerror}",
-            hint=f"Name another by --passphrase-file or {PASSPHRASE_VARIABLE}, or leave it out to be asked.",
-        ) from error
-    # A FIFO or /dev/fd/3 is no file that lies about.
-    if os.name == "posix" and stat.S_ISREG(mode) and mode & (stat.S_IRGRP | stat.S_IROTH):
+    file = PassphraseFile.read(path)
+    if file.readable_by_others:
         output.warn("other users of this machine can read the passphrase file", f"chmod 600 '{output.plain(str(path))}'")
-    if len(data) > _LONGEST_PASSPHRASE_FILE:
-        raise Locked("the passphrase file is far larger than a passphrase", hint="Check that it is the right file.")
-    data = data.removesuffix(b"\n").removesuffix(b"\r")
-    if not data:
-        raise Locked("the passphrase file is empty", hint="Write the passphrase into its first line.")
-    return _normal(data)
+    return file.passphrase
 
 
 def ask_passphrase(prompt: str) -> bytes:
@@ -184,10 +167,9 @@ def ask_passphrase(prompt: str) -> bytes:
         )
     import getpass
 
-    typed = getpass.getpass(f"{prompt}: ")
-    if not typed:
-        raise Locked("no passphrase was typed", hint="Try again.")
-    return _normal(typed.encode("utf-8", "surrogateescape"))
+    from core.passphrases import typed_passphrase
+
+    return typed_passphrase(getpass.getpass(f"{prompt}: "))
 
 
 def ask_new_passphrase(prompt: str) -> bytes:
@@ -202,11 +184,3 @@ def ask_new_passphrase(prompt: str) -> bytes:
     if ask_passphrase(f"{prompt} again") != first:
         raise Locked("the two passphrases differ", hint="Try again; nothing was changed.")
     return first
-
-
-def _normal(passphrase: bytes) -> bytes:
-    """The passphrase in Unicode's composed form: keyboards of different systems spell `é` in different ways."""
-    try:
-        return unicodedata.normalize("NFC", passphrase.decode()).encode()
-    except UnicodeDecodeError:
-        return passphrase

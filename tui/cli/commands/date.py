@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import click
 
 from tui.cli import output
-from tui.cli.options import chosen_photos, library_options, photos_or_query
+from tui.cli.options import chosen_photos, library_options, photos_and_value, split_value
 
 if TYPE_CHECKING:
     from tui.cli.session import Session
 
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_MINUTE = re.compile(r"(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2})(?!:)(.*)", re.ASCII)
+
 
 @click.command("date")
-@click.argument("taken", metavar="DATE")
-@photos_or_query
+@photos_and_value("DATE")
 @library_options
-def command(session: Session, taken: str, photos: tuple[str, ...], query: str | None) -> None:
+def command(session: Session, arguments: tuple[str, ...], query: str | None) -> None:
     """Correct when photos were taken; an empty DATE ('') returns to the file's own.
 
-    DATE is ISO 8601: 2024-05-01, 2024-05-01T18:30:00, or with an offset 2024-05-01T18:30:00+02:00.
+    DATE is 2024-05-01, 2024-05-01T18:30, 2024-05-01T18:30:00, or any of these with an offset: 2024-05-01T18:30+02:00.
     """
     from core import edits
 
+    date, photos = split_value(arguments, "a date", lambda text: not text or _DAY.match(text) is not None)
     with session.open_library() as library:
         pids = chosen_photos(library, photos, query)
-        edits.set_taken(library, pids, taken or None)
+        edits.set_taken(library, pids, _whole(date) if date else None)
     output.say(f"Dated {output.count(len(pids), 'photo')}.")
+
+
+def _whole(date: str) -> str:
+    """`date` with the seconds that were left out; midnight where no time is given."""
+    if _DAY.fullmatch(date):
+        return f"{date}T00:00:00"
+    minute = _MINUTE.fullmatch(date)
+    return date.replace(" ", "T", 1) if minute is None else f"{minute[1]}T{minute[2]}:00{minute[3]}"

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import threading
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tui.cli import exit_codes, output
+from tui.cli.interrupts import first_interrupt_stops
 from tui.cli.options import json_option, library_options
-from tui.cli.progress import progress_bar
+from tui.cli.progress import import_bar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import FrameType
-
+    from core.importing.events import ImportEvent, ImportSummary
     from tui.cli.session import Session
 
 
@@ -25,34 +22,106 @@ if TYPE_CHECKING:
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))
 @click.option("--album", metavar="NAME", help="Put the photos into the album NAME; it is made if there is none.")
 @click.option("--move", is_flag=True, help="Remove each source, once what was stored has been read back and compared.")
+@click.option("--no-labels", is_flag=True, help="Do not label now; `safelight retag` does it later.")
+@click.option("--readmit-purged", is_flag=True, help="Let photos come back that were purged.")
 @json_option
 @library_options
-def command(session: Session, paths: tuple[Path, ...], album: str | None, move: bool, as_json: bool) -> int:
+def command(
+    session: Session,
+    paths: tuple[Path, ...],
+    album: str | None,
+    move: bool,
+    no_labels: bool,
+    readmit_purged: bool,
+    as_json: bool,
+) -> int:
     """Copy photos, or folders of them, into the library.
 
     The originals stay where they are, unless --move says otherwise. A file that is in the library already, under whatever
-    name, is counted as a duplicate. ^C finishes what is begun and stops; importing again goes on from there.
+    name, is counted as a duplicate. XMP sidecars and Takeout's JSON beside a photo are read. What is no photo is skipped;
+    a photo that cannot be read is one line with its reason, and the exit code is then 7. ^C finishes what is begun and
+    stops; importing again goes on from there.
     """
-    from core.importing import import_paths
+    from core.importing.pipeline import import_paths
 
-    with session.open_library() as library, _interruptible() as stop, progress_bar("Importing", shown=not as_json) as advance:
-        ...
-    return exit_codes.DONE
+    with (
+        session.open_library() as library,
+        first_interrupt_stops() as stopped,
+        import_bar(shown=not as_json) as advance,
+    ):
+        skipped: Counter[str] = Counter()
+
+        def show(event: ImportEvent) -> None:
+            if event.progress is not None:
+                advance(event.progress)
+            if as_json:
+                output.json_event(_as_json(event))
+            elif event.kind in {"failed", "note"}:
+                about = "" if event.path is None else f"{output.plain(event.path)}: "
+                report = output.error if event.kind == "failed" else output.warn
+                report(f"{about}{event.reason}")
+            elif event.kind == "skipped":
+                skipped[event.reason or "no photo"] += 1
+
+        summary = import_paths(
+            library,
+            paths,
+            move=move,
+            album=album,
+            readmit_purged=readmit_purged,
+            label=not no_labels,
+            progress=show,
+            should_stop=stopped.is_set,
+        )
+    if as_json:
+        output.json_event(
+            {
+                "event": "done",
+                "added": summary.added,
+                "duplicates": summary.duplicates,
+                "skipped": summary.skipped,
+                "failed": summary.failed,
+                "seconds": round(summary.seconds, 3),
+            }
+        )
+    else:
+        for reason, files in skipped.most_common():
+            output.say(f"skipped {files:,}: {output.plain(reason)}")
+        output.line(_summary_line(summary))
+        if summary.added and not move:
+            output.say("They were copied: the originals are where they were.")
+    if stopped.is_set():
+        output.say("Stopped; importing the same again goes on from here.")
+        return exit_codes.INTERRUPTED
+    return exit_codes.PARTLY_DONE if summary.failed else exit_codes.DONE
 
 
-@contextlib.contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """An event that the first ^C sets; the second one interrupts as usual."""
-    stop = threading.Event()
+def _as_json(event: ImportEvent) -> dict[str, Any]:
+    progress = event.progress
+    if progress is not None:
+        return {
+            "event": event.kind,
+            "files": progress.files,
+            "total_files": progress.total_files,
+            "bytes": progress.bytes,
+            "total_bytes": progress.total_bytes,
+            "seconds_left": progress.seconds_left,
+        }
+    line: dict[str, Any] = {"event": event.kind}
+    if event.path is not None:
+        line["path"] = event.path
+    if event.pid is not None:
+        line["id"] = event.pid.hex()
+    if event.reason is not None:
+        line["reason"] = event.reason
+    return line
 
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-        output.say("\nFinishing what is begun; ^C again stops at once.")
 
-    previous = signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, previous)
+def _summary_line(summary: ImportSummary) -> str:
+    rate = f", {summary.added / summary.seconds:.1f} photos/s" if summary.added and summary.seconds > 0 else ""
+    videos = f" ({output.count(summary.videos, 'video')})" if summary.videos else ""
+    moved = f", {summary.moved:,} sources removed" if summary.moved else ""
+    return (
+        f"Imported {output.count(summary.added, 'photo')}, {output.count(summary.duplicates, 'duplicate')}, "
+        f"{summary.skipped:,} skipped{videos}, {summary.failed:,} failed{moved} ({summary.seconds:.1f} s{rate})."
+    )

@@ -100,14 +100,14 @@ def _result_text(result: ModelResult, *, missed: bool) -> Iterator[str]:
 
 
 def _reason_text(reason: Reason) -> Iterator[str]:
-    bar = f"needs {reason.needed:.2f}"
+    bar = f"needs {reason.needed:.0%}"
     if not reason.shown:
-        verdict = f"missed: {reason.score:.2f}, {bar}"
+        verdict = f"missed: {reason.score:.0%}, {bar}"
     elif reason.because_of is not None:
-        verdict = f"{reason.score:.2f}, because of {output.plain(reason.because_of)}"
+        verdict = f"{reason.score:.0%}, because of {output.plain(reason.because_of)}"
     else:
-        verdict = f"{reason.score:.2f}, {bar}"
+        verdict = f"{reason.score:.0%}, {bar}"
     yield f"  {output.plain(reason.label)}  {verdict}"
-    parts = [f"{output.plain(part.name)} {part.probability:.2f}" for part in reason.contributions[:_CLASSES_SHOWN]]
+    parts = [f"{output.plain(part.name)} {part.probability:.1%}" for part in reason.contributions[:_CLASSES_SHOWN]]
     more = len(reason.contributions) - len(parts)
     yield "      " + " + ".join(parts) + (f" + {more} more" if more else "")
