@@ -170,9 +170,9 @@ def _open(folder: Path) -> Pack:
 
 
 def _version_order(version: str) -> tuple[tuple[int, int, str], ...]:
-    """1.10 after 1.9; words before numbers, so that 1.0.rc1 comes before 1.0.0."""
+    """Order 1.10 after 1.9, and 1.0rc1 before 1.0: a word comes before the end, and the end before a number."""
     parts = re.findall(r"\d+|[A-Za-z]+", version)
-    return tuple((1, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts)
+    return (*((2, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts), (1, 0, ""))
 
 
 def _copy_pack(source: Path, staging: Path, manifest: Path | None, sha256: str | None) -> None:

@@ -162,11 +162,13 @@ class Pack:
             raise PackFileMissing(
                 f"{path}: {reason}", hint="Every file listed in [files] must lie in the pack's folder itself."
             ) from cause
-        with os.fdopen(descriptor, "rb", buffering=0) as stream:
+        try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise PackFileMissing(f"{path}: not a plain file")
-            while chunk := stream.read(_CHUNK):
+            while chunk := os.read(descriptor, _CHUNK):
                 yield chunk
+        finally:
+            os.close(descriptor)
 
     def _compare(self, name: str, digest: str) -> None:
         if digest != self.manifest.files[name]:

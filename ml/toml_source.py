@@ -97,7 +97,8 @@ class TomlSource:
             return self.invalid(f'unknown key "{unknown["name"]}"{_inside(key)}', (*key, unknown["name"]), hint=hint)
         if missing := _MISSING.match(reason):
             return self.invalid(f'"{missing["name"]}" is missing{_inside(key)}', key)
-        name = f'"{key[-1]}": ' if key else ""
+        # An element of a list goes by the name of the list.
+        name = next((f'"{step}": ' for step in reversed(key) if isinstance(step, str)), "")
         return self.invalid(name + reason[:1].lower() + reason[1:].replace("`", ""), key)
 
 
