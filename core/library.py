@@ -203,7 +203,7 @@ class Library:
                 return
             self._closed = True
             try:
-                self._view.save_if_long()
+                self._view.close()
             finally:
                 self.log.close()
 
@@ -350,19 +350,14 @@ class Library:
         """Compare what this machine remembers with the log."""
         # The memory is read first: another process may commit in between, and the memory never runs ahead of the log.
         remembered = self._machine.read()
-        self._own_alarms = [self.log.damage] if self.log.damage is not None else []
-        if remembered is None or remembered.token != self._token():
-            self._own_alarms.append(
-                LibraryCopied(
-                    "this machine has not written to this folder before: it is a copy, was moved here from another "
-                    "machine, or this machine's own memory of it was deleted",
-                    hint="It can be searched and exported, but not changed: two copies that both write would contradict "
-                    "each other. If no other copy is in use, `safelight doctor --claim` makes this machine its writer.",
-                )
-            )
-            return
-        if not self._continues(remembered):
-            self._own_alarms.append(self._rolled_back(remembered))
+        self._own_alarms = [] if self.log.damage is None else [self.log.damage]
+        try:
+            if remembered is None or remembered.token != self._token():
+                self._own_alarms.append(_copied())
+            elif not self._continues(remembered):
+                self._own_alarms.append(self._rolled_back(remembered))
+        except LogDamaged as damage:
+            self._own_alarms.append(damage)
 
     def _continues(self, remembered: MachineHead) -> bool:
         """Tell whether the log holds what this machine remembers, and perhaps more."""
@@ -377,6 +372,15 @@ class Library:
             "wrote: it was put back from an older backup, or another copy of the folder was written to",
             hint="It can be searched and exported, but not changed. Put the newest copy of the folder back.",
         )
+
+
+def _copied() -> LibraryCopied:
+    return LibraryCopied(
+        "this machine has not written to this folder before: it is a copy, was moved here from another machine, or this "
+        "machine's own memory of it was deleted",
+        hint="It can be searched and exported, but not changed: two copies that both write would contradict each other. "
+        "If no other copy is in use, `safelight doctor --claim` makes this machine its writer.",
+    )
 
 
 def _refuse_used_folder(root: Path) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from core.catalog import Catalog
-from core.errors import ChainBroken, CoreError, EnvelopeDamaged, IntegrityAlarm, LogRolledBack, StorageFailed
+from core.errors import ChainBroken, CoreError, EnvelopeDamaged, IntegrityAlarm, LogDamaged, LogRolledBack, StorageFailed
 from core.log import NO_HASH, Log, StoredEnvelope, Vector, name_envelope
 from core.replicas import Replicas, Tail
 from crdt.documents import LIBRARY, is_document_name
@@ -73,7 +73,15 @@ class View:
             return
         self.catalog = catalog
         self.vector = dict(saved.vector)
-        for device, (seq, hash_) in saved.vector.items():
+        try:
+            self._compare_with_log(saved.vector)
+            self.catch_up()
+        except LogDamaged as damage:
+            # What the catalog knew is shown all the same.
+            self._alarm(damage)
+
+    def _compare_with_log(self, vector: Vector) -> None:
+        for device, (seq, hash_) in vector.items():
             if seq and self._log.hash_at(device, seq) != hash_:
                 self._alarm(
                     LogRolledBack(
@@ -81,7 +89,6 @@ class View:
                         hint="Put the newer log.db back; what is shown is what the library knew before.",
                     )
                 )
-        self.catch_up()
 
     def catch_up(self) -> bool:
         """Apply what the log holds past the vector; tell whether there was anything."""
@@ -120,6 +127,12 @@ class View:
         self._tail_envelopes = 0
         self._tail_documents.clear()
 
+    def close(self) -> None:
+        """Save what has become long, and free the memory."""
+        self.save_if_long()
+        self.replicas.drop_all()
+        self.catalog.close()
+
     def remove_derived(self) -> None:
         """Delete every derived file."""
         self._derived.remove_all()
@@ -129,7 +142,7 @@ class View:
         self.forget()
         self._loaded = True
         self.alarms.clear()
-        heads = self._log.heads()
+        heads = self._heads()
         parts = self._read_all(sum(seq for seq, _ in heads.values()), progress)
         documents = sorted(parts, key=lambda name: (name != LIBRARY, name))
         for done, document in enumerate(documents):
@@ -240,6 +253,13 @@ class View:
             for part in body.payload:
                 if part.document == document:
                     yield device, part.changes
+
+    def _heads(self) -> Vector:
+        try:
+            return self._log.heads()
+        except LogDamaged as damage:
+            self._alarm(damage)
+            return {}
 
     def _open(self, stored: StoredEnvelope) -> EnvelopeBody | None:
         known = self.vector.get(stored.device, (0, NO_HASH))
