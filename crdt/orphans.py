@@ -5,7 +5,7 @@ number make a document that saves but never loads. So nothing goes to the engine
 what must wait waits here: once, and within a bound for each device, so that one device cannot crowd out another.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from crdt.change import Change
 from crdt.errors import DuplicateSequence, OrphanLimit
@@ -34,40 +34,50 @@ class OrphanQueue:
     def __contains__(self, change_hash: bytes) -> bool:
         return change_hash in self._changes
 
-    def check(self, changes: Collection[Change]) -> None:
-        """Check that all of ``changes`` could be added.
+    def check_numbers(self, changes: Iterable[Change]) -> None:
+        """Check that no two changes, arriving or queued, claim one actor and number.
 
         Raises:
-            DuplicateSequence: if one has the actor and number of another queued one.
-            OrphanLimit: if a device would have more than 1,024 changes or 32 MiB waiting.
+            DuplicateSequence: if two do.
         """
-        used = dict(self._used)
-        numbers: dict[tuple[bytes, int], bytes] = {}
+        arriving: dict[tuple[bytes, int], bytes] = {}
         for change in changes:
-            if change.hash in self._changes:
-                continue
             number = (change.actor, change.sequence)
-            if number in self._numbers or numbers.setdefault(number, change.hash) != change.hash:
+            if number in self._numbers or arriving.setdefault(number, change.hash) != change.hash:
                 raise DuplicateSequence(
                     f"actor {change.actor.hex()} made two changes with the number {change.sequence}"
                 )
+
+    def check_room(self, arriving: Iterable[Change], leaving: Iterable[Change]) -> None:
+        """Check that no device would have too much waiting.
+
+        Args:
+            arriving: changes not queued yet.
+            leaving: changes that will be removed, if they are queued.
+
+        Raises:
+            OrphanLimit: if a device would have more than 1,024 changes or 32 MiB waiting.
+        """
+        used = dict(self._used)
+        for change in leaving:
+            if change.hash in self._changes:
+                _count(used, change, -1)
+        for change in arriving:
+            _count(used, change, 1)
             device = change.actor[:DEVICE_PREFIX_BYTES]
-            count, size = used.get(device, (0, 0))
-            used[device] = (count + 1, size + len(change.raw))
-            if count + 1 > MAX_ORPHANS or size + len(change.raw) > MAX_ORPHAN_BYTES:
+            count, size = used[device]
+            if count > MAX_ORPHANS or size > MAX_ORPHAN_BYTES:
                 raise OrphanLimit(f"{count} changes of the device with actors {device.hex()}… wait for missing ones")
 
     def add(self, change: Change) -> None:
-        """Queue a change that :meth:`check` has let through; nothing happens if it is queued already."""
+        """Queue a change that the two checks have let through; nothing happens if it is queued already."""
         if change.hash in self._changes:
             return
         self._changes[change.hash] = change
         self._numbers[change.actor, change.sequence] = change.hash
         for dependency in change.dependencies:
             self._waiting.setdefault(dependency, set()).add(change.hash)
-        device = change.actor[:DEVICE_PREFIX_BYTES]
-        count, size = self._used.get(device, (0, 0))
-        self._used[device] = (count + 1, size + len(change.raw))
+        _count(self._used, change, 1)
 
     def remove(self, change_hash: bytes) -> None:
         """Take a change out; nothing happens if it is not queued."""
@@ -80,12 +90,7 @@ class OrphanQueue:
             waiting.discard(change_hash)
             if not waiting:
                 del self._waiting[dependency]
-        device = change.actor[:DEVICE_PREFIX_BYTES]
-        count, size = self._used[device]
-        if count == 1:
-            del self._used[device]
-        else:
-            self._used[device] = (count - 1, size - len(change.raw))
+        _count(self._used, change, -1)
 
     def waiting_for(self, change_hash: bytes) -> list[Change]:
         """List the queued changes that directly build on a change, in order of their hashes."""
@@ -94,3 +99,12 @@ class OrphanQueue:
     def missing(self, is_there: Callable[[bytes], bool]) -> list[bytes]:
         """List the hashes, ascending, that queued changes build on and that are neither queued nor applied."""
         return sorted(each for each in self._waiting if each not in self._changes and not is_there(each))
+
+
+def _count(used: dict[bytes, tuple[int, int]], change: Change, by: int) -> None:
+    """Add a change to, or with -1 take it off, what its device uses."""
+    device = change.actor[:DEVICE_PREFIX_BYTES]
+    count, size = used.get(device, (0, 0))
+    used[device] = (count + by, size + by * len(change.raw))
+    if used[device][0] == 0:
+        del used[device]

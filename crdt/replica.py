@@ -220,7 +220,7 @@ class Replica:
         Args:
             changes: raw change chunks, in any order; those that build on missing ones wait.
             author: device id of the envelope's author, whose actors the changes must be by. ``None`` for changes that
-                were checked when they first arrived (a rebuild from this device's own log).
+                were checked when they first arrived (a rebuild from this device's own log); any number may then wait.
             continues: ids of the devices that the author's add entry says it continues (a clone, a restored backup).
 
         Raises:
@@ -231,11 +231,14 @@ class Replica:
         self._engine.check_usable()
         allowed = None if author is None else {device_prefix(device) for device in (author, *continues)}
         arriving = self._read(changes, allowed)
-        self._orphans.check(arriving.values())
+        self._orphans.check_numbers(arriving.values())
         heads = self._history.heads
         batch = _Batch()
         try:
             self._stage(arriving, batch)
+            if author is not None:
+                early = [change for change in arriving.values() if change.hash not in batch.seen]
+                self._orphans.check_room(early, batch.accepted)
         except BaseException:
             self._history.forget([node for _, node in batch.staged], heads)
             raise
