@@ -1,4 +1,4 @@
-"""Pixels of every kind brought to eight-bit RGB: depths, palettes, transparency, print and Lab colours, ICC profiles."""
+"""Pixels of every kind brought to eight-bit RGB: depths, palettes, transparency, print colours, ICC profiles."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def to_eight_bits(image: Image.Image) -> Image.Image:
     if mode in {"I", "F"}:
         values = np.nan_to_num(np.asarray(image, dtype=np.float32), nan=0.0, posinf=0.0, neginf=0.0)
         top = float(values.max(initial=0.0))
-        # Floats mostly run to 1, integers to what 8 or 16 bits hold; anything else is scaled by its own brightest pixel.
+        # Floats mostly run to 1, integers to what 8 or 16 bits hold; others are scaled by their brightest pixel.
         usual = (1.0, 255.0, 65535.0) if mode == "F" else (255.0, 65535.0)
         scale = 255.0 / next((full for full in usual if top <= full), max(top, 1.0))
         return Image.fromarray(np.clip(values * scale, 0, 255).astype(np.uint8))
@@ -65,7 +65,9 @@ def _keep_or_apply(image: Image.Image, profile: bytes | None) -> tuple[Image.Ima
 
 def _small(profile: bytes | None) -> bytes | None:
     """Return the profile when it is worth keeping: small, of RGB, and not sRGB, which everybody assumes."""
-    if profile is None or len(profile) > _MAX_PROFILE_BYTES or profile[16:20] != b"RGB " or b"sRGB" in profile:
+    if profile is None or len(profile) > _MAX_PROFILE_BYTES or profile[16:20] != b"RGB ":
+        return None
+    if b"sRGB" in profile or "sRGB".encode("utf-16-be") in profile:
         return None
     return profile
 

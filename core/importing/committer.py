@@ -6,8 +6,8 @@ completely or not at all, and the next import finds out which.
 
 from __future__ import annotations
 
+import secrets
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,8 @@ from crdt.records import AutoRecord, BundleRecord, CopyRecord, PhotoFacts
 from crdt.schema import album_key, auto_key, copy_key, label_key, pid_key
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from core.blobs import BlobRef, StagedBlob
     from core.importing.description import Description
     from core.importing.facts import FileFacts
@@ -142,9 +144,10 @@ class Committer:
     def _sort(self, outcome: Outcome) -> None:
         """Look again who is known: other processes import, too."""
         self._library.refresh()
-        present = self._library.catalog.documents_of([photo.pid for photo in self._batch])
+        pids = [photo.pid for photo in self._batch]
+        present, purged = self._library.catalog.documents_of(pids), self._library.catalog.purged(pids)
         for photo in self._batch:
-            if self._library.replica_get(photo.document, "purged", pid_key(photo.pid)) is True:
+            if photo.pid in purged:
                 (outcome.added if self._readmit else outcome.purged).append(photo)
             elif photo.pid in present:
                 outcome.present.append(photo)
@@ -245,7 +248,7 @@ class Committer:
 
 
 class _Positions:
-    """Places at the end of albums: seconds since 1970, as `core.edits.add_to_album` gives them, never twice the same."""
+    """Places at the end of albums: seconds since 1970, as in `core.edits.add_to_album`, never the same twice."""
 
     def __init__(self) -> None:
         self._last = time.time()
@@ -255,8 +258,6 @@ class _Positions:
         return self._last
 
     def new_album_id(self) -> str:
-        import secrets
-
         return secrets.token_hex(8)
 
 

@@ -11,11 +11,14 @@ before photography, is no date, and the next source is asked.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from core.importing.exif import DATE_TIME, Exif
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
 
 _FIRST_YEAR = 1826
 _LAST_YEAR = 2199

@@ -9,9 +9,8 @@ from __future__ import annotations
 import io
 import mmap
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -21,8 +20,12 @@ from core.importing.errors import FileRefused, XmpRefused
 from core.importing.exif import NO_EXIF, XMP_PACKET, Exif, read_exif
 from core.importing.facts import FileFacts, gather, orientation_of
 from core.importing.iptc import read_iptc
-from core.importing.limits import Limits
 from core.importing.xmp_packet import NO_PROPERTIES, Properties, read_packet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from core.importing.limits import Limits
 
 MIN_LONGEST = 1600
 MAX_LONGEST = 2560
@@ -32,8 +35,10 @@ RESIZED_LONGEST = 2048
 HEAVY_BYTES = 160 << 20
 """Decoding that needs more memory than this is done one file at a time."""
 
-# Their containers turn the picture themselves: the EXIF tag only repeats it.
+# Their containers turn the picture themselves, and the EXIF tag only repeats it.
 _TURNED_BY_CONTAINER = frozenset({"image/heic", "image/heif", "image/jxl"})
+# Pillow turns these itself while it loads them.
+_TURNED_BY_DECODER = frozenset({"image/tiff"})
 _TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -108,7 +113,6 @@ def _decode(stream: BinaryIO, kind: sniff.FileType, limits: Limits, before_heavy
 
     xmp = _xmp_of(image)
     exif = _exif_of(image, stream, kind)
-    turn = 1 if kind.mime in _TURNED_BY_CONTAINER else orientation_of(exif, xmp)
     _draft(image)
     if _cost(image) > HEAVY_BYTES:
         before_heavy()
@@ -116,13 +120,14 @@ def _decode(stream: BinaryIO, kind: sniff.FileType, limits: Limits, before_heavy
     # Pillow adds what a PNG keeps behind its pixels only after they are read.
     if not xmp and not exif.image:
         xmp, exif = _xmp_of(image), _exif_of(image, stream, kind)
-        turn = turn if kind.mime in _TURNED_BY_CONTAINER else orientation_of(exif, xmp)
+    turn = 1 if kind.mime in _TURNED_BY_CONTAINER else orientation_of(exif, xmp)
     profile = image.info.get("icc_profile")
     iptc = read_iptc(image.info.get("photoshop"))
     picture, profile = colour.to_rgb(_shrink(image), profile if isinstance(profile, bytes) else None)
-    if turn in _TRANSPOSITIONS:
+    size = full
+    if turn in _TRANSPOSITIONS and kind.mime not in _TURNED_BY_DECODER:
         picture = picture.transpose(_TRANSPOSITIONS[turn])
-    size = full if turn < _SIDEWAYS else (full[1], full[0])
+        size = full if turn < _SIDEWAYS else (full[1], full[0])
     facts = gather(size=size, orientation=turn, mime=kind.mime, exif=exif, xmp=xmp, iptc=iptc)
     return Decoded(picture, profile, facts)
 

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import math
 import re
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from core.importing.dates import CaptureTime, in_xmp
-from core.importing.iptc import Iptc
-from core.importing.xmp_packet import Properties
+
+if TYPE_CHECKING:
+    from core.importing.iptc import Iptc
+    from core.importing.xmp_packet import Properties
 
 MAX_CAPTION_CHARACTERS = 2000
 MAX_LABELS = 200

@@ -11,7 +11,7 @@ EventKind = Literal["added", "duplicate", "skipped", "failed", "note", "progress
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far an import is, in files and bytes of the sources, and seconds since the start. Totals grow until `counted`."""
+    """How far an import is, in files and bytes of the sources, and in seconds. Totals grow until `counted`."""
 
     files: int
     total_files: int
@@ -45,7 +45,7 @@ class ImportEvent:
 
 @dataclass(frozen=True, slots=True)
 class ImportSummary:
-    """What an import did. `videos` are among the `skipped`; `group` is what `undo` takes back, None if nothing was added."""
+    """What an import did. `videos` are among the `skipped`; `group` is what `undo` takes back, if anything."""
 
     added: int
     duplicates: int

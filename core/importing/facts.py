@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from core.importing import exif as tags
 from core.importing.dates import CaptureTime, in_file
 from core.importing.description import NOTHING, Description, from_iptc, from_xmp, location
-from core.importing.exif import Exif
-from core.importing.iptc import Iptc
-from core.importing.xmp_packet import Properties
+
+if TYPE_CHECKING:
+    from core.importing.exif import Exif
+    from core.importing.iptc import Iptc
+    from core.importing.xmp_packet import Properties
 
 _LATITUDE_REF, _LATITUDE, _LONGITUDE_REF, _LONGITUDE, _ALTITUDE_REF, _ALTITUDE = 1, 2, 3, 4, 5, 6
 _EXPOSURE, _F_NUMBER, _FOCAL, _LENS, _LENS_MAKE = 0x829A, 0x829D, 0x920A, 0xA434, 0xA433

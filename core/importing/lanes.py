@@ -11,7 +11,6 @@ import contextlib
 import os
 import queue
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,7 @@ from core.importing.errors import FileRefused, WorkerBroken
 from core.importing.walk import Found, LeftOut, Step
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from core.blobs import BlobStore

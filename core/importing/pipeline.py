@@ -13,9 +13,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.envelope_body import GROUP_BYTES
@@ -29,6 +27,9 @@ from core.importing.walk import Found, printable, walk
 from core.importing.worker_pool import WorkerPool, default_workers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
     from core.library import Library
     from ml.pack import Pack
 
@@ -50,6 +51,7 @@ def import_paths(
     progress: Listener | None = None,
     workers: int | None = None,
     limits: Limits = STANDARD,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> ImportSummary:
     """Import the photos at and below `paths`; a file that cannot be imported never stops the others.
 
@@ -65,6 +67,7 @@ def import_paths(
         progress: called in this thread with everything that happens.
         workers: number of decoding processes; one a core by default.
         limits: what one file may cost.
+        should_stop: asked between files; True commits what is ready and ends the import, which a later one continues.
 
     Raises:
         DiskFull: nothing is half-stored; what was reported as added is there.
@@ -91,7 +94,7 @@ def import_paths(
             epoch=library.epoch,
             blobs=library.blobs,
         )
-        run.follow(lanes, committer)
+        run.follow(lanes, committer, should_stop)
     finally:
         run.stop_counting()
         pool.close()
@@ -124,7 +127,8 @@ class _Run:
         self._waiting: dict[bytes, list[Found]] = {}
         self._pending: set[bytes] = set()
         library.refresh()
-        self.admission = Admission(set(library.catalog.all_pids()))
+        catalog = library.catalog
+        self.admission = Admission({*catalog.pids(), *catalog.pids("is:trash")})
 
     def model(self, pack: Pack | None) -> tuple[str, protocol.Model] | None:
         """Return the pack to label with as workers need it, or None, with a note, when it is not here."""
@@ -145,8 +149,8 @@ class _Run:
         """End that walk."""
         self._scan.stop()
 
-    def follow(self, lanes: Lanes, committer: Committer) -> None:
-        """Take the results as they come, until all is imported."""
+    def follow(self, lanes: Lanes, committer: Committer, should_stop: Callable[[], bool]) -> None:
+        """Take the results as they come, until all is imported or the caller wants to stop."""
         for result in lanes.results(_REPORT_SECONDS):
             if isinstance(result, Prepared):
                 self._prepared(result, committer)
@@ -157,6 +161,8 @@ class _Run:
             if committer.is_due:
                 self._flush(committer)
             self._report()
+            if should_stop():
+                break
         self._flush(committer)
         self._report(last=True)
 

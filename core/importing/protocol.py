@@ -1,20 +1,22 @@
 """What parent and worker say to each other over the worker's pipes.
 
 A frame is eight bytes (length of the head, length of the body, each 32 bits, big-endian), a MessagePack head that says
-what it is, and a body of plain bytes: the file on the way in, the preview on the way out. The worker is never trusted with
-more than this: the parent bounds every length and validates every head.
+what it is, and a body of plain bytes: the file on the way in, the preview on the way out. The worker is never trusted
+with more than this: the parent bounds every length and validates every head.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from core.importing.facts import FileFacts
-from core.importing.limits import Limits
+from core.importing.facts import FileFacts  # noqa: TC001  msgspec reads the annotations
+from core.importing.limits import Limits  # noqa: TC001  as above
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _LENGTHS = struct.Struct(">II")
 MAX_HEAD_BYTES = 2 << 20

@@ -10,9 +10,7 @@ import contextlib
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from core.importing import sniff
@@ -22,6 +20,9 @@ from crypto.blob import blob_key_hasher
 from crypto.errors import BlobSourceChanged
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from core.blobs import BlobStore, StagedBlob
     from crypto.keys import EpochKeys
 
@@ -48,7 +49,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Content:
-    """The hashed bytes of a file: `data` for a small one, else None; `digest` is the plain BLAKE2b-256 of a large one."""
+    """The hashed bytes of a file: `data` of a small one, or `digest`, the plain BLAKE2b-256, of a large one."""
 
     pid: bytes
     key: bytes

@@ -14,7 +14,8 @@ THUMBNAIL_LONGEST = 320
 MIME = "image/jpeg"
 _PREVIEW_QUALITY = 80
 _THUMBNAIL_QUALITY = 75
-_SMALLER_QUALITIES = (68, 55, 42, 30)
+_SMALLER_QUALITIES = (68, 55, 42)
+_LEAST_LONGEST = 800
 _LEAST_BUDGET = 150_000
 _MOST_BUDGET = 420_000
 _BUDGET_SHARE = 0.17
@@ -34,9 +35,10 @@ class Renditions:
 def render(image: Image.Image, profile: bytes | None, original_bytes: int) -> Renditions:
     """Make the renditions of an upright RGB picture; `profile` is its ICC profile unless that is sRGB."""
     thumbnail = thumbnail_of(image, profile)
+    preview, preview_size = _preview(image, profile, original_bytes)
     return Renditions(
-        preview=_preview(image, profile, original_bytes),
-        preview_size=image.size,
+        preview=preview,
+        preview_size=preview_size,
         thumbnail=_jpeg(thumbnail, _THUMBNAIL_QUALITY, None),
         thumbhash=thumbhash.of_image(thumbnail),
     )
@@ -52,14 +54,19 @@ def thumbnail_of(image: Image.Image, profile: bytes | None) -> Image.Image:
     return colour.to_srgb(small, profile)
 
 
-def _preview(image: Image.Image, profile: bytes | None, original_bytes: int) -> bytes:
+def _preview(image: Image.Image, profile: bytes | None, original_bytes: int) -> tuple[bytes, tuple[int, int]]:
+    """Encode at the usual quality, and where that takes too much at a lower one, and then smaller."""
     budget = min(_MOST_BUDGET, max(_LEAST_BUDGET, int(original_bytes * _BUDGET_SHARE)))
-    data = _jpeg(image, _PREVIEW_QUALITY, profile)
+    quality = _PREVIEW_QUALITY
+    data = _jpeg(image, quality, profile)
     for quality in _SMALLER_QUALITIES:
         if len(data) <= budget:
             break
         data = _jpeg(image, quality, profile)
-    return data
+    while len(data) > budget and max(image.size) > _LEAST_LONGEST:
+        image = image.resize(_fit(image.size, max(image.size) * 3 // 4), Image.Resampling.BICUBIC)
+        data = _jpeg(image, quality, profile)
+    return data, image.size
 
 
 def _jpeg(image: Image.Image, quality: int, profile: bytes | None) -> bytes:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -13,6 +13,9 @@ from core.importing.dates import at_utc
 from core.importing.description import MAX_CAPTION_CHARACTERS, NOTHING, Description, from_xmp, location
 from core.importing.errors import XmpRefused
 from core.importing.xmp_packet import MAX_PACKET_BYTES, read_packet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 XMP_SUFFIX, JSON_SUFFIX = ".xmp", ".json"
 _MAX_RECORD_BYTES = 1 << 20

@@ -155,6 +155,8 @@ _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 _HEIF_BRANDS = frozenset({b"mif1", b"mif2", b"msf1"})
 _MPEG_TS_PACKET = 188
 _SYNC = 0x47
+# The sizes that a BMP's second header can have, which is more of a mark than its two letters.
+_BMP_HEADERS = frozenset(bytes([size]) for size in (12, 16, 40, 52, 56, 64, 108, 124))
 
 
 def sniff(head: bytes, name: str) -> FileType:
@@ -162,19 +164,28 @@ def sniff(head: bytes, name: str) -> FileType:
     if not head:
         return EMPTY
     suffix = PurePath(name).suffix.lower()
-    for offset, magic, kind in _MAGIC:
-        if head.startswith(magic, offset):
-            return kind
+    by_magic = next((kind for offset, magic, kind in _MAGIC if head.startswith(magic, offset)), None)
+    return by_magic or _by_structure(head, suffix) or _by_name(head, suffix)
+
+
+def _by_structure(head: bytes, suffix: str) -> FileType | None:
+    """Tell apart what needs a look at more than one place."""
+    kind = None
     if head[:4] in _TIFF_MAGIC:
-        return _tiff(head, suffix)
-    if head[:4] == b"RIFF":
-        return _riff(head[8:12])
-    if head[4:8] == b"ftyp":
-        return _iso_media(head)
-    if head[:2] == b"BM" and len(head) >= 18 and head[14] in {12, 16, 40, 52, 56, 64, 108, 124}:  # noqa: PLR2004
-        return BMP
-    if len(head) > _MPEG_TS_PACKET and head[0] == head[_MPEG_TS_PACKET] == _SYNC:
-        return FileType(Nature.VIDEO, "MPEG transport stream", "video/mp2t")
+        kind = _tiff(head, suffix)
+    elif head[:4] == b"RIFF":
+        kind = _riff(head[8:12])
+    elif head[4:8] == b"ftyp":
+        kind = _iso_media(head)
+    elif head[:2] == b"BM" and head[14:15] in _BMP_HEADERS:
+        kind = BMP
+    elif len(head) > _MPEG_TS_PACKET and head[0] == head[_MPEG_TS_PACKET] == _SYNC:
+        kind = FileType(Nature.VIDEO, "MPEG transport stream", "video/mp2t")
+    return kind
+
+
+def _by_name(head: bytes, suffix: str) -> FileType:
+    """Judge what has no mark at its beginning."""
     if suffix in _VIDEO_SUFFIXES:
         return FileType(Nature.VIDEO, "video", "video/unknown")
     if head.lstrip()[:5].lower() in {b"<?xml", b"<svg "} and b"<svg" in head.lower():
@@ -192,21 +203,20 @@ class Verdict:
 
 def verdict(kind: FileType, name: str) -> Verdict | None:
     """Return why a file of this kind and name is no photo to us, or None when it is one."""
-    if kind.nature is Nature.PHOTO:
-        return None
-    if kind.nature is Nature.RAW:
-        if find_spec("rawpy") is not None:
-            return None
-        reason = f"a camera raw ({kind.label}); reading raws needs the package rawpy, which is not installed"
-        return Verdict(reason, failed=True)
-    if kind.nature is Nature.UNREAD_PICTURE:
-        return Verdict(f"{kind.label} pictures are not read", failed=True)
-    if kind.nature is Nature.VIDEO:
-        return Verdict(f"a video ({kind.label}), not a photo", failed=False)
     named = is_named_as_picture(name)
-    if kind is EMPTY:
-        return Verdict("the file is empty", failed=named)
-    return Verdict("named as a picture, but its content is none" if named else "not a photo", failed=named)
+    found = None
+    if kind.nature is Nature.RAW and find_spec("rawpy") is None:
+        reason = f"a camera raw ({kind.label}); reading raws needs the package rawpy, which is not installed"
+        found = Verdict(reason, failed=True)
+    elif kind.nature is Nature.UNREAD_PICTURE:
+        found = Verdict(f"{kind.label} pictures are not read", failed=True)
+    elif kind.nature is Nature.VIDEO:
+        found = Verdict(f"a video ({kind.label}), not a photo", failed=False)
+    elif kind is EMPTY:
+        found = Verdict("the file is empty", failed=named)
+    elif kind.nature is Nature.OTHER:
+        found = Verdict("named as a picture, but its content is none" if named else "not a photo", failed=named)
+    return found
 
 
 def is_named_as_picture(name: str) -> bool:

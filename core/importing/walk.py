@@ -1,8 +1,8 @@
 """Finding files: folders recursively, in the same order every time, with a reason for everything left out.
 
 Links to files are followed, because the photo is what is wanted; links to folders are not, unless they were named by
-the user: so no loop of links can be entered, and a link to `/` does not import a disk. What is neither file nor folder is
-never opened. Memory is bounded by the largest single folder.
+the user: so no loop of links can be entered, and a link to `/` does not import a disk. What is neither file nor folder
+is never opened. Memory is bounded by the largest single folder.
 """
 
 from __future__ import annotations
@@ -10,12 +10,15 @@ from __future__ import annotations
 import functools
 import os
 import stat
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from core.importing import sidecar
 from core.importing.sidecar import NO_SIDECARS, Sidecars
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
 _MAX_DEPTH = 100
 _JUNK = frozenset(

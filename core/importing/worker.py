@@ -22,11 +22,11 @@ from PIL import Image
 from core.importing import protocol
 from core.importing.decode import decode
 from core.importing.errors import FileRefused
-from core.importing.limits import Limits
 from core.importing.renditions import render
 from ml.errors import MlError
 
 if TYPE_CHECKING:
+    from core.importing.limits import Limits
     from ml.session import Classifier
 
 _PIECE = 1 << 20
@@ -60,7 +60,7 @@ class _Worker:
             elif isinstance(request, protocol.Preview):
                 answer, preview = self._preview(body), b""
             else:
-                raise FileRefused("the worker was asked for what it does not know")
+                answer, preview = protocol.Refused("the worker was asked for what it does not know"), b""
         except FileRefused as refusal:
             answer, preview = protocol.Refused(str(refusal)), b""
         except MlError as error:

@@ -7,19 +7,21 @@ was working on, and the next file gets a new one.
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import queue
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from typing import IO, cast
+from typing import IO, TYPE_CHECKING, cast
 
 from core.importing import protocol
 from core.importing.errors import FileRefused, WorkerBroken
 from core.importing.limits import STANDARD, Limits
+
+if TYPE_CHECKING:
+    import io
+    from collections.abc import Iterator
 
 MAX_WORKERS = 8
 _START_SECONDS = 60.0
