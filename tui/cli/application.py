@@ -148,11 +148,12 @@ def _usage_hint(error: click.UsageError) -> str:
 
 def _report(error: Exception, session: Session) -> int:
     """Show `error` without a traceback; one that nobody expected says where it came from, and how to see the rest."""
-    from core.errors import CoreError
+    from core.errors import CoreError, QueryError
 
     if isinstance(error, CoreError):
         if str(error) not in session.alarms:
-            output.error(str(error), error.hint)
+            pointer = _pointer(error.query, error.column) if isinstance(error, QueryError) else ()
+            output.error(str(error), error.hint, *pointer)
         return exit_codes.exit_code(error)
     if isinstance(error, OSError) and error.strerror:
         about = f"{output.plain(os.fsdecode(error.filename))}: " if isinstance(error.filename, str | bytes) else ""
@@ -173,3 +174,13 @@ def _report(error: Exception, session: Session) -> int:
         "please report it; SAFELIGHT_TRACEBACK=1 shows where it happened",
     )
     return exit_codes.FAILED
+
+
+def _pointer(query: str, column: int) -> tuple[str, ...]:
+    """The query, and a mark under the place of the fault."""
+    from tui.cli.cells import width
+
+    shown = output.plain(query)
+    if not query:
+        return ()
+    return (f"  {shown}", "  " + " " * width(output.plain(query[:column])) + "^")

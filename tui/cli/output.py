@@ -81,17 +81,17 @@ def warn(text: str, hint: str | None = None) -> None:
     _report(text, hint, colour="33")
 
 
-def error(text: str, hint: str | None = None) -> None:
-    """What went wrong, in the form that every error has."""
-    _report(text, hint, colour="31")
+def error(text: str, hint: str | None = None, *details: str) -> None:
+    """What went wrong, in the form that every error has; `details` are lines between the error and its hint."""
+    _report(text, hint, *details, colour="31")
 
 
-def _report(text: str, hint: str | None, *, colour: str) -> None:
+def _report(text: str, hint: str | None, *details: str, colour: str) -> None:
     sys.stdout.flush()
     name = "safelight:"
     if colour_wanted(sys.stderr):
         name = f"\x1b[1;{colour}m{name}\x1b[0m"
-    lines = [f"{name} {text}"]
+    lines = [f"{name} {text}", *details]
     if hint:
         lines.append(f"hint: {hint}")
     sys.stderr.write("\n".join(lines) + "\n")

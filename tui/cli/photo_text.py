@@ -6,10 +6,10 @@ import math
 import os
 import shutil
 import sys
-import unicodedata
 from typing import TYPE_CHECKING
 
 from tui.cli import output
+from tui.cli.cells import fitted
 
 if TYPE_CHECKING:
     from core.catalog.records import PhotoRecord
@@ -24,7 +24,7 @@ _DIM, _BOLD, _END = "\x1b[2m", "\x1b[1m", "\x1b[0m"
 def tab_line(photo: PhotoRecord) -> str:
     """Id, date, name and labels (joined by commas), separated by tabs."""
     labels = ", ".join(output.plain(label.name) for label in photo.labels)
-    return "\t".join((photo.id, photo.taken or "", output.plain(photo.filename or ""), labels))
+    return "\t".join((photo.id, photo.taken_at or "", output.plain(photo.filename or ""), labels))
 
 
 def id_digits(photos: int) -> int:
@@ -54,25 +54,6 @@ class Table:
         if self._colour:
             return f"{_BOLD}{identity}{_END}  {_DIM}{date}{_END}  {name}  {labels.rstrip()}"
         return f"{identity}  {date}  {name}  {labels.rstrip()}"
-
-
-def fitted(text: str, cells: int) -> str:
-    """`text` cut (with an ellipsis) or filled to `cells` columns of a terminal."""
-    width = 0
-    widths = []
-    for character in text:
-        widths.append(_cells(character))
-        width += widths[-1]
-    if width <= cells:
-        return text + " " * (cells - width)
-    kept = ""
-    room = cells - 1
-    for character, taken in zip(text, widths, strict=True):
-        if taken > room:
-            break
-        kept += character
-        room -= taken
-    return (kept + "…" + " " * room)[: max(0, cells)] if cells > 0 else ""
 
 
 def facts(photo: PhotoRecord) -> list[tuple[str, str]]:
@@ -118,9 +99,8 @@ def facts(photo: PhotoRecord) -> list[tuple[str, str]]:
 
 def _taken(photo: PhotoRecord) -> str:
     from core.catalog.records import DateSource
-    from core.search import taken_at
 
-    said = taken_at(photo)
+    said = photo.taken_at
     if said is None:
         return "unknown"
     source = {
@@ -134,10 +114,3 @@ def _taken(photo: PhotoRecord) -> str:
 
 def _exposure(seconds: float) -> str:
     return f"1/{round(1 / seconds)} s" if 0 < seconds < 0.5 else f"{seconds:g} s"  # noqa: PLR2004 - as cameras show it
-
-
-def _cells(character: str) -> int:
-    """Columns that a terminal gives to `character`."""
-    if unicodedata.combining(character) or unicodedata.category(character) in {"Mn", "Me", "Cf"}:
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1

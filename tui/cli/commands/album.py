@@ -33,15 +33,15 @@ def album_id(library: Library, name: str) -> str:
     albums = library.catalog.albums()
     folded = name.strip().casefold()
     by_name = [album for album in albums if album.name.casefold() == folded]
-    found = by_name or [album for album in albums if album.album_id.startswith(folded)]
+    found = by_name or [album for album in albums if album.id.startswith(folded)]
     if len(found) == 1:
-        return found[0].album_id
+        return found[0].id
     shown = output.plain(name)
     if not found:
         raise NoSuchAlbum(
             f"there is no album '{shown}'", hint="`safelight album list` shows all; `album create NAME` makes one."
         )
-    ids = ", ".join(album.album_id[:8] for album in found)
+    ids = ", ".join(album.id[:8] for album in found)
     raise NoSuchAlbum(f"{len(found)} albums are meant by '{shown}'", hint=f"Use the beginning of an id: {ids}.")
 
 
@@ -116,7 +116,7 @@ def list_(session: Session, as_json: bool) -> None:
     with session.open_library() as library:
         albums = library.catalog.albums()
     if as_json:
-        output.json_lines({"id": album.album_id, "name": album.name, "photos": album.photos} for album in albums)
+        output.json_lines({"id": album.id, "name": album.name, "photos": album.photos} for album in albums)
         return
     for album in albums:
-        output.line(f"{album.photos:>7}  {album.album_id[:8]}  {output.plain(album.name)}")
+        output.line(f"{album.photos:>7}  {album.id[:8]}  {output.plain(album.name)}")

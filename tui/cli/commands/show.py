@@ -23,7 +23,7 @@ def command(session: Session, photos: tuple[str, ...], query: str | None, as_jso
     """Show everything known about photos."""
     with session.open_library() as library:
         pids = chosen_photos(library, photos, query)
-        records = [record for record in map(library.catalog.photo, pids) if record is not None]
+        records = library.catalog.photos(pids)
         if as_json:
             output.json_lines(map(_as_json, records))
             return

@@ -1,0 +1,109 @@
+"""The command line on real libraries: commands run in this process, on photos made for the test."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from core.library import Library
+from crypto.kdf import FLOOR, new_parameters
+from tui.cli.application import run
+
+PASSPHRASE = "correct horse battery staple"
+
+
+@dataclass
+class CommandLine:
+    """`safelight` on one library. `out` and `err` are what the last command printed."""
+
+    root: Path
+    passphrase_file: Path
+    capture: pytest.CaptureFixture[str]
+    out: str = ""
+    err: str = ""
+    codes: list[int] = field(default_factory=list)
+
+    def __call__(self, *arguments: str | Path, code: int | None = 0) -> list[str]:
+        self.capture.readouterr()
+        ended = run([str(argument) for argument in arguments])
+        self.out, self.err = self.capture.readouterr()
+        assert code is None or ended == code, f"{arguments} ended with {ended}\n{self.out}\n{self.err}"
+        return self.out.splitlines()
+
+    def json(self, *arguments: str | Path, code: int = 0) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self(*arguments, "--json", code=code)]
+
+    def ids(self, *query: str) -> list[str]:
+        return [line["id"] for line in self.json("search", *query)]
+
+
+def make_photo(path: Path, *, colour: tuple[int, int, int] = (200, 30, 30), taken: str | None = None, size: int = 64) -> Path:
+    """A small JPEG, with a date when `taken` (as EXIF writes it) is given."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.new("RGB", (size, size * 3 // 4), colour)
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0110] = "Acme", "Box 1"
+    if taken is not None:
+        exif.get_ifd(0x8769)[0x9003] = taken
+    image.save(path, exif=exif)
+    return path
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Three different photos: two dated, one without a date."""
+    folder = tmp_path / "photos"
+    make_photo(folder / "red.jpg", colour=(220, 20, 20), taken="2024:05:01 10:00:00")
+    make_photo(folder / "green.jpg", colour=(20, 220, 20), taken="2023:01:02 03:04:05")
+    make_photo(folder / "blue.jpg", colour=(20, 20, 220))
+    return folder
+
+
+@pytest.fixture
+def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CommandLine:
+    """A command line whose library does not exist yet."""
+    passphrase_file = tmp_path / "passphrase"
+    passphrase_file.touch(mode=0o600)
+    passphrase_file.write_text(PASSPHRASE + "\n")
+    root = tmp_path / "library"
+    monkeypatch.setenv("SAFELIGHT_LIBRARY", str(root))
+    monkeypatch.setenv("SAFELIGHT_PASSPHRASE_FILE", str(passphrase_file))
+    return CommandLine(root, passphrase_file, capsys)
+
+
+@pytest.fixture
+def cli(empty: CommandLine) -> CommandLine:
+    """A command line with an empty library."""
+    library, _ = Library.create(
+        empty.root,
+        PASSPHRASE.encode(),
+        device_name="test device",
+        kdf=new_parameters(opslimit=FLOOR.opslimit, memlimit=FLOOR.memlimit),
+    )
+    library.close()
+    return empty
+
+
+@pytest.fixture
+def filled(cli: CommandLine, photos: Path) -> CommandLine:
+    """A command line with a library of three photos, imported without labels."""
+    cli("import", photos, "--no-labels")
+    return cli
+
+
+@pytest.fixture
+def photo_maker() -> Callable[..., Path]:
+    return make_photo
+
+
+@pytest.fixture
+def locked_afterwards(cli: CommandLine) -> Iterator[CommandLine]:
+    """Ends the agent that the test started."""
+    yield cli
+    run(["lock"])

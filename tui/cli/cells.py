@@ -1,0 +1,34 @@
+"""How many columns of a terminal text takes: East Asian characters take two, combining ones none."""
+
+from __future__ import annotations
+
+import unicodedata
+
+
+def width(text: str) -> int:
+    """The columns that `text` takes."""
+    return sum(map(_cells, text))
+
+
+def fitted(text: str, cells: int) -> str:
+    """`text` cut (with an ellipsis) or filled to exactly `cells` columns."""
+    if cells <= 0:
+        return ""
+    missing = cells - width(text)
+    if missing >= 0:
+        return text + " " * missing
+    kept = ""
+    room = cells - 1
+    for character in text:
+        if _cells(character) > room:
+            break
+        kept += character
+        room -= _cells(character)
+    return f"{kept}…{' ' * room}"
+
+
+def _cells(character: str) -> int:
+    """Columns that a terminal gives to `character`."""
+    if unicodedata.combining(character) or unicodedata.category(character) in {"Mn", "Me", "Cf"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1

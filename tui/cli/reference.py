@@ -1,0 +1,122 @@
+"""docs/commands.md, made from the commands themselves: `python -m tui.cli.reference > docs/commands.md`.
+
+A test compares the page with what this module makes, so that neither says what the other does not.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import textwrap
+from collections.abc import Iterator
+
+import click
+
+from tui.cli import command_table
+from tui.cli.application import PROGRAM, application
+
+INTRODUCTION = """\
+# Commands
+
+<!-- Made from the commands by `python -m tui.cli.reference > docs/commands.md`: change them, not this page. -->
+
+Results are printed on standard output, everything else on standard error. Long work shows a progress bar on a terminal
+and is quiet elsewhere; `NO_COLOR` is honoured.
+
+**Which library.** `--library DIR`, before or after the command's name; else the folder that `SAFELIGHT_LIBRARY` names;
+else `library` in the platform's data folder for `safelight`.
+
+**The passphrase** comes from the file that `--passphrase-file` names; else from the agent that `safelight unlock`
+started; else from the file that `SAFELIGHT_PASSPHRASE_FILE` names; else it is asked for on the terminal. One line end at
+the end of the file is not part of it. Where nothing of this is there, a command ends with exit code 3.
+
+**Which photos.** `PHOTO` is a photo's id, or any beginning of it that only one photo has. `--query QUERY` takes all the
+photos that a query finds instead ([the language](search.md)).
+
+**Unattended.** `--yes` answers every question. `init --json` prints `{"library_id", "device_id", "recovery_phrase"}`, and
+never again shows the phrase.
+
+| exit code | meaning |
+|---|---|
+| 0 | done; also: a search that finds nothing |
+| 1 | failed |
+| 2 | usage: an unknown option, a query that cannot be understood, an impossible value |
+| 3 | locked, or wrong passphrase or recovery phrase |
+| 4 | integrity alarm: something stored is not what was written |
+| 5 | relay out of reach (this version has no relay) |
+| 6 | refused by the relay (this version has no relay) |
+| 7 | partly done: some files failed, the others are done |
+| 130 | stopped by ^C |
+
+An error is one line, `safelight: what happened`, and mostly a second one, `hint: what to do`.
+
+## JSON Lines
+
+`--json` prints one object a line. Fields may be added in later versions; none changes its meaning.
+
+| command | a line |
+|---|---|
+| `search` | `id`, `filename`, `taken_at` (ISO 8601, without offset where that is unknown), `width`, `height`, `size` (bytes), `mime`, `labels` (a list of `name`, `score`, `source`: `model` or `user`, `model`), `caption`, `rating`, `favourite`, `albums`, `location`, `score` |
+| `search --count` | `count` |
+| `show` | as `search`, and `date_source`, `date_from`, `imported_at`, `trashed_at`, `rotation`, `camera`, `lens`, `iso`, `f_number`, `exposure_s`, `focal_mm`, `altitude_m`, `motion_s` |
+| `why` | `label`, `shown`, `source`, `score`, `model`; of a model's: `active`, `needed`, `because_of`, `above`, `classes` (a list of `name`, `wordnet`, `probability`) |
+| `import` | `event`: `added` or `duplicate` (`path`, `id`), `skipped`, `failed` or `note` (`path`, `reason`), `progress` (`files`, `total_files`, `bytes`, `total_bytes`, `seconds_left`), and last `done` (`added`, `duplicates`, `skipped`, `failed`, `seconds`) |
+| `export` | `event`: `exported` or `present` (`id`, `path`), `failed` (`id`, `path`, `reason`), and last `done` (`exported`, `present`, `failed`, `sidecars`, `seconds`) |
+| `log` | `id`, `at`, `device`, `action`, `summary`, `photos_added`, `undone` |
+| `label list` | `name`, `photos` |
+| `album list` | `id`, `name`, `photos` |
+| `model list` | `name`, `version`, `builtin`, `active` (null while the library is locked), `folder`, `kind`, `licence`, `source`, `classes`, `size`, `sha256`, `problem` |
+| `model test` | `model`, `pictures`, `classes`, `embedding`, `load_ms`, `preprocess_ms`, `inference_ms`, `labels`, `warnings` |
+| `model eval` | `photos`, `top1`, `top5`, `precision`, `coverage`, `ece` |
+| `verify` | `event`: `problem` (`name`, `thing`, `message`, `hint`), and last `done` (`problems` and the counts) |
+| `doctor` | `check`, `ok`, `detail`, `hint` |
+"""
+
+
+def commands_page() -> str:
+    """The whole page."""
+    parts = [INTRODUCTION]
+    root = click.Context(application, info_name=PROGRAM)
+    for title, commands in command_table.SECTIONS:
+        parts.append(f"## {title}\n")
+        for name, _, _ in commands:
+            command = application.get_command(root, name)
+            if command is not None:
+                parts += _sections(click.Context(command, info_name=name, parent=root), "###")
+    return "\n".join(parts)
+
+
+def _sections(context: click.Context, heading: str) -> Iterator[str]:
+    command = context.command
+    yield f"{heading} {context.command_path}\n"
+    if not isinstance(command, click.Group):
+        pieces = " ".join(command.collect_usage_pieces(context))
+        yield f"    {context.command_path} {pieces}\n"
+    yield _text(command) + "\n"
+    rows = [row for parameter in command.get_params(context) if (row := parameter.get_help_record(context)) is not None]
+    # Every command has these; the page says so once.
+    everywhere = ("--library", "--passphrase-file", "--help")
+    shown = [(names, about) for names, about in rows if about and not names.startswith(everywhere)]
+    if shown:
+        yield "| option | |\n|---|---|\n" + "".join(f"| `{names}` | {about.replace('|', '&#124;')} |\n" for names, about in shown)
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            part = command.get_command(context, name)
+            if part is not None:
+                yield from _sections(click.Context(part, info_name=name, parent=context), heading + "#")
+
+
+def _text(command: click.Command) -> str:
+    """The help as Markdown: a paragraph that click leaves as it is (after \\b) is code."""
+    paragraphs = inspect.cleandoc(command.help or "").split("\n\n")
+    made = []
+    for paragraph in paragraphs:
+        if paragraph.startswith("\b"):
+            made.append(textwrap.indent(paragraph.removeprefix("\b").strip("\n"), "    "))
+        else:
+            made.append(paragraph)
+    return "\n\n".join(made)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(commands_page())
