@@ -37,7 +37,16 @@ class Bench:
         """Open it once more, as another process would."""
         return Library.open(self.root, self.secrets)
 
-    def add_photos(self, library: Library, count: int, *, month: str = "2024-05", seed: str = "", blobs: bool = False) -> list[bytes]:
+    def add_photos(
+        self,
+        library: Library,
+        count: int,
+        *,
+        month: str = "2024-05",
+        seed: str = "",
+        blobs: bool = False,
+        group: bytes | None = None,
+    ) -> list[bytes]:
         """Add synthetic photos in one commit and return their ids; with `blobs` each has an original."""
         operations = []
         pids = []
@@ -51,17 +60,14 @@ class Bench:
             document = shard_name(clock, pid)
             facts = PhotoFacts(width=4000, height=3000, size=len(original), mime="image/jpeg", wall_clock=clock)
             operations.append(Put("photo", pid_key(pid), facts.pack()))
+            blob_id, key = blake2b(original, digest_size=32).digest(), bytes(32)
             if blobs:
                 ref = library.blobs.put_bytes(original)
-                copy = CopyRecord(role="original", key=ref.key, size=ref.size, file_name=f"IMG_{number:04}.jpg")
-            else:
-                blob_id = blake2b(original, digest_size=32).digest()
-                copy = CopyRecord(role="original", key=bytes(32), size=len(original), file_name=f"IMG_{number:04}.jpg")
-                operations.append(Put("copy", copy_key(pid, blob_id), copy.pack()))
-            if blobs:
-                operations.append(Put("copy", copy_key(pid, ref.id), copy.pack()))
+                blob_id, key = ref.id, ref.key
+            copy = CopyRecord(role="original", key=key, size=len(original), file_name=f"IMG_{number:04}.jpg")
+            operations.append(Put("copy", copy_key(pid, blob_id), copy.pack()))
             pids.append(pid)
-        library.commit({document: operations}, action="import", summary=f"import of {count}")
+        library.commit({document: operations}, action="import", summary=f"import of {count}", group=group)
         return pids
 
 

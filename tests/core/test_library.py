@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from core import edits
+from core import commit, edits
 from core.errors import (
     DiskFull,
     IntegrityAlarm,
@@ -132,13 +132,16 @@ def test_two_openings_edit_in_turn_and_agree(bench: Bench) -> None:
         assert one.catalog.label_counts() == two.catalog.label_counts()
 
 
-def test_an_import_of_thousands_becomes_several_envelopes_of_one_group(library: Library, bench: Bench) -> None:
-    pids = bench.add_photos(library, 9_000)
+def test_an_edit_of_thousands_becomes_several_envelopes_of_one_group(
+    library: Library, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pids = bench.add_photos(library, 500)
+    monkeypatch.setattr(commit, "PIECE_OPERATIONS", 300)
     head = library.log.head(library.device_id)[0]
     receipt = edits.add_label(library, pids, "everything")
     assert receipt.seq == head + 2
-    assert len(receipt.touched[MAY]) == 9_000
-    assert library.catalog.count("label:everything") == 9_000
+    assert len(receipt.touched[MAY]) == 500
+    assert library.catalog.count("label:everything") == 500
 
 
 def test_settings_are_kept_and_removed(library: Library, bench: Bench) -> None:
@@ -324,7 +327,15 @@ def test_nothing_of_the_photos_is_on_disk_in_the_clear(bench: Bench) -> None:
     everything += b"".join(
         (root_file).encode() + b"" for root_file in (name for _, _, names in os.walk(state) for name in names)
     )
-    words = [b"zebracrossing", b"lighthousekeeper", b"midsummernight", b"quokkas", b"IMG_0001", b"2024-05", b"label.add"]
+    words = [
+        b"zebracrossing",
+        b"lighthousekeeper",
+        b"midsummernight",
+        b"quokkas",
+        b"IMG_0001",
+        b"2024-05",
+        b"label.add",
+    ]
     words += [pids[0], pids[0].hex().encode(), b"image/jpeg", b"desk", bench.secrets.to_bytes()]
     assert [word for word in words if word in everything] == []
 
@@ -343,7 +354,9 @@ def test_all_files_and_folders_are_private(bench: Bench) -> None:
     assert folders == {0o700}
 
 
-def test_a_failed_commit_drops_what_the_replica_held(library: Library, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_commit_drops_what_the_replica_held(
+    library: Library, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pids = bench.add_photos(library, 1)
     with monkeypatch.context() as patched:
         patched.setattr(library.chain, "seal", lambda *_: 1 // 0)
