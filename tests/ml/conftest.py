@@ -10,11 +10,14 @@ import hashlib
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import ModuleType
 
 COLOURS = ("red", "green", "blue", "dark")
 _TYPES = {"float32": 1, "uint8": 2, "int64": 7, "float16": 10}
@@ -37,9 +40,7 @@ def put(number: int, value: int | str | bytes) -> bytes:
     return varint(number << 3 | 2) + varint(len(data)) + data
 
 
-def node(
-    operator: str, inputs: list[str], output: str, attributes: bytes = b"", domain: str = ""
-) -> bytes:
+def node(operator: str, inputs: list[str], output: str, attributes: bytes = b"", domain: str = "") -> bytes:
     body = b"".join(put(1, name) for name in inputs) + put(2, output) + put(4, operator) + attributes
     return put(1, body + (put(7, domain) if domain else b""))
 
@@ -199,8 +200,11 @@ class ColourPack:
         return "\n".join(lines)
 
 
+MakePack = Callable[..., ColourPack]
+
+
 @pytest.fixture
-def colour_pack(tmp_path: Path) -> Callable[..., ColourPack]:
+def colour_pack(tmp_path: Path) -> MakePack:
     """Return a maker of colour packs, each in a folder of its own; the keywords are ColourPack's fields."""
     count = iter(range(1000))
 
@@ -208,8 +212,6 @@ def colour_pack(tmp_path: Path) -> Callable[..., ColourPack]:
         return ColourPack(tmp_path / f"pack-{next(count)}", **variety)  # type: ignore[arg-type]
 
     return make
-
-
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,8 @@ import hashlib
 import http.server
 import os
 import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,7 +18,10 @@ from ml.errors import DownloadFailed, ModelMismatch, PackError, PackExists, Pack
 from ml.installed import add_pack, find_pack, installed_packs, packs_folder, remove_pack
 from ml.pack import Pack
 
-MakePack = Callable[..., "ColourPack"]  # noqa: F821  # tests/ml/conftest.py
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.ml.conftest import MakePack
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
@@ -151,9 +154,7 @@ def test_what_a_killed_add_left_is_swept_up_later(colour_pack: MakePack) -> None
     assert new.exists()
 
 
-def test_a_pack_is_fetched_from_the_address_of_its_manifest(
-    colour_pack: MakePack, served: tuple[Path, str]
-) -> None:
+def test_a_pack_is_fetched_from_the_address_of_its_manifest(colour_pack: MakePack, served: tuple[Path, str]) -> None:
     folder, address = served
     maker = colour_pack()
     maker.folder = folder / "packs"
@@ -227,7 +228,9 @@ def test_addresses_that_are_not_https_are_refused(url: str) -> None:
         check_url(url)
 
 
-@pytest.mark.parametrize("url", ["https://example.org/x", "http://127.0.0.1:80/", "http://[::1]:8080/x", "http://localhost/"])
+@pytest.mark.parametrize(
+    "url", ["https://example.org/x", "http://127.0.0.1:80/", "http://[::1]:8080/x", "http://localhost/"]
+)
 def test_https_and_this_machine_are_accepted(url: str) -> None:
     check_url(url)
 

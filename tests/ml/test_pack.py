@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,7 +11,10 @@ from ml.errors import LabelsInvalid, ManifestInvalid, PackFileChanged, PackFileM
 from ml.pack import Pack
 from ml.session import Classifier
 
-MakePack = Callable[..., "ColourPack"]  # noqa: F821  # tests/ml/conftest.py
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.ml.conftest import MakePack
 
 
 def test_an_opened_pack_knows_its_labels_and_its_own_digest(colour_pack: MakePack) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -14,7 +14,8 @@ from ml.errors import MlError, ModelMismatch, ModelUnusable, OutputInvalid
 from ml.pack import Pack
 from ml.session import Classifier, top_classes
 
-MakePack = Callable[..., "ColourPack"]  # noqa: F821  # tests/ml/conftest.py
+if TYPE_CHECKING:
+    from tests.ml.conftest import MakePack
 
 VARIETIES = [
     {},
@@ -123,20 +124,17 @@ def test_a_wrong_number_of_classes_is_an_error(colour_pack: MakePack) -> None:
 
 def test_a_model_the_runtime_refuses_is_an_error_of_one_line(colour_pack: MakePack) -> None:
     maker = colour_pack()
-    original = maker.onnx
-
-    def broken() -> bytes:
-        return original().replace(b"ReduceMean", b"ReduceMoan")
-
-    maker.onnx = broken
+    folder = maker.write()
+    (folder / "model.onnx").write_bytes(maker.onnx().replace(b"ReduceMean", b"ReduceMoan"))
+    (folder / "pack.toml").write_text(maker.manifest(["model.onnx", "labels.txt"]))
     with pytest.raises(ModelUnusable) as caught:
-        Classifier(Pack.open(maker.write()))
+        Classifier(Pack.open(folder))
     assert "\n" not in str(caught.value)
 
 
 def test_the_background_takes_its_share_from_every_label() -> None:
     probabilities = np.array([0.7, 0.2, 0.1], dtype=np.float32)
-    assert top_classes(probabilities, background=0) == [(1, pytest.approx(0.2)), (2, pytest.approx(0.1))]
+    assert dict(top_classes(probabilities, background=0)) == pytest.approx({1: 0.2, 2: 0.1})
 
 
 def test_only_the_strongest_classes_are_kept_in_order() -> None:

@@ -1,0 +1,40 @@
+"""`model test` tells a pack that works from one that only runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ml.check import check_pack, sample_pictures
+from ml.errors import OutputInvalid
+from ml.pack import Pack
+
+if TYPE_CHECKING:
+    from tests.ml.conftest import MakePack
+
+
+def test_a_working_pack_gets_times_and_no_warning(colour_pack: MakePack) -> None:
+    report = check_pack(Pack.open(colour_pack(background=True).write()))
+    assert (report.model, report.classes, report.embedding) == ("colours@1.0.0", 5, 3)
+    assert report.warnings == ()
+    assert min(report.load_ms, report.preprocess_ms, report.inference_ms) > 0
+    assert report.labels[3] == "red"
+
+
+def test_probabilities_declared_as_logits_are_an_error(colour_pack: MakePack) -> None:
+    with pytest.raises(OutputInvalid, match="declared as logits") as caught:
+        check_pack(Pack.open(colour_pack(gives="probabilities").write()))
+    assert 'kind = "probabilities"' in str(caught.value.hint)
+
+
+def test_a_model_that_answers_the_same_for_everything_is_suspicious(colour_pack: MakePack) -> None:
+    report = check_pack(Pack.open(colour_pack(kind="probabilities", gives="constant").write()))
+    assert len(report.warnings) == 1
+    assert "same answer" in report.warnings[0]
+
+
+def test_the_pictures_are_the_same_everywhere_and_all_different() -> None:
+    first, again = sample_pictures(), sample_pictures()
+    assert all(one.tobytes() == other.tobytes() for one, other in zip(first, again, strict=True))
+    assert len({picture.tobytes() for picture in first}) == len(first)
