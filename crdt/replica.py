@@ -17,7 +17,15 @@ from crdt.change import ACTOR_BYTES, Change, change_actor, chunk_hash, parse_cha
 from crdt.documents import DocumentKind, document_kind
 from crdt.edits import effective_writes
 from crdt.engine import ROOT, Engine, OperationId
-from crdt.errors import ActorRefused, ChangeInvalid, DuplicateSequence, OperationInvalid, OrphanLimit, SnapshotInvalid
+from crdt.errors import (
+    ActorRefused,
+    ChangeInvalid,
+    DuplicateSequence,
+    OperationInvalid,
+    OperationRefused,
+    OrphanLimit,
+    SnapshotInvalid,
+)
 from crdt.genesis import (
     EXTENSION_PREFIX,
     GENESIS_MAPS,
@@ -90,6 +98,7 @@ class Replica:
         self._kind = kind
         self._objects = object_ids(kind)
         self._constants = constant_changes(kind)
+        self._foreign = {change for other in DocumentKind if other is not kind for change in constant_changes(other)}
         self._history_read: History | None = None
         self._orphans = OrphanQueue()
         self._keys = KeyIndex(lambda map_name: engine.keys(self._objects[map_name]))
@@ -262,6 +271,8 @@ class Replica:
             if change_hash in self._history or change_hash in self._orphans or change_hash in arriving:
                 continue
             change = parse_change(raw, self._kind)
+            if not self._foreign.isdisjoint(change.dependencies):
+                raise OperationRefused(f"a change to {self._document} builds on a document of another kind")
             if self._history.at_sequence(actor, change.sequence) is not None:
                 raise DuplicateSequence(f"actor {actor.hex()} made two changes with the number {change.sequence}")
             arriving[change_hash] = change
