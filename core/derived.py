@@ -9,12 +9,12 @@ processes.
 from __future__ import annotations
 
 import hashlib
+import logging
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
-import structlog
 
 from core.private_files import locked_file, make_private_folder, replace_file, storage_errors
 from crypto.errors import CryptoError
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from core.log import Vector
     from crypto.keys import DeviceSecrets
 
-_log = structlog.get_logger(__name__)
+_log = logging.getLogger(__name__)
 
 _MAGIC = b"SLDF\x01"
 _LENGTH = struct.Struct(">I")
@@ -77,7 +77,7 @@ class DerivedFiles:
                 return None
             content = open_sealed(data[start:], self._key, _CONTENT_PURPOSE, _digest(sealed_head))
         except (CryptoError, msgspec.MsgspecError, struct.error) as error:
-            _log.warning("derived_file_damaged", error=type(error).__name__)
+            _log.warning("derived_file_damaged: %s", type(error).__name__)
             return None
         return DerivedFile(_vector(head), content)
 

@@ -11,11 +11,10 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
-
-import structlog
 
 from core.errors import PackRefused
 from crdt.documents import LIBRARY
@@ -33,7 +32,7 @@ from ml.taxonomy import builtin_taxonomy_bytes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_log = structlog.get_logger(__name__)
+_log = logging.getLogger(__name__)
 
 PACK_SETTING = "pack"
 """Setting of a library: `name@version` and the SHA-256 of the active pack."""
@@ -144,7 +143,7 @@ class Labeller:
                 return LabelRules(ClassTable.unpack(base64.b85decode(packed)), _stored_name)
             except (MlError, ValueError) as error:
                 reason = type(error).__name__
-        _log.warning("model_unknown", reason=reason)
+        _log.warning("model_unknown: %s", reason)
         return None
 
 

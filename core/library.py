@@ -10,13 +10,13 @@ stored. A `Library` is used by one thread at a time (a lock makes sure); its `bl
 
 from __future__ import annotations
 
+import logging
 import secrets as random
 import threading
 import time
 from typing import TYPE_CHECKING, Self
 
 import msgspec
-import structlog
 
 from core.blobs import BlobStore
 from core.chain import Chain
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
     from core.catalog import Catalog
 
-_log = structlog.get_logger(__name__)
+_log = logging.getLogger(__name__)
 
 _MACHINE_FACT = "machine"
 Scalar = str | bytes | int | float | bool
@@ -301,7 +301,7 @@ class Library:
         try:
             for document in piece:
                 replicas.get(document)  # loaded before the lock is taken, as far as they fit
-            with self.log.transaction() as transaction:
+            with replicas.held(), self.log.transaction() as transaction:
                 self._view.catch_up()
                 self._check_machine()
                 self._refuse_while_alarmed()
@@ -328,7 +328,7 @@ class Library:
             self._machine.advance(MachineHead(seq, envelope_hash, self._token()))
         except StorageFailed as error:
             # The edit is durable, and a memory that lags only notices less.
-            _log.warning("machine_state_not_written", error=error.name)
+            _log.warning("machine_state_not_written: %s", error.name)
         for document, places in made.touched.items():
             touched.setdefault(document, set()).update(places)
         try:

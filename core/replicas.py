@@ -5,12 +5,12 @@ A replica is its last sealed snapshot and the changes since. One that has gather
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import structlog
 
 from core.errors import StorageFailed
 from crdt.documents import LIBRARY
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from core.derived import DerivedFiles
     from core.log import Vector
 
-_log = structlog.get_logger(__name__)
+_log = logging.getLogger(__name__)
 
 # About 2 KB of memory a photo in the CRDT engine: some 60 MB at most, and still whole years of photos.
 PHOTO_LIMIT = 30_000
@@ -61,6 +61,7 @@ class Replicas:
         self._vector = vector
         self._photo_limit = photo_limit
         self._loaded: OrderedDict[str, _Loaded] = OrderedDict()
+        self._held = False
         self.includes_more: set[str] = set()
         """Documents whose snapshot on disk was ahead of `vector()` when it was loaded."""
 
@@ -75,9 +76,17 @@ class Replicas:
             self._loaded.move_to_end(document)
         return loaded.replica
 
-    def is_loaded(self, document: str) -> bool:
-        """Tell whether the document is in memory."""
-        return document in self._loaded
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Let no replica leave inside the block: those that are being edited hold what is not committed yet.
+
+        One that left would be saved with it, or come back without it.
+        """
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
 
     def apply(self, document: str, changes: list[bytes], author: bytes) -> set[tuple[str, str]]:
         """Apply another's changes to a document and return the (map, key) pairs they touch."""
@@ -128,7 +137,7 @@ class Replicas:
                 replica = Replica.load(document, snapshot.content, actor)
                 since = snapshot.vector
             except CrdtError as error:
-                _log.warning("replica_snapshot_damaged", error=type(error).__name__)
+                _log.warning("replica_snapshot_damaged: %s", type(error).__name__)
         if replica is None:
             replica = Replica.create(document, actor)
         if any(seq > known.get(device, (0, b""))[0] for device, (seq, _) in since.items()):
@@ -142,7 +151,7 @@ class Replicas:
         return loaded
 
     def _make_room(self, keep: str) -> None:
-        while len(self._loaded) > 1 and sum(loaded.photos for loaded in self._loaded.values()) > self._photo_limit:
+        while not self._held and len(self._loaded) > 1 and sum(loaded.photos for loaded in self._loaded.values()) > self._photo_limit:
             document = next(name for name in self._loaded if name != keep)
             self._save_if_long(document, self._loaded.pop(document))
             self.includes_more.discard(document)
@@ -157,4 +166,4 @@ class Replicas:
             self._derived.save(document, _DERIVATION, self._vector(), replica.save())
         except (CrdtError, StorageFailed) as error:
             # Derived, so the next reader takes the longer way; what is true is in the log.
-            _log.warning("replica_snapshot_not_saved", error=type(error).__name__)
+            _log.warning("replica_snapshot_not_saved: %s", type(error).__name__)

@@ -8,13 +8,12 @@ bounded.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import queue
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import structlog
 
 from core.errors import StorageFailed
 from core.importing import protocol, reading, sidecar, sniff
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from core.importing.worker_pool import WorkerPool
     from crypto.keys import EpochKeys
 
-_log = structlog.get_logger(__name__)
+_log = logging.getLogger(__name__)
 
 _AHEAD = 64
 """How many files may be finished, or under way, beyond the first unfinished one: some 20 KB of memory each."""
@@ -184,7 +183,7 @@ class Lanes:
             raise
         except Exception as error:  # noqa: BLE001  see below
             # A fault of ours must not stop the other files either. Nothing from the file may reach the log.
-            _log.exception("import_of_a_file_broke", error=type(error).__name__)
+            _log.exception("import_of_a_file_broke: %s", type(error).__name__)
             reason = f"an error in the program itself ({type(error).__name__})"
             return Left(step.path, reason, failed=True, size=step.size)
 

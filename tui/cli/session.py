@@ -47,7 +47,7 @@ class Session:
         """
         from core.library import Library
 
-        _log_to_stderr()
+        _quieten_logs()
         with Library.open(self.root, self.device_secrets()) as library:
             for note in library.notes:
                 output.warn(note)
@@ -125,17 +125,15 @@ class Session:
         return unlock(ask_passphrase("Passphrase"))
 
 
-def _log_to_stderr() -> None:
-    """Send the log of the libraries where narration goes; stdout is for results. SAFELIGHT_LOG=debug shows more."""
+def _quieten_logs() -> None:
+    """Keep what the libraries log off the terminal, unless SAFELIGHT_LOG (debug, info, warning, error) asks for it."""
     import logging
 
-    import structlog
-
-    level = getattr(logging, os.environ.get("SAFELIGHT_LOG", "error").upper(), logging.ERROR)
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    level = os.environ.get("SAFELIGHT_LOG", "").upper()
+    if level in logging.getLevelNamesMapping():
+        logging.basicConfig(stream=sys.stderr, level=level)
+    else:
+        logging.getLogger().addHandler(logging.NullHandler())
 
 
 def read_passphrase_file(path: Path) -> bytes:
