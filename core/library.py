@@ -320,7 +320,13 @@ class Library:
             raise
         if not made.payload:
             return None
-        self._show_committed(seq, envelope_hash, made, touched)
+        try:
+            self._show_committed(seq, envelope_hash, made, touched)
+        except BaseException:
+            # The edit is durable; what this process shows is read again from what is on disk.
+            self._view.forget()
+            self._data_version = -1
+            raise
         return seq
 
     def _show_committed(self, seq: int, envelope_hash: bytes, made: Made, touched: Touched) -> None:
@@ -329,14 +335,9 @@ class Library:
         except StorageFailed as error:
             # The edit is durable, and a memory that lags only notices less.
             _log.warning("machine_state_not_written: %s", error.name)
+        self._view.committed(self.device_id, seq, envelope_hash, made.touched)
         for document, places in made.touched.items():
             touched.setdefault(document, set()).update(places)
-        try:
-            self._view.committed(self.device_id, seq, envelope_hash, made.touched)
-        except BaseException:
-            self._view.forget()
-            self._data_version = -1
-            raise
 
     def _token(self) -> bytes:
         return self.log.fact(_MACHINE_FACT) or bytes(TOKEN_BYTES)
@@ -376,10 +377,10 @@ class Library:
 
 def _copied() -> LibraryCopied:
     return LibraryCopied(
-        "this machine has not written to this folder before: it is a copy, was moved here from another machine, or this "
-        "machine's own memory of it was deleted",
-        hint="It can be searched and exported, but not changed: two copies that both write would contradict each other. "
-        "If no other copy is in use, `safelight doctor --claim` makes this machine its writer.",
+        "this machine has not written to this folder before: it is a copy, was moved here from another machine, or "
+        "this machine's own memory of it was deleted",
+        hint="It can be searched and exported, but not changed: two copies that both write would contradict each "
+        "other. If no other copy is in use, `safelight doctor --claim` makes this machine its writer.",
     )
 
 

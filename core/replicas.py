@@ -151,9 +151,12 @@ class Replicas:
         return loaded
 
     def _make_room(self, keep: str) -> None:
-        while not self._held and len(self._loaded) > 1 and sum(loaded.photos for loaded in self._loaded.values()) > self._photo_limit:
+        photos = sum(loaded.photos for loaded in self._loaded.values())
+        while not self._held and len(self._loaded) > 1 and photos > self._photo_limit:
             document = next(name for name in self._loaded if name != keep)
-            self._save_if_long(document, self._loaded.pop(document))
+            leaving = self._loaded.pop(document)
+            photos -= leaving.photos
+            self._save_if_long(document, leaving)
             self.includes_more.discard(document)
 
     def _save_if_long(self, document: str, loaded: _Loaded) -> None:

@@ -9,13 +9,20 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import logging
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-import structlog
-
 from core.catalog import Catalog
-from core.errors import ChainBroken, CoreError, EnvelopeDamaged, IntegrityAlarm, LogDamaged, LogRolledBack, StorageFailed
+from core.errors import (
+    ChainBroken,
+    CoreError,
+    EnvelopeDamaged,
+    IntegrityAlarm,
+    LogDamaged,
+    LogRolledBack,
+    StorageFailed,
+)
 from core.log import NO_HASH, Log, StoredEnvelope, Vector, name_envelope
 from core.replicas import Replicas, Tail
 from crdt.documents import LIBRARY, is_document_name
@@ -28,7 +35,7 @@ if TYPE_CHECKING:
     from core.derived import DerivedFiles
     from core.envelope_body import EnvelopeBody
 
-_log = structlog.get_logger(__name__)
+_log = logging.getLogger(__name__)
 
 _CATALOG = "catalog"
 # Applying one envelope again when a library is opened costs about as much as a hundredth of saving the catalog of
@@ -50,28 +57,32 @@ class View:
         self._chain = chain
         self._derived = derived
         self.vector: Vector = {}
-        self.catalog = Catalog.empty()
+        self._catalog: Catalog | None = None
         self.alarms: list[IntegrityAlarm] = []
         self.notes: list[str] = []
         self._tail_envelopes = 0
         self._tail_documents: set[str] = set()
-        self._loaded = False
         self.replicas = Replicas(derived, chain.device_id, self._tail_of, lambda: self.vector)
 
-    def load(self) -> None:
+    @property
+    def catalog(self) -> Catalog:
+        """The catalog; read from disk or built when it is first asked for."""
+        if self._catalog is None:
+            return self.load()
+        return self._catalog
+
+    def load(self) -> Catalog:
         """Read the sealed catalog and bring it up to the log; a catalog that cannot be used is built anew."""
-        self._loaded = True
         saved = self._derived.load(_CATALOG, Catalog.DERIVATION)
         catalog = None
         if saved is not None:
             try:
                 catalog = Catalog.deserialise(saved.content)
             except CoreError as error:
-                _log.warning("catalog_damaged", error=type(error).__name__)
+                _log.warning("catalog_damaged: %s", type(error).__name__)
         if catalog is None or saved is None:
-            self.rebuild()
-            return
-        self.catalog = catalog
+            return self.rebuild()
+        self._catalog = catalog
         self.vector = dict(saved.vector)
         try:
             self._compare_with_log(saved.vector)
@@ -79,6 +90,7 @@ class View:
         except LogDamaged as damage:
             # What the catalog knew is shown all the same.
             self._alarm(damage)
+        return self.catalog
 
     def _compare_with_log(self, vector: Vector) -> None:
         for device, (seq, hash_) in vector.items():
@@ -92,7 +104,7 @@ class View:
 
     def catch_up(self) -> bool:
         """Apply what the log holds past the vector; tell whether there was anything."""
-        if not self._loaded:
+        if self._catalog is None:
             self.load()
             return True
         heads = self._log.heads()
@@ -121,26 +133,26 @@ class View:
     def forget(self) -> None:
         """Drop everything in memory after a failure in the middle; the next `load` starts from what is on disk."""
         self.replicas.drop_all()
-        self.catalog = Catalog.empty()
+        self._catalog = None
         self.vector = {}
-        self._loaded = False
         self._tail_envelopes = 0
         self._tail_documents.clear()
 
     def close(self) -> None:
         """Save what has become long, and free the memory."""
-        self.save_if_long()
+        if self._catalog is not None:
+            self.save_if_long()
+            self._catalog.close()
         self.replicas.drop_all()
-        self.catalog.close()
 
     def remove_derived(self) -> None:
         """Delete every derived file."""
         self._derived.remove_all()
 
-    def rebuild(self, progress: Progress | None = None) -> None:
+    def rebuild(self, progress: Progress | None = None) -> Catalog:
         """Make catalog and replicas from the log alone, and save them."""
         self.forget()
-        self._loaded = True
+        self._catalog = Catalog.empty()
         self.alarms.clear()
         heads = self._heads()
         parts = self._read_all(sum(seq for seq, _ in heads.values()), progress)
@@ -154,6 +166,7 @@ class View:
                 progress(done + 1, len(documents))
         self._pass_unreadable(heads)
         self.save()
+        return self._catalog
 
     def save_if_long(self) -> None:
         """Save what has become long to catch up with; called when a session ends, and now and then in a long one."""
@@ -174,7 +187,7 @@ class View:
         try:
             self._derived.save(_CATALOG, Catalog.DERIVATION, self.vector, self.catalog.serialise())
         except StorageFailed as error:
-            _log.warning("catalog_not_saved", error=type(error).__name__)
+            _log.warning("catalog_not_saved: %s", type(error).__name__)
             return
         self._tail_envelopes = 0
         self._tail_documents.clear()
@@ -303,4 +316,4 @@ class View:
     def _alarm(self, alarm: IntegrityAlarm) -> None:
         if str(alarm) not in {str(known) for known in self.alarms}:
             self.alarms.append(alarm)
-            _log.error("integrity_alarm", alarm=alarm.name)
+            _log.error("integrity_alarm: %s", alarm.name)
