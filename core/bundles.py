@@ -6,7 +6,6 @@ photos are. Vectors are little-endian float16: half the bytes, and cosines that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,12 +13,15 @@ import numpy as np
 from crdt.records import BundleEntry
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from crypto.blob import BlobReader
 
 MAX_BUNDLE_BYTES = 4 << 20
 """About where a bundle ends; one part may go over it."""
 
 _VECTOR_TYPE = np.dtype("<f2")
+VECTOR_ITEM_BYTES = _VECTOR_TYPE.itemsize
 
 
 def build(parts: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, list[BundleEntry]]:

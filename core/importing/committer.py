@@ -358,5 +358,10 @@ def _bundle_record(kind: str, ref: BlobRef, entries: list[BundleEntry], model: s
     if kind == "thumb":
         return BundleRecord(kind="thumb", key=ref.key, entries=entries, size=ref.size)
     return BundleRecord(
-        kind="vector", key=ref.key, entries=entries, size=ref.size, model=model, dimensions=entries[0].length // 2
+        kind="vector",
+        key=ref.key,
+        entries=entries,
+        size=ref.size,
+        model=model,
+        dimensions=entries[0].length // bundles.VECTOR_ITEM_BYTES,
     )
