@@ -26,7 +26,7 @@ from ml.classes import ClassTable, class_table
 from ml.errors import MlError
 from ml.installed import find_pack
 from ml.labels import LabelRules, RawClasses, Reason
-from ml.pack import Pack, builtin_pack
+from ml.pack import Pack, builtin_model, builtin_pack
 from ml.taxonomy import builtin_taxonomy_bytes
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def active_model(setting: Setting) -> str | None:
     if named is not None:
         return named.partition(" ")[0]
     try:
-        return builtin_pack().model
+        return builtin_model()
     except MlError:
         return None
 
@@ -113,7 +113,7 @@ class Labeller:
     """Turns stored results into labels; for the catalog. Not for use by several threads at once."""
 
     def __init__(self, setting: Setting | None = None) -> None:
-        """`setting` reads the library's settings; without it only installed packs are known."""
+        """Read settings of the library by `setting`; without it only installed packs are known."""
         self._setting = setting
         self._rules: dict[str, LabelRules | None] = {}
 

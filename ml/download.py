@@ -31,7 +31,7 @@ Progress = Callable[[int, int | None], object]
 class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
     """Follows redirects only to addresses that would have been accepted in the first place."""
 
-    def redirect_request(  # noqa: PLR0917  # the signature is urllib's
+    def redirect_request(  # the signature is urllib's
         self,
         req: urllib.request.Request,
         fp: IO[bytes],
@@ -42,11 +42,6 @@ class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
     ) -> urllib.request.Request | None:
         check_url(newurl)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def is_url(source: str) -> bool:
-    """Whether ``source`` is an address rather than a folder."""
-    return "://" in source
 
 
 def check_url(url: str) -> None:

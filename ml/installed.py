@@ -10,23 +10,22 @@ import contextlib
 import difflib
 import os
 import re
-import secrets
 import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urljoin
 
 import platformdirs
 
-from ml.download import Progress, check_url, fetch, is_url
 from ml.errors import DownloadFailed, MlError, PackError, PackExists, PackFileMissing, PackNotFound
 from ml.manifest import MANIFEST_NAME, MODEL_NAME, is_pack_name, is_pack_version, load_manifest
-from ml.pack import Pack, builtin_pack
+from ml.pack import Pack, builtin_model, builtin_pack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from ml.download import Progress
 
 _ABANDONED_S = 86_400
 _INCOMING, _OUTGOING = ".incoming-", ".outgoing-"
@@ -73,10 +72,8 @@ def find_pack(name: str) -> Pack:
     Raises PackNotFound, with the nearest name as hint, and what ``Pack.open`` raises.
     """
     wanted, _, version = name.partition("@")
-    with contextlib.suppress(PackNotFound):
-        builtin = builtin_pack()
-        if builtin.name == wanted and version in ("", builtin.version):
-            return builtin
+    if _builtin_is(name):
+        return builtin_pack()
     # Names also come from other devices' results: only a well-formed one is ever made into a path.
     if is_pack_name(wanted) and (not version or is_pack_version(version)):
         folders = [f for f in _folders() if f.name == name or (not version and f.name.partition("@")[0] == wanted)]
@@ -107,7 +104,7 @@ def add_pack(
     packs.mkdir(parents=True, exist_ok=True)
     _sweep(packs)
     with _staging(packs) as staging:
-        if isinstance(source, str) and is_url(source):
+        if isinstance(source, str) and "://" in source:
             _download(source, staging, manifest, sha256, progress)
         else:
             _copy_pack(Path(source), staging, manifest, sha256)
@@ -130,20 +127,28 @@ def remove_pack(name: str) -> str:
             f"there are {len(folders)} versions of {name}", hint=f"Name one: {', '.join(f.name for f in folders)}."
         )
     if not folders:
-        with contextlib.suppress(PackNotFound):
-            if name in (builtin_pack().name, builtin_pack().model):
-                raise PackError(f"{name} is part of Safelight and stays")
+        if _builtin_is(name):
+            raise PackError(f"{name} is part of Safelight and stays")
         raise _not_found(name)
-    outgoing = folders[0].with_name(f"{_OUTGOING}{secrets.token_hex(8)}")
+    outgoing = folders[0].with_name(f"{_OUTGOING}{os.urandom(8).hex()}")
     folders[0].rename(outgoing)
     shutil.rmtree(outgoing)
     return folders[0].name
 
 
+def _builtin_is(name: str) -> bool:
+    """Tell whether ``name``, with or without a version, is the built-in pack's."""
+    try:
+        model = builtin_model()
+    except PackNotFound:
+        return False
+    return name in (model, model.partition("@")[0])
+
+
 def _not_found(name: str) -> PackNotFound:
     names = [folder.name for folder in _folders()]
     with contextlib.suppress(PackNotFound):
-        names.append(builtin_pack().model)
+        names.append(builtin_model())
     near = difflib.get_close_matches(name, [*names, *(known.partition("@")[0] for known in names)], n=1)
     hint = f'Did you mean "{near[0]}"?' if near else "`safelight model list` shows the installed ones."
     return PackNotFound(f'no pack "{name}" is installed', hint=hint)
@@ -190,6 +195,11 @@ def _copy_pack(source: Path, staging: Path, manifest: Path | None, sha256: str |
 
 
 def _download(url: str, staging: Path, manifest: Path | None, sha256: str | None, progress: Progress | None) -> None:
+    # Here, because they bring the whole of http and TLS, and every search asks this module for its model.
+    from urllib.parse import quote, urljoin
+
+    from ml.download import check_url, fetch
+
     check_url(url)
     if manifest is not None:
         described = load_manifest(manifest)
@@ -217,10 +227,8 @@ def _download(url: str, staging: Path, manifest: Path | None, sha256: str | None
 
 def _present(pack: Pack) -> Pack | None:
     """Return the pack of this name and version that is here already, if it is this very one and whole."""
-    with contextlib.suppress(PackNotFound):
-        builtin = builtin_pack()
-        if builtin.model == pack.model:
-            return _same(builtin, pack)
+    if _builtin_is(pack.model):
+        return _same(builtin_pack(), pack)
     folder = packs_folder() / pack.model
     try:
         return _same(_open(folder), pack)
@@ -243,7 +251,7 @@ def _publish(staging: Path, target: Path) -> Pack:
     for path in staging.iterdir():
         with path.open("rb+") as stream:
             os.fsync(stream.fileno())
-    outgoing = target.with_name(f"{_OUTGOING}{secrets.token_hex(8)}")
+    outgoing = target.with_name(f"{_OUTGOING}{os.urandom(8).hex()}")
     with contextlib.suppress(FileNotFoundError):
         target.rename(outgoing)
     staging.rename(target)
@@ -253,7 +261,7 @@ def _publish(staging: Path, target: Path) -> Pack:
 
 @contextlib.contextmanager
 def _staging(packs: Path) -> Iterator[Path]:
-    folder = packs / f"{_INCOMING}{secrets.token_hex(8)}"
+    folder = packs / f"{_INCOMING}{os.urandom(8).hex()}"
     folder.mkdir()
     try:
         yield folder

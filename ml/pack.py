@@ -46,6 +46,13 @@ class Pack:
         Every file listed is read and compared with its SHA-256. Raises PackNotFound, ManifestInvalid, KindUnsupported,
         PackFileMissing, PackFileChanged, LabelsInvalid.
         """
+        pack = cls.describe(folder, manifest)
+        pack.verify()
+        return pack
+
+    @classmethod
+    def describe(cls, folder: Path, manifest: Path | None = None) -> Pack:
+        """Return the pack as ``open`` does, but reading the manifest only; its files are checked when they are read."""
         path = manifest if manifest is not None else folder / MANIFEST_NAME
         try:
             data = path.read_bytes()
@@ -55,13 +62,7 @@ class Pack:
             ) from cause
         except OSError as cause:
             raise ManifestInvalid(f"cannot be read: {cause.strerror}", source=str(path), line=None) from cause
-        pack = cls(folder, data, str(path))
-        for name in pack.manifest.files:
-            pack._check(name)
-        # Read for their errors: a pack whose labels do not fit is refused where it is opened, not where it is shown.
-        pack.labels()
-        pack.class_ids()
-        return pack
+        return cls(folder, data, str(path))
 
     @property
     def name(self) -> str:
@@ -81,6 +82,16 @@ class Pack:
     def size(self) -> int:
         """Bytes of all files."""
         return len(self.manifest_bytes) + sum((self.folder / name).stat().st_size for name in self.manifest.files)
+
+    def verify(self) -> None:
+        """Read every file, and the labels for their errors; raises as ``open``."""
+        for name in self.manifest.files:
+            digest = hashlib.sha256()
+            for chunk in self._chunks(name):
+                digest.update(chunk)
+            self._compare(name, digest.hexdigest())
+        self.labels()
+        self.class_ids()
 
     def read(self, name: str) -> bytes:
         """Return the bytes of the pack's file ``name``, checked. Raises PackFileMissing and PackFileChanged."""
@@ -147,12 +158,6 @@ class Pack:
     def _named(self, name: str) -> str:
         return str(self.folder / name)
 
-    def _check(self, name: str) -> None:
-        digest = hashlib.sha256()
-        for chunk in self._chunks(name):
-            digest.update(chunk)
-        self._compare(name, digest.hexdigest())
-
     def _chunks(self, name: str) -> Iterator[bytes]:
         path = self.folder / name
         try:
@@ -180,9 +185,18 @@ class Pack:
 
 def builtin_pack() -> Pack:
     """Return the pack that ships with Safelight. Raises PackNotFound when this installation lacks it."""
+    return Pack.open(_builtin_folder())
+
+
+def builtin_model() -> str:
+    """Return ``name@version`` of that pack, from its manifest alone. Raises PackNotFound."""
+    return Pack.describe(_builtin_folder()).model
+
+
+def _builtin_folder() -> Path:
     if not (BUILTIN_FOLDER / MANIFEST_NAME).is_file():
         raise PackNotFound(
             "the built-in pack safelight-mini is not part of this installation",
             hint="Reinstall Safelight, or add a pack of your own: safelight model add FOLDER.",
         )
-    return Pack.open(BUILTIN_FOLDER)
+    return BUILTIN_FOLDER

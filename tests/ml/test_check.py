@@ -11,7 +11,7 @@ from ml.errors import OutputInvalid
 from ml.pack import Pack
 
 if TYPE_CHECKING:
-    from tests.ml.conftest import MakePack
+    from tests.ml.colour_packs import MakePack
 
 
 def test_a_working_pack_gets_times_and_no_warning(colour_pack: MakePack) -> None:

@@ -16,7 +16,7 @@ from ml.pack import Pack
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.ml.conftest import MakePack
+    from tests.ml.colour_packs import MakePack
 
 TAXONOMY = """
 format = 1

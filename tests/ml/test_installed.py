@@ -21,7 +21,7 @@ from ml.pack import Pack
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.ml.conftest import MakePack
+    from tests.ml.colour_packs import MakePack
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):

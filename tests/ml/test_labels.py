@@ -14,7 +14,7 @@ from ml.labels import LabelRules
 from ml.pack import Pack
 
 if TYPE_CHECKING:
-    from tests.ml.conftest import MakePack
+    from tests.ml.colour_packs import MakePack
 
 TAXONOMY = """
 format = 1

@@ -16,12 +16,12 @@ from ml.errors import ExternalDataRefused, NotOnnx, OperatorRefused
 from ml.onnx_file import inspect
 from ml.pack import Pack
 from ml.session import Classifier
+from tests.ml import onnx_writer as writer
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import ModuleType
 
-    from tests.ml.conftest import MakePack
+    from tests.ml.colour_packs import MakePack
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_weights_in_a_file_of_the_pack_are_read_from_checked_bytes(colour_pack: 
     assert Classifier(pack).classify(blue).probabilities[0].argmax() == 2
 
 
-def test_a_nested_graph_cannot_hide_a_reference(colour_pack: MakePack, writer: ModuleType) -> None:
+def test_a_nested_graph_cannot_hide_a_reference(colour_pack: MakePack) -> None:
     hidden = writer.put(5, writer.tensor_message("w", np.zeros(3, dtype="float32"), "/etc/shadow"))
     constant = writer.node("Constant", [], "c", writer.put(5, writer.put(1, "value") + writer.put(5, hidden[2:])))
     for inner in (hidden, constant):
@@ -62,7 +62,7 @@ def test_a_nested_graph_cannot_hide_a_reference(colour_pack: MakePack, writer: M
         assert ("", "If") in inspect(with_hidden.onnx(), "m").operators
 
 
-def test_endless_nesting_is_refused(writer: ModuleType) -> None:
+def test_endless_nesting_is_refused() -> None:
     graph = b""
     for _ in range(5000):
         graph = writer.node("If", ["c"], "r", writer.nested_graph("then_branch", graph))

@@ -14,7 +14,7 @@ from ml.session import Classifier
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.ml.conftest import MakePack
+    from tests.ml.colour_packs import MakePack
 
 
 def test_an_opened_pack_knows_its_labels_and_its_own_digest(colour_pack: MakePack) -> None:

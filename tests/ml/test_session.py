@@ -15,7 +15,7 @@ from ml.pack import Pack
 from ml.session import Classifier, top_classes
 
 if TYPE_CHECKING:
-    from tests.ml.conftest import MakePack
+    from tests.ml.colour_packs import MakePack
 
 VARIETIES = [
     {},
