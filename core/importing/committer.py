@@ -183,6 +183,8 @@ class Committer:
         operations: list[Operation] = []
         if self._readmit and self._library.replica_get(photo.document, "purged", key) is not None:
             operations.append(Delete("purged", key))
+            # Mostly it was purged from the trash, and whoever wants it back does not look for it there.
+            operations.append(Delete("trash", key))
         # Facts are written once; those of a photo that comes back are already there.
         if self._library.replica_get(photo.document, "photo", key) is None:
             operations.append(Put("photo", key, _facts(photo, now).pack()))
