@@ -42,13 +42,13 @@ def test_help_loads_nothing_but_its_table() -> None:
 @pytest.mark.parametrize("command", command_table.command_names())
 def test_the_help_of_a_command_loads_no_library(command: str) -> None:
     loaded = loaded_by_command(command, "--help")
-    for heavy in ("core.library", "sqlalchemy", "nacl", "automerge", "onnxruntime", "PIL", "numpy", "rich", "structlog"):
+    for heavy in ("core.library", "sqlalchemy", "nacl", "automerge", "onnxruntime", "PIL", "numpy", "rich", "logging"):
         assert heavy not in loaded, heavy
 
 
 def test_search_loads_only_what_it_needs(filled: CommandLine) -> None:
     loaded = loaded_by_command("search", "label:dog", "--json")
-    for heavy in ("onnxruntime", "PIL", "pi_heif", "numpy", "textual", "rich", "asyncio", "httpx", "core.importing.pipeline"):
+    for heavy in ("onnxruntime", "PIL", "pi_heif", "numpy", "textual", "rich", "structlog", "httpx", "core.importing.pipeline"):
         assert heavy not in loaded, heavy
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -35,8 +36,20 @@ def command(session: Session, arguments: tuple[str, ...], query: str | None) -> 
 
 
 def _whole(date: str) -> str:
-    """`date` with the seconds that were left out; midnight where no time is given."""
-    if _DAY.fullmatch(date):
-        return f"{date}T00:00:00"
+    """`date` with the seconds that were left out; midnight where no time is given.
+
+    Raises:
+        click.UsageError: there is no such day or time.
+    """
     minute = _MINUTE.fullmatch(date)
-    return date.replace(" ", "T", 1) if minute is None else f"{minute[1]}T{minute[2]}:00{minute[3]}"
+    if _DAY.fullmatch(date):
+        whole = f"{date}T00:00:00"
+    elif minute is not None:
+        whole = f"{minute[1]}T{minute[2]}:00{minute[3]}"
+    else:
+        whole = date.replace(" ", "T", 1)
+    try:
+        datetime.fromisoformat(whole)
+    except ValueError as error:
+        raise click.UsageError(f"'{output.plain(date)}' is no date: {error}") from error
+    return whole

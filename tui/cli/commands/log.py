@@ -42,4 +42,6 @@ def command(session: Session, limit: int | None, as_json: bool) -> None:
                 continue
             local = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.at))
             undone = "  (undone)" if entry.undone else ""
-            output.line(f"{local}  {output.plain(entry.summary)}{undone}")
+            # An import is one entry, of as many commits as it took; the summary is that of the last one.
+            imported = f"{output.count(entry.photos_added, 'photo')} imported" if entry.photos_added else entry.summary
+            output.line(f"{local}  {output.plain(imported)}{undone}")

@@ -7,20 +7,40 @@ from typing import TYPE_CHECKING
 import click
 
 from tui.cli import exit_codes, output
-from tui.cli.interrupts import first_interrupt_stops
-from tui.cli.options import chosen_photos, library_options, photos_or_query
+from tui.cli.options import library_options, photos_or_query
 from tui.cli.progress import progress_bar
 
 if TYPE_CHECKING:
+    from core.importing.events import ImportEvent
     from tui.cli.session import Session
 
 
 @click.command("retag")
+@click.option("--again", is_flag=True, help="Also photos that the model has labelled already.")
 @photos_or_query
 @library_options
-def command(session: Session, photos: tuple[str, ...], query: str | None) -> int:
-    """Label photos again with the model in use; without PHOTO and --query, all that it has not seen.
+def command(session: Session, photos: tuple[str, ...], query: str | None, again: bool) -> int:
+    """Label photos with the model in use: those named, those that QUERY finds, or all that it has not labelled yet.
 
-    What you added or took away stays as it is.
+    What you added or took away stays as it is. ^C stops; what is labelled by then is kept.
     """
-    raise NotImplementedError
+    from core.importing.tagging import retag
+
+    if photos and query is not None:
+        raise click.UsageError("give either photos or --query, not both")
+    with session.open_library() as library, progress_bar("Labelling") as advance:
+        wanted = query or ""
+        if photos:
+            wanted = " OR ".join(f"id:{library.catalog.resolve(photo).hex()}" for photo in photos)
+
+        def show(event: ImportEvent) -> None:
+            if event.progress is not None:
+                advance(event.progress.files, event.progress.total_files)
+            elif event.reason is not None:
+                about = "" if event.pid is None else f"{event.pid.hex()}: "
+                output.error(f"{about}{event.reason}")
+
+        summary = retag(library, query=wanted, again=again, progress=show)
+    already = f", {summary.skipped:,} had been already" if summary.skipped else ""
+    output.line(f"Labelled {output.count(summary.added, 'photo')}{already}, {summary.failed:,} failed.")
+    return exit_codes.PARTLY_DONE if summary.failed else exit_codes.DONE
