@@ -41,7 +41,7 @@ class CoreError(Exception):
         self.hint = hint
 
 
-class Refused(CoreError):  # noqa: N818  named after what the user is told
+class Refused(CoreError):
     """The request cannot be carried out as it was made."""
 
     name = "refused"
@@ -145,7 +145,7 @@ class AgentRefused(Refused):
     name = "agent-refused"
 
 
-class Locked(CoreError):  # noqa: N818  named after what the user is told
+class Locked(CoreError):
     """The library is locked, and nothing at hand opens it."""
 
     name = "locked"
@@ -163,7 +163,7 @@ class AgentNotRunning(Locked):
     name = "agent-not-running"
 
 
-class StorageFailed(CoreError):  # noqa: N818  named after what the user is told
+class StorageFailed(CoreError):
     """The operating system refused a read or a write."""
 
     name = "storage-failed"
@@ -181,7 +181,7 @@ class LibraryBusy(StorageFailed):
     name = "library-busy"
 
 
-class IntegrityAlarm(CoreError):  # noqa: N818  named after what the user is told
+class IntegrityAlarm(CoreError):
     """Something stored is not what was written. Exit code 4 of the command line."""
 
     name = "integrity"

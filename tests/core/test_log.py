@@ -57,7 +57,7 @@ def test_envelopes_past_a_vector_come_in_the_order_they_came_in(log: Log) -> Non
 
 def test_an_exception_inside_a_transaction_takes_everything_back(log: Log) -> None:
     append(log, DEVICE, 1)
-    with pytest.raises(ZeroDivisionError), log.transaction() as transaction:
+    with pytest.raises(ZeroDivisionError), log.transaction() as transaction:  # noqa: PT012  both belong to it
         transaction.append(DEVICE, 2, b"h" * 32, b"envelope")
         _ = 1 // 0
     assert log.head(DEVICE) == (1, bytes([1]) * 32)
@@ -67,7 +67,7 @@ def test_an_exception_inside_a_transaction_takes_everything_back(log: Log) -> No
 
 def test_a_sequence_number_cannot_be_used_twice(log: Log) -> None:
     append(log, DEVICE, 1)
-    with pytest.raises(Exception, match="log.db"):
+    with pytest.raises(Exception, match="log"):
         append(log, DEVICE, 1, b"another envelope")
     assert log.count() == 1
 

@@ -1,7 +1,7 @@
 """The store under any sequence of edits, reopenings, second openings and interruptions, compared with a plain model.
 
-What an edit acknowledged is there for ever; what an interruption cut off is there as a whole or not at all, and which of the
-two is decided by the log alone; every opening, and a rebuild from the log, shows the same.
+What an edit acknowledged is there for ever; what an interruption cut off is there as a whole or not at all, and which
+of the two is decided by the log alone; every opening, and a rebuild from the log, shows the same.
 """
 
 from __future__ import annotations

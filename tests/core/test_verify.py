@@ -84,7 +84,9 @@ def test_each_part_of_an_envelope_is_watched(bench: Bench, place: int) -> None:
         assert stored is not None
         data = bytearray(stored.data)
         data[place] ^= 1
-        library.log._connection.exec_driver_sql("UPDATE envelope SET envelope = ? WHERE seq = 2", (bytes(data),)).close()
+        library.log._connection.exec_driver_sql(
+            "UPDATE envelope SET envelope = ? WHERE seq = 2", (bytes(data),)
+        ).close()
         assert ("envelope-damaged", f"envelope 2 of device {library.device_id.hex()[:12]}") in named(verify(library))
 
 
