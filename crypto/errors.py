@@ -26,8 +26,6 @@ type or a key of the wrong length is a mistake of the calling code, not of the d
 `ValueError`.
 """
 
-# ruff: noqa: N818 - these are named after what happened, which is what a user is told
-
 from __future__ import annotations
 
 

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 CHUNK_BYTES: Final = 65536
 SEALED_CHUNK_BYTES: Final = CHUNK_BYTES + TAG_BYTES
 FRAME_BYTES: Final = 8
-MAXIMUM_BYTES: Final = 1 << 48
-"""Longer data than this (256 TiB) is refused: nobody has it, and lengths stay far from every integer limit."""
 
 
 def chunk_nonce(index: int, *, last: bool) -> bytes:
@@ -117,7 +115,7 @@ class SealedStream:
         Raises `FormatError` unless a stream of that length is as long as this one.
         """
         length = int.from_bytes(first_chunk[:FRAME_BYTES], "big")
-        if length > MAXIMUM_BYTES or framed_bytes(length) != self.framed:
+        if framed_bytes(length) != self.framed:
             raise FormatError(f"{self._thing} is not as long as its first bytes say: it was cut short or extended")
         return length
 

@@ -276,6 +276,18 @@ def test_two_last_chunks_or_none_are_noticed() -> None:
         read_all(forged(framed, key, last=lambda index, count: False), key)
 
 
+def test_an_empty_last_chunk_is_no_second_form_of_a_blob() -> None:
+    size = CHUNK - FRAME_BYTES
+    key, _, blob = blob_of(pattern(size))
+    assert len(chunks_of(blob)) == 1
+    aead_key, commitment = committed_key(key, Person.BLOB, preamble(Kind.BLOB))
+    header = preamble(Kind.BLOB) + commitment
+    framed = size.to_bytes(8, "big") + pattern(size)
+    first = encrypt(aead_key, framed, header, chunk_nonce(0, last=False))
+    with pytest.raises(BlobDamaged, match="cut short"):
+        read_all(header + first + encrypt(aead_key, b"", header, chunk_nonce(1, last=True)), key)
+
+
 @pytest.mark.parametrize(
     "framed",
     [
