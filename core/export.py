@@ -24,7 +24,6 @@ from core.catalog.records import DateSource
 from core.errors import CoreError, DiskFull, ExportRefused, IntegrityAlarm, NoSuchPhoto
 from core.export_names import Layout, Target, Wish, candidates, plan, safe_name
 from core.private_files import open_private, replace_file, storage_error
-from core.search import taken_at
 from core.xmp import Sidecar, SidecarLabel, encode_sidecar, is_own_sidecar
 
 if TYPE_CHECKING:
@@ -126,7 +125,7 @@ def sidecar_of(library: Library, pid: bytes) -> Sidecar:
         favourite=record.favourite,
         rotation=record.rotation,
         # The file's own date is in the file. A guess is written too: whoever gets the files may not get their times.
-        taken=taken_at(record) if record.date_source in {DateSource.USER, DateSource.GUESS} else None,
+        taken=record.taken_at if record.date_source in {DateSource.USER, DateSource.GUESS} else None,
         location=here,
         albums=record.albums,
     )
@@ -182,7 +181,7 @@ def _record(library: Library, pid: bytes) -> PhotoRecord:
 
 
 def _wish(record: PhotoRecord) -> Wish:
-    return Wish(record.pid, record.filename or record.pid.hex(), taken_at(record), record.albums)
+    return Wish(record.pid, record.filename or record.pid.hex(), record.taken_at, record.albums)
 
 
 def _original(library: Library, pid: bytes) -> Copy:
@@ -196,7 +195,7 @@ def _write(library: Library, target: Target, destination: Path) -> tuple[Path, b
     """Write one original; returns its path, and whether it was there already."""
     folder = destination.joinpath(*target.folder)
     original = _original(library, target.pid)
-    taken = _seconds(taken_at(_record(library, target.pid)))
+    taken = _seconds(_record(library, target.pid).taken_at)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in target.names:
