@@ -17,7 +17,7 @@ import secrets
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -44,7 +44,7 @@ class BlobRef:
     """What an envelope keeps of a blob: its id, the key that opens it, and the size of the plaintext in bytes."""
 
     id: bytes
-    key: bytes
+    key: bytes = field(repr=False)
     size: int
 
 

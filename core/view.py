@@ -8,6 +8,7 @@ as there is an alarm nothing derived is saved, so that the next process sees it 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import logging
 from collections.abc import Callable, Iterable
@@ -43,6 +44,16 @@ _CATALOG = "catalog"
 _LONG_TAIL_ENVELOPES = 64
 _LONG_TAIL_DOCUMENTS = 4
 _VERY_LONG_TAIL_ENVELOPES = 256
+_NOTABLE_ENVELOPES = 64  # fewer are replayed before anybody wonders
+
+
+@functools.cache
+def _derivation() -> str:
+    """Name how catalogs are made here: by these tables, and with labels chosen by these rules."""
+    from core import labelling
+
+    return f"{Catalog.DERIVATION} {labelling.derivation().hex()}"
+
 
 Progress = Callable[[int, int], None]
 """Called with (done, all) envelopes or documents of a long piece of work."""
@@ -73,7 +84,7 @@ class View:
 
     def load(self) -> Catalog:
         """Read the sealed catalog and bring it up to the log; a catalog that cannot be used is built anew."""
-        saved = self._derived.load(_CATALOG, Catalog.DERIVATION)
+        saved = self._derived.load(_CATALOG, _derivation())
         catalog = None
         if saved is not None:
             try:
@@ -81,6 +92,8 @@ class View:
             except CoreError as error:
                 _log.warning("catalog_damaged: %s", type(error).__name__)
         if catalog is None or saved is None:
+            if self._log.count() >= _NOTABLE_ENVELOPES:
+                self._note_once("The catalog was missing, damaged or of another version; it has been made again.")
             return self.rebuild()
         self._catalog = catalog
         self.vector = dict(saved.vector)
@@ -185,7 +198,7 @@ class View:
         self.replicas.save_long_tails()
         self.catalog.vector = self.vector
         try:
-            self._derived.save(_CATALOG, Catalog.DERIVATION, self.vector, self.catalog.serialise())
+            self._derived.save(_CATALOG, _derivation(), self.vector, self.catalog.serialise())
         except StorageFailed as error:
             _log.warning("catalog_not_saved: %s", type(error).__name__)
             return
@@ -309,7 +322,9 @@ class View:
         self._alarm(EnvelopeDamaged(f"{stored} holds changes that cannot be accepted: {error}", hint=error.hint))
 
     def _unknown_document(self) -> None:
-        note = "A newer version of safelight wrote something that this one does not know: update needed."
+        self._note_once("A newer version of safelight wrote something that this one does not know: update needed.")
+
+    def _note_once(self, note: str) -> None:
         if note not in self.notes:
             self.notes.append(note)
 

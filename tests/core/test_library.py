@@ -65,6 +65,26 @@ def test_a_folder_in_use_does_not_become_a_library(bench: Bench, tmp_path: Path)
         Library.unlock(tmp_path / "documents", b"p")
 
 
+def test_an_init_that_was_killed_can_be_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "library"
+    for where in ("core.library_file.LibraryFile.write", "core.library.MachineState", "core.library.Log.create"):
+        with monkeypatch.context() as killed:
+            killed.setattr(where, lambda *_: 1 // 0)
+            with pytest.raises(ZeroDivisionError):
+                Library.create(root, b"p", device_name="desk", kdf=kdf.new_parameters(*kdf.FLOOR))
+        assert root.is_dir()
+    library, _ = Library.create(root, b"p", device_name="desk", kdf=kdf.new_parameters(*kdf.FLOOR))
+    library.close()
+
+
+def test_a_library_that_lost_its_file_is_never_taken_for_an_unfinished_one(bench: Bench) -> None:
+    (bench.root / "library.toml").unlink()
+    shutil.rmtree(bench.root / "derived")
+    with pytest.raises(LibraryExists):
+        Library.create(bench.root, b"p", device_name="desk", kdf=kdf.new_parameters(*kdf.FLOOR))
+    assert (bench.root / "log.db").stat().st_size > 10_000
+
+
 def test_the_passphrase_can_be_changed(bench: Bench) -> None:
     Library.change_passphrase(bench.root, bench.passphrase, b"new one", kdf=kdf.new_parameters(*kdf.FLOOR))
     with pytest.raises(WrongPassphrase):

@@ -142,8 +142,10 @@ def test_a_large_sort_spills_nothing_to_disk(log: Log) -> None:
     assert scalar(log, "PRAGMA temp_store") == 2
     before = _open_temporary_files()
     scalar(log, "PRAGMA cache_size=10")
-    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000)"
-    rows = log._connection.exec_driver_sql(f"{numbers} SELECT hex(randomblob(200)) AS secret FROM n ORDER BY secret")
+    rows = log._connection.exec_driver_sql(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000) "
+        "SELECT hex(randomblob(200)) AS secret FROM n ORDER BY secret"
+    )
     rows.fetchone()
     assert _open_temporary_files() == before
     rows.close()
