@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +26,6 @@ from ml.errors import MlError
 from ml.installed import find_pack
 from ml.labels import LabelRules, RawClasses, Reason
 from ml.pack import Pack, builtin_model, builtin_pack
-from ml.taxonomy import builtin_taxonomy_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,9 +37,6 @@ PACK_SETTING = "pack"
 _CLASSES_SETTING = "classes:"
 """Prefix of the settings that hold a model's packed class table."""
 _MAX_SETTING = 4096
-_CODE_VERSION = b"1"
-"""To be raised when the same results would give other labels than before."""
-
 Setting = Callable[[str], str | None]
 
 
@@ -99,14 +94,6 @@ def use_pack(library: LabelledLibrary, pack: Pack) -> None:
     if len(packed) <= _MAX_SETTING:  # thousands of names of its own: labels then need the pack on each device
         settings.append(Put("setting", _CLASSES_SETTING + pack.model, packed))
     library.commit({LIBRARY: settings}, action="model.use", summary=f"labels by {pack.model}")
-
-
-def derivation() -> bytes:
-    """Return 16 bytes that change whenever the labels derived from the same results may have changed."""
-    digest = hashlib.blake2b(_CODE_VERSION, digest_size=16)
-    with contextlib.suppress(MlError):
-        digest.update(builtin_taxonomy_bytes())
-    return digest.digest()
 
 
 class Labeller:

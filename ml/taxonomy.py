@@ -119,11 +119,6 @@ class Taxonomy:
         return sums
 
 
-def builtin_taxonomy_bytes(name: str = BUILTIN) -> bytes:
-    """Return the file of a built-in taxonomy, to tell one version of it from another. Raises TaxonomyInvalid."""
-    return _read(_FOLDER / f"{name}.toml")
-
-
 @functools.cache
 def _builtin(name: str) -> Taxonomy:
     if not name.isidentifier():

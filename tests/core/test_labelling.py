@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import ml
 from core.edits import add_label, remove_label
 from core.errors import PackRefused
-from core.labelling import Labeller, active_model, active_pack, derivation, explain, use_pack
+from core.label_derivation import label_derivation
+from core.labelling import Labeller, active_model, active_pack, explain, use_pack
 from crdt.documents import shard_name
 from crdt.operations import Put
 from crdt.records import AutoRecord
@@ -173,6 +175,12 @@ def test_a_table_of_the_thousand_imagenet_classes_fits_a_setting(shared_data: Pa
         assert "dog" in dict(expected)
 
 
-def test_the_derivation_is_stable() -> None:
-    assert derivation() == derivation()
-    assert len(derivation()) == 16
+def test_a_changed_taxonomy_makes_labels_anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    shipped = label_derivation()
+    assert shipped == label_derivation()
+    (tmp_path / "taxonomy").mkdir()
+    for text in ("format = 1", "format = 1 # changed"):
+        (tmp_path / "taxonomy" / "imagenet.toml").write_text(text)
+        monkeypatch.setattr(ml, "__path__", [str(tmp_path)])
+        assert label_derivation() != shipped
+        shipped = label_derivation()
