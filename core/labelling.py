@@ -130,7 +130,7 @@ class Labeller:
                 return LabelRules(ClassTable.unpack(base64.b85decode(packed)), _stored_name)
             except (MlError, ValueError) as error:
                 reason = type(error).__name__
-        _log.warning("model_unknown: %s", reason)
+        _log.info("model_unknown: %s", reason)
         return None
 
 
