@@ -195,6 +195,10 @@ class Replica:
         found = ((key, self._engine.value(map_id, key)) for key in self._keys.starting_with(map_name, prefix))
         return iter([(key, value) for key, value in found if value is not None])
 
+    def count(self, map_name: str) -> int:
+        """Count the keys of a map."""
+        return self._engine.length(self._object(map_name))
+
     def edit(self, operations: Sequence[Operation]) -> bytes | None:
         """Make one change of these operations, to be shipped to the other devices.
 

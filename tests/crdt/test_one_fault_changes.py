@@ -136,6 +136,10 @@ BAD: dict[str, tuple[type[errors.CrdtError], Make]] = {
     "a deflated column": (errors.CompressedChangeRefused, lambda b: b.columns({0x57 | 8: b"\0"})),
     # Fields. The engine keeps some of them, but makes other bytes of the change when it loads the document again.
     "no dependencies": (errors.ChangeMalformed, lambda b: b.changed(dependencies=[])),
+    "no dependencies, of a new actor": (
+        errors.ChangeMalformed,
+        lambda b: b.changed(dependencies=[], actor=ACTOR[:8] + b"new-one!", sequence=1),
+    ),
     "dependencies out of order": (
         errors.ChangeMalformed,
         lambda b: b.changed(dependencies=sorted([*b.parts().dependencies, b"\0" * 32], reverse=True)),
@@ -305,6 +309,14 @@ BAD: dict[str, tuple[type[errors.CrdtError], Make]] = {
         errors.ChangeMalformed,
         lambda b: b.parts(b.op(key=PHOTO, action=3, predecessors=[(14, ACTOR)])).bytes(),
     ),
+    "a delete with a kind of value": (
+        errors.ChangeMalformed,
+        lambda b: b.parts(b.op(key=PHOTO, action=3, value=b"", meta=2, predecessors=[(14, ACTOR)])).bytes(),
+    ),
+    "overwrites what the reserved actor made": (
+        errors.OperationRefused,
+        lambda b: b.parts(b.op(key="caption", predecessors=[(6, RESERVED)])).bytes(),
+    ),
     # Actors.
     "another device's actor": (errors.ActorRefused, lambda b: b.changed(actor=OTHER_ACTOR, sequence=2)),
     "a change of the reserved actor": (errors.ActorRefused, _by_reserved_actor),
@@ -313,6 +325,26 @@ BAD: dict[str, tuple[type[errors.CrdtError], Make]] = {
         _changed_extension,
     ),
 }
+
+
+LONG: dict[str, tuple[type[errors.CrdtError], Make]] = {
+    "1025 dependencies": (
+        errors.ChangeMalformed,
+        lambda b: b.changed(dependencies=[number.to_bytes(32, "big") for number in range(1025)]),
+    ),
+    "4097 other actors": (
+        errors.ChangeTooLarge,
+        lambda b: b.changed(others=[number.to_bytes(16, "big") for number in range(4097)]),
+    ),
+}
+"""Cases too long for the file."""
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_long_lists_are_refused(name: str, bench: Bench) -> None:
+    error, make = LONG[name]
+    with pytest.raises(error, match=r"1025|4097"):
+        bench.replica.apply([make(bench)], author=AUTHOR)
 
 
 def _read_vectors() -> dict[str, Any]:

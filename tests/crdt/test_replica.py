@@ -19,6 +19,7 @@ from crdt.errors import (
     OperationRefused,
     OrphanLimit,
     SnapshotInvalid,
+    ValueRefused,
 )
 from crdt.genesis import RESERVED_ACTOR, extension_change
 from crdt.operations import Delete, Operation, Put
@@ -242,6 +243,13 @@ def test_items_by_prefix_follow_every_kind_of_change(device: Any, other_device: 
         replica.items("nothing")
 
 
+def test_counting_a_map(device: Any) -> None:
+    replica = device.replica()
+    replica.edit([Put("rating", f"{number:032x}", 1) for number in range(5)])
+    replica.edit([Delete("rating", f"{0:032x}")])
+    assert (replica.count("rating"), replica.count("photo")) == (4, 0)
+
+
 def test_reading_while_editing_sees_the_state_of_the_call(device: Any) -> None:
     replica = device.replica()
     replica.edit([Put("rating", f"{number:032x}", 1) for number in range(5)])
@@ -327,6 +335,10 @@ def test_a_later_format_s_maps_are_kept_and_announced(device: Any, other_device:
     assert (replica.get("extension:2", "a key"), replica.unknown_maps()) == ("hello", ("extension:2",))
     loaded = Replica.load(MONTH, replica.save(), device.actor())
     assert (loaded.heads(), loaded.get("extension:2", "a key")) == (replica.heads(), "hello")
+    # Guard: what no engine keeps bit by bit is refused there too.
+    nan = hostile.op(key="nan", value=b"\xff" * 8, meta=0x85, object=(15, RESERVED_ACTOR))
+    with pytest.raises(ValueRefused):
+        loaded.apply([hostile.parts.of(loaded, [nan], other_device.actor()).bytes()], author=other_device.id)
     # Passed on, and edits go on beside it.
     assert loaded.edit([Put("caption", PHOTO, "x")]) is not None
 
@@ -357,5 +369,7 @@ def test_constant_changes_may_arrive_and_do_nothing(device: Any) -> None:
     for number in (0, 1, 2, 64):
         result = replica.apply([extension_change(DocumentKind.SHARD, number)], author=device.id)
         assert (result.applied, result.queued, replica.heads()) == (0, 0, heads)
-    with pytest.raises(ActorRefused):
-        replica.apply([extension_change(DocumentKind.LIBRARY, 1)], author=device.id)
+    # Guard: any other change of the reserved actor is refused, also where no author is known.
+    for author in (device.id, None):
+        with pytest.raises(ActorRefused):
+            replica.apply([extension_change(DocumentKind.LIBRARY, 1)], author=author)
