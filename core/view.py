@@ -24,6 +24,7 @@ from core.errors import (
     LogRolledBack,
     StorageFailed,
 )
+from core.label_derivation import label_derivation
 from core.log import NO_HASH, Log, StoredEnvelope, Vector, name_envelope
 from core.replicas import Replicas, Tail
 from crdt.documents import LIBRARY, is_document_name
@@ -50,9 +51,7 @@ _NOTABLE_ENVELOPES = 64  # fewer are replayed before anybody wonders
 @functools.cache
 def _derivation() -> str:
     """Name how catalogs are made here: by these tables, and with labels chosen by these rules."""
-    from core import labelling
-
-    return f"{Catalog.DERIVATION} {labelling.derivation().hex()}"
+    return f"{Catalog.DERIVATION}, {label_derivation()}"
 
 
 Progress = Callable[[int, int], None]
