@@ -1,12 +1,12 @@
-"""Unlocking for a while: hand this device's secrets to a small process (`core.agent_process`) and get them back from it.
+"""Unlocking for a while: this device's secrets go to a small process (`core.agent_process`) and come back from it.
 
-One agent per library folder, known by a socket in the user's runtime folder whose name is a hash of the library id and the
-folder: a second device of the same library on the same machine has an agent of its own. On Windows, which has no such
-socket, the platform's keyring keeps the secrets with their expiry (`core.agent_keyring`).
+One agent per library folder, known by a socket in the user's runtime folder whose name is a hash of the library id
+and the folder: a second device of the same library on the same machine has an agent of its own. On Windows, which has
+no such socket, the platform's keyring keeps the secrets with their expiry (`core.agent_keyring`).
 
-Promises: the secrets are in memory only (except in the keyring of Windows, which encrypts them for the user); they reach the
-agent through a pipe; only processes of the same user get them; after the expiry there is no agent. Not promised: protection
-from a program that runs as the same user, who can also read this process.
+Promises: the secrets are in memory only (except in the keyring of Windows, which encrypts them for the user); they
+reach the agent through a pipe; only processes of the same user get them; after the expiry there is no agent. Not
+promised: protection from a program that runs as the same user, who can also read this process.
 """
 
 from __future__ import annotations

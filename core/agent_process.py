@@ -4,8 +4,8 @@ Started by `core.agent.start_agent`, never by a person. Everything it needs arri
 secret is ever an argument or an environment variable, and it imports nothing but the standard library, so that it stays
 small. It answers only processes of the same user, on a Unix socket in a folder nobody else can enter.
 
-Standard input, little-endian: u64 expiry (UTC seconds), u16 length of the socket's path, the path (UTF-8), u16 length of
-the secrets, the secrets. One line on standard output ("ready", or what went wrong) tells the parent that the socket is
+Standard input, little-endian: u64 expiry (UTC seconds), u16 length of the socket's path, the path, u16 length of the
+secrets, the secrets. One line on standard output ("ready", or what went wrong) tells the parent that the socket is
 there. A request is one byte; see `Request`.
 """
 
@@ -19,10 +19,13 @@ import socket
 import struct
 import sys
 import time
-from types import FrameType
-from typing import BinaryIO, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 from core.peer_credentials import peer_user_id
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 HEADER = struct.Struct("<QH")
 LENGTH = struct.Struct("<H")
@@ -42,7 +45,7 @@ _PEER_SECONDS = 2.0
 _PR_SET_DUMPABLE = 4
 
 
-class _Stopped(Exception):  # noqa: N818 - not an error: it ends the loop
+class _Stopped(Exception):
     """A signal or a request asked the agent to end."""
 
 
@@ -75,28 +78,28 @@ def _hide_memory(secrets: bytearray) -> None:
         library.mlock(ctypes.byref(address), ctypes.c_size_t(len(secrets)))
 
 
-def _identity(path: str) -> tuple[int, int]:
-    found = os.stat(path)
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
     return found.st_dev, found.st_ino
 
 
-def _listen(path: str) -> tuple[socket.socket, tuple[int, int]]:
+def _listen(path: Path) -> tuple[socket.socket, tuple[int, int]]:
     """Bind beside `path` and rename over it: whoever connects meets the older agent or this one, never nothing.
 
     Returns the listening socket and the identity of its file, by which the agent knows whether it was replaced.
     """
-    beside = f"{path}.{os.getpid()}"
+    beside = path.with_name(f"{path.name}.{os.getpid()}")
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        listener.bind(beside)
-        os.chmod(beside, 0o600)
+        listener.bind(os.fspath(beside))
+        beside.chmod(0o600)
         own = _identity(beside)
         listener.listen(16)
-        os.replace(beside, path)
+        beside.replace(path)
     except OSError:
         listener.close()
         with contextlib.suppress(OSError):
-            os.unlink(beside)
+            beside.unlink()
         raise
     return listener, own
 
@@ -115,7 +118,7 @@ def _answer(peer: socket.socket, expiry: int, secrets: bytearray) -> None:
         raise _Stopped
 
 
-def _serve(listener: socket.socket, path: str, own: tuple[int, int], expiry: int, secrets: bytearray) -> None:
+def _serve(listener: socket.socket, path: Path, own: tuple[int, int], expiry: int, secrets: bytearray) -> None:
     # Both clocks count: the monotonic one stops while a laptop sleeps, the wall clock can be set back.
     deadline = time.monotonic() + max(0.0, expiry - time.time())
     with selectors.DefaultSelector() as selector:
@@ -147,7 +150,7 @@ def _report(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
     # The parent may be reading this pipe to its end: let go of it.
-    with open(os.devnull, "wb") as nowhere:
+    with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
@@ -155,7 +158,7 @@ def main() -> int:
     """Read what the parent says, listen until told to stop. Returns the exit status."""
     standard_input = sys.stdin.buffer
     expiry, path_length = HEADER.unpack(_read_exactly(standard_input, HEADER.size))
-    path = _read_exactly(standard_input, path_length).decode()
+    path = Path(os.fsdecode(bytes(_read_exactly(standard_input, path_length))))
     (secrets_length,) = LENGTH.unpack(_read_exactly(standard_input, LENGTH.size))
     secrets = bytearray(secrets_length)
     _hide_memory(secrets)
@@ -184,7 +187,7 @@ def main() -> int:
         listener.close()
         with contextlib.suppress(OSError):
             if _identity(path) == own:
-                os.unlink(path)
+                path.unlink()
     return 0
 
 

@@ -1,9 +1,9 @@
 """Export: originals, byte for byte, and XMP sidecars with what is known about them, into a folder of the user's.
 
-Promises: a file is compared with the photo's id while it is written, and stands under its name only when it is whole; a file
-that is there already is never replaced by another one (a sidecar that this program wrote is brought up to date); the
-same export again writes nothing twice, so an interrupted one is continued by repeating it. What is exported is in the
-clear; the files are readable by their owner only until the owner says otherwise.
+Promises: a file is compared with the photo's id while it is written, and stands under its name only when it is whole;
+a file that is there already is never replaced by another one (a sidecar that this program wrote is brought up to
+date); the same export again writes nothing twice, so an interrupted one is continued by repeating it. What is exported
+is in the clear; the files are readable by their owner only until the owner says otherwise.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -27,6 +26,8 @@ from core.private_files import open_private, replace_file, storage_error
 from core.xmp import Sidecar, SidecarLabel, encode_sidecar, is_own_sidecar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from core.catalog.records import Copy, PhotoRecord
     from core.library import Library
 
@@ -131,7 +132,9 @@ def sidecar_of(library: Library, pid: bytes) -> Sidecar:
     )
 
 
-def _export(library: Library, target: Target, destination: Path, summary: ExportSummary, *, sidecars: bool) -> ExportEvent:
+def _export(
+    library: Library, target: Target, destination: Path, summary: ExportSummary, *, sidecars: bool
+) -> ExportEvent:
     planned = "/".join((*target.folder, target.names[0]))
     try:
         path, was_there = _write(library, target, destination)
@@ -152,7 +155,8 @@ def _prepare(library: Library, destination: Path) -> None:
     place = Path(os.path.realpath(destination))
     if place.is_relative_to(os.path.realpath(library.root)):
         raise ExportRefused(
-            "the destination lies in the library's own folder", hint="The library holds nothing in the clear: choose another."
+            "the destination lies in the library's own folder",
+            hint="The library holds nothing in the clear: choose another.",
         )
     try:
         destination.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -170,7 +174,7 @@ def _remove_leftovers(folder: Path) -> None:
             if entry.name.startswith(_PART_PREFIX) and entry.name.endswith(_PART_SUFFIX):
                 with contextlib.suppress(OSError):
                     if time.time() - entry.stat(follow_symlinks=False).st_mtime > _STALE_SECONDS:
-                        os.unlink(entry.path)
+                        Path(entry.path).unlink()
 
 
 def _record(library: Library, pid: bytes) -> PhotoRecord:
@@ -244,11 +248,7 @@ def _write_part(library: Library, pid: bytes, original: Copy, folder: Path, take
                 file.write(piece)
             file.flush()
             os.fsync(file.fileno())
-        if hasher.digest() != pid:
-            raise IntegrityAlarm(
-                f"the original of photo {pid.hex()} is not the file that was imported",
-                hint="`safelight verify --deep` says what else is damaged; import the file again from where it came.",
-            )
+        _require(hasher.digest(), pid)
         if taken is not None:
             with contextlib.suppress(OSError, OverflowError, ValueError):  # a date before the file system's time
                 os.utime(path, (taken, taken))
@@ -256,6 +256,14 @@ def _write_part(library: Library, pid: bytes, original: Copy, folder: Path, take
         path.unlink(missing_ok=True)
         raise
     return path
+
+
+def _require(digest: bytes, pid: bytes) -> None:
+    if digest != pid:
+        raise IntegrityAlarm(
+            f"the original of photo {pid.hex()} is not the file that was imported",
+            hint="`safelight verify --deep` says what else is damaged; import the file again from where it came.",
+        )
 
 
 def _put(part: Path, path: Path) -> bool:
@@ -267,7 +275,7 @@ def _put(part: Path, path: Path) -> bool:
     except (OSError, NotImplementedError) as error:
         if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EACCES, errno.ENOENT}:
             raise
-        # No hard links here (FAT, some network shares): look, then rename, which only another program could come between.
+        # No hard links here (FAT, some network shares): look, then rename; only another program could come between.
         if os.path.lexists(path):
             return False
         part.rename(path)
@@ -285,7 +293,8 @@ def _write_sidecar(library: Library, pid: bytes, photo: Path) -> bool:
                 return False
             if there is None or not is_own_sidecar(there):
                 raise ExportRefused(
-                    f"a sidecar of another program is there: {path.name}", hint="Move it away, or export to another folder."
+                    f"a sidecar of another program is there: {path.name}",
+                    hint="Move it away, or export to another folder.",
                 )
         replace_file(path, data)
     except OSError as error:

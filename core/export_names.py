@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 UNDATED = "undated"
 NO_ALBUM = "no album"
@@ -111,7 +114,7 @@ def _folded(name: str) -> str:
 
 def _shortened(name: str, suffix: str = "") -> str:
     """`name` with `suffix` before its extension, cut in its stem to `_LONGEST_NAME` bytes."""
-    stem, extension = os.path.splitext(name)  # noqa: PTH122 - a Path would interpret the name
+    stem, extension = os.path.splitext(name)  # noqa: PTH122 - a Path would read "." and ".." in it
     if len(_encoded(extension)) > _LONGEST_NAME // 4:
         stem, extension = name, ""
     ending = suffix + extension

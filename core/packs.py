@@ -1,22 +1,24 @@
-"""The packs of this machine as commands and the app see them: listed, added, removed, tried, and chosen for a library.
+"""The packs of this machine as commands and the app see them: listed, added, removed, tried, chosen for a library.
 
-A thin layer over `ml`, for which a pack is a folder that runs: here are its errors in `core`'s tree, and which library uses it.
-Packs lie in the clear in the platform's data folder and are not synced; which one is active is a setting of the library.
+A thin layer over `ml`, for which a pack is a folder that runs: here are its errors in `core`'s tree, and which
+library uses it. Packs lie in the clear in the platform's data folder and are not synced; which one is active is a
+setting of the library.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import PackRefused
 from ml.errors import MlError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
     from core.library import Library
     from ml.check import CheckReport
     from ml.download import Progress

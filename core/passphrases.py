@@ -6,9 +6,12 @@ import os
 import stat
 import unicodedata
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from core.errors import Locked
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _LONGEST_FILE = 64 * 1024
 
@@ -55,8 +58,8 @@ def typed_passphrase(text: str) -> bytes:
 def _normal(passphrase: bytes) -> bytes:
     """The passphrase as RFC 8265 (OpaqueString) compares it: any space is U+0020, composed form.
 
-    Keyboards of different systems spell `é` as one code point or as two, and some give a no-break space for a space; without
-    this, a passphrase set on one machine would be wrong on the next.
+    Keyboards of different systems spell `é` as one code point or as two, and some give a no-break space for a space;
+    without this, a passphrase set on one machine would be wrong on the next.
     """
     try:
         text = passphrase.decode()

@@ -22,7 +22,7 @@ def peer_user_id(peer: socket.socket) -> int:
         packed = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _SO_PEERCRED_LINUX.size)
         _, user, _ = _SO_PEERCRED_LINUX.unpack(packed)
         return int(user)
-    import ctypes
+    import ctypes  # type: ignore[unreachable,unused-ignore]
 
     library = ctypes.CDLL(None, use_errno=True)
     user_id = ctypes.c_uint32()

@@ -1,4 +1,4 @@
-"""XMP sidecars: what is known about a photo and is not in its file, written so that other programs and our own import read it.
+"""XMP sidecars: what is known about a photo and is not in its file, for other programs and for our own import.
 
 The properties, and who reads them (Adobe XMP specification part 2; digiKam's and Lightroom's documented names):
 
@@ -19,9 +19,12 @@ safelight:Albums                       names of the albums
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 SAFELIGHT_NAMESPACE = "urn:safelight:xmp:1.0:"
 TOOLKIT = "Safelight"

@@ -9,15 +9,18 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
-from core import agent, agent_keyring, agent_process
+from core import agent, agent_keyring
 from core.errors import AgentRefused
 from crypto.keys import DeviceSecrets
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has the keyring instead of sockets")
 
@@ -193,8 +196,22 @@ def test_secrets_are_in_no_argument_and_no_environment_and_not_dumpable(root: Pa
 
 def test_the_process_is_light() -> None:
     code = "import core.agent_process, sys; print(*sorted(m.partition('.')[0] for m in sys.modules))"
-    loaded = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    heavy = {"nacl", "msgspec", "sqlalchemy", "automerge", "onnxruntime", "PIL", "numpy", "structlog", "crypto", "crdt", "ml"}
+    loaded = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    heavy = {
+        "nacl",
+        "msgspec",
+        "sqlalchemy",
+        "automerge",
+        "onnxruntime",
+        "PIL",
+        "numpy",
+        "structlog",
+        "crypto",
+        "crdt",
+        "ml",
+    }
     assert heavy.isdisjoint(loaded)
 
 
@@ -226,7 +243,9 @@ def test_the_keyring_forgets_what_has_expired() -> None:
     assert drawer.kept == {}
 
 
-@pytest.mark.parametrize("text", ["", "no JSON", '{"expires_at": 9999999999999}', '{"expires_at": 9999999999999, "secrets": "*"}'])
+@pytest.mark.parametrize(
+    "text", ["", "no JSON", '{"expires_at": 9999999999999}', '{"expires_at": 9999999999999, "secrets": "*"}']
+)
 def test_a_keyring_entry_that_is_none_of_ours_is_no_secret(text: str) -> None:
     drawer = Drawer()
     drawer.set_password(agent_keyring.SERVICE, "name", text)

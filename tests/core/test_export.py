@@ -6,9 +6,8 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from PIL import Image
@@ -20,6 +19,10 @@ from core.export_names import Layout
 from core.importing.pipeline import import_paths
 from core.library import Library
 from crypto.kdf import FLOOR, new_parameters
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 PASSPHRASE = b"a passphrase for exporting"
 
@@ -56,7 +59,9 @@ def library(tmp_path: Path, sources: Path) -> Iterator[Library]:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+    }
 
 
 def digests(folder: Path) -> set[bytes]:
@@ -99,7 +104,11 @@ def test_an_export_that_was_stopped_is_continued(library: Library, sources: Path
     out = tmp_path / "out"
     events: list[ExportEvent] = []
     summary = export(
-        library, "", out, progress=lambda event, _done, _total: events.append(event), should_stop=lambda: len(events) == 2
+        library,
+        "",
+        out,
+        progress=lambda event, _done, _total: events.append(event),
+        should_stop=lambda: len(events) == 2,
     )
     assert summary.stopped
     assert summary.exported == 2
@@ -281,8 +290,7 @@ def test_a_name_from_elsewhere_stays_in_the_folder(
     (pid,) = library.catalog.pids("name:other")
     record = library.catalog.photo(pid)
     assert record is not None
-    renamed: Callable[[bytes], object] = lambda _pid: _with_name(record, name)  # noqa: E731
-    monkeypatch.setattr(library.catalog, "photo", renamed)
+    monkeypatch.setattr(library.catalog, "photo", lambda _pid: _with_name(record, name))
     out = tmp_path / "deep" / "out"
     summary = export(library, "name:other", out)
     assert summary.exported == 1

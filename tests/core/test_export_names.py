@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
 from pathlib import PurePosixPath, PureWindowsPath
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from core.export_names import Layout, Wish, plan, safe_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ANY_NAME = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
 

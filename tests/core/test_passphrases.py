@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from core.errors import Locked
 from core.passphrases import PassphraseFile, typed_passphrase
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def kept(path: Path, data: bytes) -> bytes:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from PIL import Image
@@ -14,6 +12,10 @@ from PIL import Image
 from core.library import Library
 from crypto.kdf import FLOOR, new_parameters
 from tui.cli.application import run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 PASSPHRASE = "correct horse battery staple"
 
@@ -43,7 +45,9 @@ class CommandLine:
         return [line["id"] for line in self.json("search", *query)]
 
 
-def make_photo(path: Path, *, colour: tuple[int, int, int] = (200, 30, 30), taken: str | None = None, size: int = 64) -> Path:
+def make_photo(
+    path: Path, *, colour: tuple[int, int, int] = (200, 30, 30), taken: str | None = None, size: int = 64
+) -> Path:
     """A small JPEG, with a date when `taken` (as EXIF writes it) is given."""
     path.parent.mkdir(parents=True, exist_ok=True)
     image = Image.new("RGB", (size, size * 3 // 4), colour)

@@ -6,12 +6,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.tui.conftest import CommandLine
 from tui.cli import command_table
 from tui.cli.application import application
+
+if TYPE_CHECKING:
+    from tests.tui.conftest import CommandLine
 
 SHOW = "import sys; print(*sorted(sys.modules), sep='\\n', file=sys.stderr)"
 
@@ -19,7 +22,9 @@ SHOW = "import sys; print(*sorted(sys.modules), sep='\\n', file=sys.stderr)"
 def loaded_by(code: str) -> set[str]:
     """The modules that a fresh interpreter has loaded after running `code`."""
     script = f"import sys\ntry:\n    {code}\nexcept SystemExit:\n    pass\nfinally:\n    {SHOW}"
-    result = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, check=True, env=os.environ)
+    result = subprocess.run(
+        [sys.executable, "-P", "-c", script], capture_output=True, text=True, check=True, env=os.environ
+    )
     return set(result.stderr.split("\n"))
 
 
@@ -29,7 +34,9 @@ def loaded_by_command(*arguments: str) -> set[str]:
 
 def test_help_loads_nothing_but_its_table() -> None:
     loaded = loaded_by_command("--help")
-    assert {name for name in loaded if name.split(".")[0] in {"tui", "core", "crypto", "crdt", "ml", "click", "rich"}} == {
+    assert {
+        name for name in loaded if name.split(".")[0] in {"tui", "core", "crypto", "crdt", "ml", "click", "rich"}
+    } == {
         "tui",
         "tui.cli",
         "tui.cli.__main__",
@@ -48,14 +55,27 @@ def test_the_help_of_a_command_loads_no_library(command: str) -> None:
 
 def test_search_loads_only_what_it_needs(filled: CommandLine) -> None:
     loaded = loaded_by_command("search", "label:dog", "--json")
-    for heavy in ("onnxruntime", "PIL", "pi_heif", "numpy", "textual", "rich", "structlog", "httpx", "core.importing.pipeline"):
+    for heavy in (
+        "onnxruntime",
+        "PIL",
+        "pi_heif",
+        "numpy",
+        "textual",
+        "rich",
+        "structlog",
+        "httpx",
+        "core.importing.pipeline",
+    ):
         assert heavy not in loaded, heavy
 
 
 @pytest.mark.parametrize(
     ("package", "strangers"),
     [
-        ("crypto.envelope, crypto.blob, crypto.membership", ("automerge", "sqlalchemy", "PIL", "onnxruntime", "crdt", "core")),
+        (
+            "crypto.envelope, crypto.blob, crypto.membership",
+            ("automerge", "sqlalchemy", "PIL", "onnxruntime", "crdt", "core"),
+        ),
         ("crdt.replica", ("nacl", "sqlalchemy", "PIL", "onnxruntime", "crypto", "core")),
         ("ml.pack, ml.labels, ml.installed", ("nacl", "sqlalchemy", "automerge", "crypto", "crdt", "core")),
         ("core.library", ("click", "rich", "textual", "tui", "onnxruntime", "PIL")),

@@ -6,12 +6,15 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.tui.conftest import PASSPHRASE, CommandLine
 from tui.cli import exit_codes
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_init_prints_ids_and_the_phrase_once(empty: CommandLine) -> None:
@@ -49,7 +52,7 @@ def test_without_a_passphrase_and_a_terminal_it_is_locked(cli: CommandLine, monk
 def test_options_may_stand_before_and_after_the_command(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SAFELIGHT_LIBRARY")
     monkeypatch.delenv("SAFELIGHT_PASSPHRASE_FILE")
-    given = ["--library", cli.root, "--passphrase-file", cli.passphrase_file]
+    given: list[str | Path] = ["--library", cli.root, "--passphrase-file", cli.passphrase_file]
     cli(*given, "search")
     cli("search", *given)
     cli("--library", cli.root.with_name("elsewhere"), "search", *given)
@@ -112,7 +115,9 @@ def test_a_damaged_library_file_is_named_and_is_exit_4(cli: CommandLine, damage:
     elif damage == "altered":
         path.write_text(text.replace('library_id = "', 'library_id = "00', 1).replace("0000", "00", 1))
     else:
-        path.write_text("\n".join("memlimit = 1099511627776" if line.startswith("memlimit") else line for line in text.split("\n")))
+        path.write_text(
+            "\n".join("memlimit = 1099511627776" if line.startswith("memlimit") else line for line in text.split("\n"))
+        )
     cli("search", code=exit_codes.INTEGRITY_ALARM)
     assert "library.toml" in cli.err
     assert "hint:" in cli.err
@@ -167,7 +172,9 @@ def test_an_error_in_a_query_points_at_its_column(cli: CommandLine) -> None:
     assert lines[query + 1].index("^") == lines[query].index("shoesize")
 
 
-def test_an_unexpected_error_shows_neither_traceback_nor_message(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_shows_neither_traceback_nor_message(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError(f"the passphrase is {PASSPHRASE}")
 
@@ -196,7 +203,7 @@ def test_the_command_without_a_name_says_where_the_library_is(empty: CommandLine
 
 def test_a_reader_that_has_had_enough_is_no_error(cli: CommandLine) -> None:
     command = f"{sys.executable} -P -m tui.cli --help | head -1; exit ${{PIPESTATUS[0]}}"
-    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    result = subprocess.run(["/bin/bash", "-c", command], capture_output=True, text=True, check=True)
     assert result.stderr == ""
 
 

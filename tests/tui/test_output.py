@@ -42,6 +42,9 @@ def test_wide_characters_take_two_columns() -> None:
     assert fitted("ab", 4) == "ab  "
 
 
-@pytest.mark.parametrize(("size", "shown"), [(0, "0 bytes"), (999, "999 bytes"), (1500, "1.5 kB"), (2_500_000, "2.5 MB"), (10**13, "10000.0 GB")])
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [(0, "0 bytes"), (999, "999 bytes"), (1500, "1.5 kB"), (2_500_000, "2.5 MB"), (10**13, "10,000.0 GB")],
+)
 def test_sizes(size: int, shown: str) -> None:
     assert output.file_size(size) == shown

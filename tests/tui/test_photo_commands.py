@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.tui.conftest import CommandLine
 from tui.cli import exit_codes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.tui.conftest import CommandLine
 
 
 def only(cli: CommandLine, *query: str) -> str:
@@ -143,7 +147,10 @@ def test_search_sorts_limits_and_counts(filled: CommandLine) -> None:
     names = [line["filename"] for line in filled.json("search", "--sort", "name")]
     assert names == sorted(names)
     assert [line["filename"] for line in filled.json("search", "--sort", "name:desc")] == names[::-1]
-    assert [line["filename"] for line in filled.json("search", "has:date", "--sort", "date:asc")] == ["green.jpg", "red.jpg"]
+    assert [line["filename"] for line in filled.json("search", "has:date", "--sort", "date:asc")] == [
+        "green.jpg",
+        "red.jpg",
+    ]
     assert len(filled.json("search", "--limit", "1")) == 1
     assert filled.json("search", "--limit", "0") == []
     assert filled("search", "--count") == ["3"]
@@ -167,11 +174,13 @@ def test_piped_results_are_tab_separated_with_the_whole_id(filled: CommandLine) 
 
 def test_show_for_people_names_the_facts(filled: CommandLine) -> None:
     filled("show", "--query", "name:red")
-    for fact in ("red.jpg", "2024-05-01T10:00:00", "Acme Box 1", "64 × 48", "image/jpeg"):
+    for fact in ("red.jpg", "2024-05-01T10:00:00", "Acme Box 1", "64 x 48", "image/jpeg"):
         assert fact in filled.out
 
 
-def test_file_names_cannot_drive_the_terminal(cli: CommandLine, tmp_path: Path, photo_maker: Callable[..., Path]) -> None:
+def test_file_names_cannot_drive_the_terminal(
+    cli: CommandLine, tmp_path: Path, photo_maker: Callable[..., Path]
+) -> None:
     folder = tmp_path / "evil"
     photo_maker(folder / "a\x1b[2J\x1b]0;owned\x07.jpg")
     (folder / "b\x1b[31m.jpg").write_bytes(b"no photo")
@@ -183,7 +192,9 @@ def test_file_names_cannot_drive_the_terminal(cli: CommandLine, tmp_path: Path, 
     assert "\x1b" not in cli.out
 
 
-def test_import_counts_duplicates_and_puts_them_into_the_album(filled: CommandLine, photos: Path, tmp_path: Path) -> None:
+def test_import_counts_duplicates_and_puts_them_into_the_album(
+    filled: CommandLine, photos: Path, tmp_path: Path
+) -> None:
     (tmp_path / "again").mkdir()
     (tmp_path / "again" / "other name.jpg").write_bytes((photos / "red.jpg").read_bytes())
     filled("import", tmp_path / "again", "--album", "Again", "--no-labels")
@@ -211,7 +222,9 @@ def test_moving_removes_the_sources(cli: CommandLine, photos: Path) -> None:
 def test_open_writes_a_private_copy_and_removes_it(filled: CommandLine, tmp_path: Path, photos: Path) -> None:
     viewer = tmp_path / "viewer.sh"
     seen = tmp_path / "seen"
-    viewer.write_text(f'#!/bin/sh\nstat -c %a "$(dirname "$1")" "$1" > {seen}\necho "$1" >> {seen}\ncp "$1" {seen}.copy\n')
+    viewer.write_text(
+        f'#!/bin/sh\nstat -c %a "$(dirname "$1")" "$1" > {seen}\necho "$1" >> {seen}\ncp "$1" {seen}.copy\n'
+    )
     viewer.chmod(0o755)
     filled("open", filled.ids("name:red")[0], "--with", str(viewer), "--yes")
     folder_mode, file_mode, path = seen.read_text().splitlines()

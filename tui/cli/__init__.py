@@ -1,0 +1,1 @@
+"""The commands of `safelight`: how they are found, what they share, and one module for each."""

@@ -127,7 +127,7 @@ def _invoke(arguments: list[str]) -> int:
         return exit_codes.FAILED
     except (click.Abort, KeyboardInterrupt, BrokenPipeError):
         raise
-    except Exception as error:  # noqa: BLE001 - the last resort: nobody is shown a traceback, but see _report
+    except Exception as error:  # noqa: BLE001 - the last resort: nobody is shown a traceback; see _report
         return _report(error, session)
     code = result if isinstance(result, int) else exit_codes.DONE
     return exit_codes.INTEGRITY_ALARM if code == exit_codes.DONE and session.alarms else code

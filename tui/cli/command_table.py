@@ -1,4 +1,4 @@
-"""The commands, in the order of the help: name, module, one line. Plain data, because `--help` must not import anything.
+"""The commands, in the order of the help: name, module, one line. Plain data: `--help` must not import anything.
 
 A command is the attribute `command` of `tui.cli.commands.<module>`; a test holds the lines here and there together.
 """

@@ -85,15 +85,15 @@ def photos_and_value(value: str) -> Callable[[Function], Function]:
     """PHOTO…, one `value` and --query, as the parameters `arguments` and `query`; see `split_value`."""
 
     def decorate(function: Function) -> Function:
-        function = click.option("--query", metavar="QUERY", help="All photos that QUERY finds, instead of PHOTO.")(function)
+        function = click.option("--query", metavar="QUERY", help="All photos that QUERY finds, instead of PHOTO.")(
+            function
+        )
         return click.argument("arguments", nargs=-1, required=True, metavar=f"[PHOTO]... {value}")(function)
 
     return decorate
 
 
-def split_value(
-    arguments: Sequence[str], what: str, is_value: Callable[[str], bool]
-) -> tuple[str, tuple[str, ...]]:
+def split_value(arguments: Sequence[str], what: str, is_value: Callable[[str], bool]) -> tuple[str, tuple[str, ...]]:
     """The value among the arguments, and the others. It stands last; first is understood as well.
 
     Raises:

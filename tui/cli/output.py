@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_KILO = 1000
 _DISGUISES = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c")
 """Characters that turn the direction of text, with which `gpj.exe` is shown as `exe.jpg`."""
 
@@ -104,9 +105,10 @@ def count(number: int, thing: str, things: str | None = None) -> str:
 
 def file_size(size: int) -> str:
     """`size` bytes for a reader, in units of 1,000 as file managers show them."""
-    amount = float(size)
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if amount < 1000 or unit == "GB":
-            return f"{size} bytes" if unit == "bytes" else f"{amount:.1f} {unit}"
-        amount /= 1000
-    raise AssertionError
+    if size < _KILO:
+        return f"{size} bytes"
+    if size < _KILO**2:
+        return f"{size / _KILO:.1f} kB"
+    if size < _KILO**3:
+        return f"{size / _KILO**2:.1f} MB"
+    return f"{size / _KILO**3:,.1f} GB"

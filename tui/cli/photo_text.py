@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
 import sys
 from typing import TYPE_CHECKING
@@ -18,6 +17,8 @@ _SHORTEST_ID = 8
 _DATE_CELLS = 16
 _NAME_CELLS = 30
 _NARROW = 80
+_LONG_EXPOSURE = 0.5
+"""Seconds; shorter ones are fractions on every camera's display."""
 _DIM, _BOLD, _END = "\x1b[2m", "\x1b[1m", "\x1b[0m"
 
 
@@ -50,7 +51,9 @@ class Table:
         name = fitted(output.plain(photo.filename or ""), name_cells)
         marks = ("♥ " if photo.favourite else "") + ("★" * photo.rating + " " if photo.rating else "")
         used = self._digits + 2 + _DATE_CELLS + 2 + name_cells + 2
-        labels = fitted(marks + ", ".join(output.plain(label.name) for label in photo.labels), max(0, self._width - used))
+        labels = fitted(
+            marks + ", ".join(output.plain(label.name) for label in photo.labels), max(0, self._width - used)
+        )
         if self._colour:
             return f"{_BOLD}{identity}{_END}  {_DIM}{date}{_END}  {name}  {labels.rstrip()}"
         return f"{identity}  {date}  {name}  {labels.rstrip()}"
@@ -75,13 +78,14 @@ def facts(photo: PhotoRecord) -> list[tuple[str, str]]:
     if place and extra.altitude_m is not None:
         place += f", {extra.altitude_m:.0f} m"
     labels = ", ".join(
-        f"{label.name} {label.score:.2f}" if label.source == "model" else f"{label.name} (yours)" for label in photo.labels
+        f"{label.name} {label.score:.2f}" if label.source == "model" else f"{label.name} (yours)"
+        for label in photo.labels
     )
     rows = [
         ("id", photo.id),
         ("name", photo.filename or ""),
         ("taken", _taken(photo)),
-        ("size", f"{photo.width} × {photo.height}, {output.file_size(photo.size)}, {photo.mime}"),
+        ("size", f"{photo.width} x {photo.height}, {output.file_size(photo.size)}, {photo.mime}"),
         ("camera", photo.camera or ""),
         ("lens", lens),
         ("place", place),
@@ -108,9 +112,11 @@ def _taken(photo: PhotoRecord) -> str:
         DateSource.USER: "corrected by you",
         DateSource.GUESS: "a guess, from the file's name, time or a sidecar",
     }.get(photo.date_source, "")
-    detail = f": {photo.extra.date_source}" if photo.extra.date_source and photo.date_source is not DateSource.USER else ""
+    detail = (
+        f": {photo.extra.date_source}" if photo.extra.date_source and photo.date_source is not DateSource.USER else ""
+    )
     return f"{said} ({source}{detail})" if source else said
 
 
 def _exposure(seconds: float) -> str:
-    return f"1/{round(1 / seconds)} s" if 0 < seconds < 0.5 else f"{seconds:g} s"  # noqa: PLR2004 - as cameras show it
+    return f"1/{round(1 / seconds)} s" if 0 < seconds < _LONG_EXPOSURE else f"{seconds:g} s"

@@ -3,17 +3,22 @@
 A test compares the page with what this module makes, so that neither says what the other does not.
 """
 
+# ruff: noqa: E501 - a page of Markdown, in whose tables a row is a line
+
 from __future__ import annotations
 
 import inspect
 import sys
 import textwrap
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
 
 from tui.cli import command_table
 from tui.cli.application import PROGRAM, application
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 INTRODUCTION = """\
 # Commands
@@ -98,7 +103,9 @@ def _sections(context: click.Context, heading: str) -> Iterator[str]:
     everywhere = ("--library", "--passphrase-file", "--help")
     shown = [(names, about) for names, about in rows if about and not names.startswith(everywhere)]
     if shown:
-        yield "| option | |\n|---|---|\n" + "".join(f"| `{names}` | {about.replace('|', '&#124;')} |\n" for names, about in shown)
+        yield "| option | |\n|---|---|\n" + "".join(
+            f"| `{names}` | {about.replace('|', '&#124;')} |\n" for names, about in shown
+        )
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
             part = command.get_command(context, name)
@@ -107,7 +114,7 @@ def _sections(context: click.Context, heading: str) -> Iterator[str]:
 
 
 def _text(command: click.Command) -> str:
-    """The help as Markdown: a paragraph that click leaves as it is (after \\b) is code."""
+    """The help as Markdown: a paragraph that click leaves as it is (after \\b) is code."""  # noqa: D301 - the character itself is named
     paragraphs = inspect.cleandoc(command.help or "").split("\n\n")
     made = []
     for paragraph in paragraphs:

@@ -146,7 +146,9 @@ def read_passphrase_file(path: Path) -> bytes:
 
     file = PassphraseFile.read(path)
     if file.readable_by_others:
-        output.warn("other users of this machine can read the passphrase file", f"chmod 600 '{output.plain(str(path))}'")
+        output.warn(
+            "other users of this machine can read the passphrase file", f"chmod 600 '{output.plain(str(path))}'"
+        )
     return file.passphrase
 
 

@@ -16,6 +16,7 @@ from tui.cli.options import json_option, library_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tui.cli.session import Session
 
@@ -122,10 +123,16 @@ def _library(session: Session) -> Iterator[Finding]:
     yield Finding("library", True, f"{root}, id {library_file.library_id.hex()}")
     if os.name == "posix":
         mode = stat.S_IMODE(root.stat().st_mode)
-        yield Finding("folder", not mode & 0o077, f"mode {mode:o}", f"Nobody else needs to enter it: chmod 700 '{root}'.")
-    yield Finding("log", layout.log.is_file(), f"{layout.log.name}, {_size(layout.log)}", "Restore log.db from a backup.")
+        yield Finding(
+            "folder", not mode & 0o077, f"mode {mode:o}", f"Nobody else needs to enter it: chmod 700 '{root}'."
+        )
+    yield Finding(
+        "log", layout.log.is_file(), f"{layout.log.name}, {_size(layout.log)}", "Restore log.db from a backup."
+    )
     free = shutil.disk_usage(root).free
-    yield Finding("disk", free >= _FREE_BYTES_WANTED, f"{output.file_size(free)} free", "Free some space before an import.")
+    yield Finding(
+        "disk", free >= _FREE_BYTES_WANTED, f"{output.file_size(free)} free", "Free some space before an import."
+    )
 
 
 def _agent() -> Finding:
@@ -141,8 +148,8 @@ def _agent() -> Finding:
     return Finding("unlock", True, f"sockets in {folder}")
 
 
-def _size(path: os.PathLike[str]) -> str:
+def _size(path: Path) -> str:
     try:
-        return output.file_size(os.stat(path).st_size)
+        return output.file_size(path.stat().st_size)
     except OSError:
         return "missing"

@@ -37,10 +37,10 @@ def command(
 ) -> int:
     """Copy photos, or folders of them, into the library.
 
-    The originals stay where they are, unless --move says otherwise. A file that is in the library already, under whatever
-    name, is counted as a duplicate. XMP sidecars and Takeout's JSON beside a photo are read. What is no photo is skipped;
-    a photo that cannot be read is one line with its reason, and the exit code is then 7. ^C finishes what is begun and
-    stops; importing again goes on from there.
+    The originals stay where they are, unless --move says otherwise. A file that is in the library already, under
+    whatever name, is counted as a duplicate. XMP sidecars and Takeout's JSON beside a photo are read. What is no photo
+    is skipped; a photo that cannot be read is one line with its reason, and the exit code is then 7. ^C finishes what
+    is begun and stops; importing again goes on from there.
     """
     from core.importing.pipeline import import_paths
 

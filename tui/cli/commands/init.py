@@ -35,7 +35,9 @@ def command(session: Session, name: str | None, as_json: bool, yes: bool) -> Non
 
     if Layout(session.root).library_file.exists():
         # Before a passphrase is asked for, twice, in vain.
-        raise LibraryExists(f"there is a library in {session.root} already", hint="Name another folder by --library DIR.")
+        raise LibraryExists(
+            f"there is a library in {session.root} already", hint="Name another folder by --library DIR."
+        )
     passphrase = session.new_passphrase()
     if len(passphrase) < _SHORT_PASSPHRASE_BYTES:
         output.warn(

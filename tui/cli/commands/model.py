@@ -41,7 +41,9 @@ def list_(session: Session, as_json: bool) -> None:
     active = _active(session)
     found = packs.list_packs()
     if as_json:
-        output.json_lines({**dataclasses.asdict(pack), "active": None if active is None else pack.model == active} for pack in found)
+        output.json_lines(
+            {**dataclasses.asdict(pack), "active": None if active is None else pack.model == active} for pack in found
+        )
         return
     for pack in found:
         mark = "*" if pack.model == active else " "
@@ -97,9 +99,8 @@ def test(session: Session, name: str | None, as_json: bool) -> None:
         output.json_lines([report])
         return
     output.line(f"{report.model} runs: {report.classes} classes, " + _embedding(report.embedding))
-    output.line(
-        f"load {report.load_ms:.0f} ms, prepare {report.preprocess_ms:.1f} ms and run {report.inference_ms:.1f} ms a picture"
-    )
+    times = f"prepare {report.preprocess_ms:.1f} ms, run {report.inference_ms:.1f} ms a picture"
+    output.line(f"load {report.load_ms:.0f} ms, {times}")
     for warning in report.warnings:
         output.line(f"warning: {warning}")
 

@@ -48,7 +48,9 @@ def command(session: Session, photo: str, program: str | None, yes: bool) -> int
         pid = library.catalog.resolve(photo)
         output.warn("this writes the photo in the clear to a private temporary folder until you are done")
         confirm("Go on?", yes=yes)
-        with tempfile.TemporaryDirectory(prefix="safelight-open-", dir=_memory_folder(library.catalog.photo(pid))) as folder:
+        with tempfile.TemporaryDirectory(
+            prefix="safelight-open-", dir=_memory_folder(library.catalog.photo(pid))
+        ) as folder:
             previous = signal.signal(signal.SIGTERM, _stop)
             try:
                 path = write_original(library, pid, Path(folder))
@@ -80,11 +82,13 @@ def _show(path: Path, program: str | None) -> int:
     if program is not None:
         return _run([*shlex.split(program), str(path)])
     if sys.platform == "win32":
-        os.startfile(path)  # noqa: S606 - the user asked for the program that the system has for this file
+        os.startfile(path)  # noqa: S606 - the program that the system has for this file, as asked
     else:
         opener = "open" if sys.platform == "darwin" else "xdg-open"
         if shutil.which(opener) is None:
-            raise click.UsageError(f"this system has no {opener}: name a program by --with PROGRAM or {VIEWER_VARIABLE}")
+            raise click.UsageError(
+                f"this system has no {opener}: name a program by --with PROGRAM or {VIEWER_VARIABLE}"
+            )
         status = _run([opener, str(path)])
         if status != 0:
             return status

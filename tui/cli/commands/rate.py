@@ -20,7 +20,9 @@ def command(session: Session, arguments: tuple[str, ...], query: str | None) -> 
     """Give photos 0 to 5 stars; 0 takes the rating away."""
     from core import edits
 
-    stars, photos = split_value(arguments, "a number of stars from 0 to 5", lambda text: text in {"0", "1", "2", "3", "4", "5"})
+    stars, photos = split_value(
+        arguments, "a number of stars from 0 to 5", lambda text: text in {"0", "1", "2", "3", "4", "5"}
+    )
     with session.open_library() as library:
         pids = chosen_photos(library, photos, query)
         edits.set_rating(library, pids, int(stars))

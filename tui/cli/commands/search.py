@@ -21,7 +21,7 @@ _PAGE = 2000
 """Photos fetched at once: a result of any length is printed in constant memory."""
 
 
-class SortOrder(click.ParamType):
+class SortOrder(click.ParamType[tuple[str, bool | None]]):
     """FIELD, FIELD:asc or FIELD:desc, as a pair of the field and whether it descends (None: as the field does)."""
 
     name = "sort order"
@@ -34,7 +34,9 @@ class SortOrder(click.ParamType):
             return value
         field, _, direction = str(value).partition(":")
         if direction not in {"", "asc", "desc"}:
-            self.fail(f"'{output.plain(direction)}' is no direction: write {field}:asc or {field}:desc", parameter, context)
+            self.fail(
+                f"'{output.plain(direction)}' is no direction: write {field}:asc or {field}:desc", parameter, context
+            )
         return field, {"": None, "asc": False, "desc": True}[direction]
 
 
@@ -63,7 +65,7 @@ def command(
     docs/search.md has the whole language. Photos in the trash are found by is:trash alone.
 
     A table is shown on a terminal; elsewhere each photo is a line of id, date, name and labels, separated by tabs.
-    """
+    """  # noqa: D301 - click wants the character itself
     text = joined_query(query)
     with session.open_library() as library:
         if only_count:

@@ -18,7 +18,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(?:\d+[smhd])+")
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[int]):
     """A time such as `8h`, `45m` or `1h30m`, as seconds."""
 
     name = "duration"

@@ -39,7 +39,9 @@ def command(session: Session, deep: bool, gc: bool, as_json: bool) -> int:
             if problem.hint:
                 output.line(f"  hint: {problem.hint}")
         checked = f"{output.count(report.envelopes, 'envelope')} and {output.count(report.blobs, 'blob')}"
-        verdict = output.count(len(report.problems), "problem") if report.problems else "everything is as it was written"
+        verdict = (
+            output.count(len(report.problems), "problem") if report.problems else "everything is as it was written"
+        )
         output.line(f"Verified {checked} ({output.file_size(report.blob_bytes)}): {verdict}.")
         if report.removed_blobs:
             removed = output.count(report.removed_blobs, "blob")
