@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from core.errors import PackRefused
 from crdt.documents import LIBRARY
 from crdt.errors import CrdtError
-from crdt.operations import Operation, Put
+from crdt.operations import Delete, Operation, Put
 from crdt.records import AutoRecord
 from crdt.schema import label_name
 from ml.classes import ClassTable, class_table
@@ -86,9 +86,11 @@ def active_model(setting: Setting) -> str | None:
 def use_pack(library: LabelledLibrary, pack: Pack) -> None:
     """Make `pack` the one that labels this library's photos, on all its devices; results of others are kept.
 
+    With the built-in pack the library names none, and so goes on to the built-in pack of every later version.
     Raises `PackRefused` when its labels cannot be derived.
     """
-    settings: list[Operation] = [Put("setting", PACK_SETTING, f"{pack.model} {pack.sha256}")]
+    named = Put("setting", PACK_SETTING, f"{pack.model} {pack.sha256}")
+    settings: list[Operation] = [Delete("setting", PACK_SETTING) if pack.builtin else named]
     with _refusals():
         packed = base64.b85encode(class_table(pack).pack()).decode("ascii")
     if len(packed) <= _MAX_SETTING:  # thousands of names of its own: labels then need the pack on each device

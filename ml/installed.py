@@ -101,9 +101,7 @@ def add_pack(
     from ml.check import check_pack
 
     packs = packs_folder()
-    packs.mkdir(parents=True, exist_ok=True)
-    _sweep(packs)
-    with _staging(packs) as staging:
+    with _writing(packs), _staging(packs) as staging:
         if isinstance(source, str) and "://" in source:
             _download(source, staging, manifest, sha256, progress)
         else:
@@ -113,7 +111,8 @@ def add_pack(
         if present is not None:
             return present
         check_pack(pack, repeats=1)
-        return _publish(staging, packs / pack.model)
+        _publish(staging, packs / pack.model)
+    return _open(packs / pack.model)
 
 
 def remove_pack(name: str) -> str:
@@ -130,9 +129,8 @@ def remove_pack(name: str) -> str:
         if _builtin_is(name):
             raise PackError(f"{name} is part of Safelight and stays")
         raise _not_found(name)
-    outgoing = folders[0].with_name(f"{_OUTGOING}{os.urandom(8).hex()}")
-    folders[0].rename(outgoing)
-    shutil.rmtree(outgoing)
+    with _writing(folders[0].parent):
+        _discard(folders[0])
     return folders[0].name
 
 
@@ -247,16 +245,36 @@ def _same(present: Pack, pack: Pack) -> Pack:
     return present
 
 
-def _publish(staging: Path, target: Path) -> Pack:
+def _publish(staging: Path, target: Path) -> None:
     for path in staging.iterdir():
         with path.open("rb+") as stream:
             os.fsync(stream.fileno())
-    outgoing = target.with_name(f"{_OUTGOING}{os.urandom(8).hex()}")
+    try:
+        staging.rename(target)
+    except OSError:
+        # Something is there: a damaged pack, or what another process has just added, which may be as good.
+        if _present(Pack.describe(staging)) is None:
+            _discard(target)
+            staging.rename(target)
+
+
+def _discard(folder: Path) -> None:
+    """Take a pack out of sight in one step, then delete it."""
+    outgoing = folder.with_name(f"{_OUTGOING}{os.urandom(8).hex()}")
     with contextlib.suppress(FileNotFoundError):
-        target.rename(outgoing)
-    staging.rename(target)
+        folder.rename(outgoing)
     shutil.rmtree(outgoing, ignore_errors=True)
-    return Pack.open(target)
+
+
+@contextlib.contextmanager
+def _writing(packs: Path) -> Iterator[None]:
+    """Make sure of the packs folder and of its tidiness; what the system refuses is a PackError."""
+    try:
+        packs.mkdir(parents=True, exist_ok=True)
+        _sweep(packs)
+        yield
+    except OSError as cause:
+        raise PackError(f"{packs}: cannot be written to: {cause.strerror or type(cause).__name__}") from cause
 
 
 @contextlib.contextmanager

@@ -79,6 +79,11 @@ class Pack:
         """``name@version``: how results name the pack that made them."""
         return self.manifest.model
 
+    @property
+    def builtin(self) -> bool:
+        """Whether this is the pack that ships with Safelight."""
+        return self.folder == BUILTIN_FOLDER
+
     def size(self) -> int:
         """Bytes of all files."""
         return len(self.manifest_bytes) + sum((self.folder / name).stat().st_size for name in self.manifest.files)

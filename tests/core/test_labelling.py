@@ -18,7 +18,7 @@ from crdt.operations import Put
 from crdt.records import AutoRecord
 from crdt.schema import pid_key
 from ml.classes import ClassTable
-from ml.installed import add_pack, remove_pack
+from ml.installed import add_pack, find_pack, remove_pack
 from tests.ml.colour_packs import ColourPack
 
 if TYPE_CHECKING:
@@ -71,6 +71,20 @@ def test_the_pack_a_library_uses_is_a_setting_of_it(bench: Bench, pack: Pack) ->
     with bench.open() as library:
         assert active_pack(library).sha256 == pack.sha256
         assert library.setting("pack") == f"colours@1.0.0 {pack.sha256}"
+
+
+def test_with_the_built_in_pack_a_library_follows_the_program(
+    bench: Bench, pack: Pack, colour_pack: MakePack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = colour_pack(name="shipped").write()
+    monkeypatch.setattr(ml.pack, "BUILTIN_FOLDER", shipped)
+    with bench.open() as library:
+        assert active_pack(library).model == active_model(library.setting) == "shipped@1.0.0"
+        use_pack(library, pack)
+        assert active_model(library.setting) == "colours@1.0.0"
+        use_pack(library, find_pack("shipped"))
+        monkeypatch.setattr(ml.pack, "BUILTIN_FOLDER", colour_pack(name="shipped", version="2.0.0").write())
+        assert active_pack(library).model == active_model(library.setting) == "shipped@2.0.0"
 
 
 def test_another_pack_of_the_same_name_is_refused(bench: Bench, pack: Pack, colour_pack: MakePack) -> None:

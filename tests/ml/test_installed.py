@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import functools
 import hashlib
 import http.server
@@ -248,3 +249,28 @@ def test_the_packs_folder_is_the_platforms_unless_named(monkeypatch: pytest.Monk
     monkeypatch.delenv("SAFELIGHT_DATA_DIR")
     assert packs_folder().parts[-2:] == ("safelight", "packs")
     assert installed.packs_folder().is_absolute()
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="permissions do not bind this user")
+def test_a_folder_that_cannot_be_written_is_a_named_error(colour_pack: MakePack) -> None:
+    folder = colour_pack().write()
+    packs_folder().mkdir(parents=True)
+    packs_folder().chmod(0o500)
+    with pytest.raises(PackError, match="cannot be written"):
+        add_pack(folder)
+
+
+def test_a_file_in_place_of_the_packs_folder_is_a_named_error(colour_pack: MakePack) -> None:
+    packs_folder().parent.mkdir(parents=True)
+    packs_folder().write_text("in the way")
+    with pytest.raises(PackError, match="cannot be written"):
+        add_pack(colour_pack().write())
+
+
+def test_several_processes_may_add_the_same_pack_at_once(colour_pack: MakePack) -> None:
+    folder = colour_pack().write()
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        added_packs = list(pool.map(lambda _: add_pack(folder).sha256, range(8)))
+    assert len(set(added_packs)) == 1
+    assert added() == ["colours@1.0.0"]
+    assert leftovers() == []
