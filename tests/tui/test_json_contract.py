@@ -40,7 +40,7 @@ def labelled(cli: CommandLine, shared_data: Path, tmp_path: Path) -> CommandLine
     for name in ("dalmatian", "sunflower"):
         for path in sorted((shared_data / "labelled" / "caltech101" / name).iterdir())[:3]:
             shutil.copy(path, folder / f"{name}-{path.name}")
-    shutil.copy(shared_data / "photos" / "formats" / "pillow__exif_gps.jpg", folder / "gps.jpg")
+    shutil.copy(shared_data / "photos" / "metadata" / "ianare__DSCN0010.jpg", folder / "gps.jpg")
     cli("model", "add", shared_data / "models" / "mobilenet-v1-0.25", "--manifest", MANIFEST, "--use")
     cli("import", folder)
     return cli

@@ -47,7 +47,7 @@ class Table:
         """One photo."""
         name_cells = _NAME_CELLS if self._width >= _NARROW else _NAME_CELLS // 2
         identity = photo.id[: self._digits]
-        date = fitted((photo.taken or "no date").replace("T", " "), _DATE_CELLS)
+        date = (photo.taken or "no date").replace("T", " ")[:_DATE_CELLS].ljust(_DATE_CELLS)
         name = fitted(output.plain(photo.filename or ""), name_cells)
         marks = ("♥ " if photo.favourite else "") + ("★" * photo.rating + " " if photo.rating else "")
         used = self._digits + 2 + _DATE_CELLS + 2 + name_cells + 2
