@@ -23,9 +23,9 @@ from core.catalog.terms import Terms
 from core.catalog.writer import PhotoWriter
 from core.errors import AmbiguousPhoto, NoSuchPhoto
 from core.query import Query, parse
-from crdt.documents import LIBRARY
+from crdt.documents import LIBRARY, PID_BYTES
 from crdt.errors import CrdtError
-from crdt.schema import PID_BYTES, key_pid, label_name
+from crdt.schema import key_pid, label_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -372,7 +372,7 @@ class Catalog:
             .where(library_value.c.map == map_name)
             .order_by(library_value.c.key)
         )
-        return {key: value for key, value in rows}
+        return {row.key: row.value for row in rows}
 
     def _numbers(
         self, query: Query, sort: str, *, descending: bool | None, limit: int | None, offset: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
@@ -12,12 +13,13 @@ import msgspec
 from core.catalog.records import DateSource, Extra
 from core.catalog.tables import DEGREE_UNIT, SCORE_UNIT
 from core.query.values import wall_clock_ms
+from crdt.documents import PID_BYTES
 from crdt.errors import CrdtError
 from crdt.records import AutoRecord, CopyRecord, PhotoFacts
-from crdt.schema import key_pid, label_name, photo_prefix, pid_key, split_copy_key, split_key
+from crdt.schema import BLOB_ID_BYTES, label_name, photo_prefix, pid_key
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from core.catalog.labels import Labeller
     from crdt.operations import Scalar
@@ -28,6 +30,10 @@ PHOTO_MAPS = ("photo", "caption", "rating", "favourite", "rotation", "taken", "t
 PART_MAPS = ("copy", "auto", "label", "album")
 """Maps of a shard whose keys are a photo's id, a slash and more."""
 
+_PREFIX = 2 * PID_BYTES + 1
+"""Characters of a photo's id and the slash after it."""
+_PID = re.compile(rf"[0-9a-f]{{{2 * PID_BYTES}}}", re.ASCII)
+_BLOB_ID = re.compile(rf"[0-9a-f]{{{2 * BLOB_ID_BYTES}}}", re.ASCII)
 _CORRECTION = re.compile(
     r"(\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?)(Z|[+-]\d\d:\d\d)?", re.ASCII
 )
@@ -132,7 +138,7 @@ _SILENT = PhotoEntry()
 
 
 class _Raw:
-    """The values of all maps that speak of one photo."""
+    """The values of all maps that speak of one photo; parts as (map, second part of the key, value)."""
 
     __slots__ = ("parts", "values")
 
@@ -142,7 +148,7 @@ class _Raw:
 
 
 def read_entry(read: ReplicaReader, pid: bytes, labeller: Labeller) -> PhotoEntry:
-    """What a document says of one photo."""
+    """Read what a document says of one photo."""
     raw = _Raw()
     key, prefix = pid_key(pid), photo_prefix(pid)
     for map_name in PHOTO_MAPS:
@@ -150,24 +156,22 @@ def read_entry(read: ReplicaReader, pid: bytes, labeller: Labeller) -> PhotoEntr
         if value is not None:
             raw.values[map_name] = value
     for map_name in PART_MAPS:
-        raw.parts.extend((map_name, part_key, value) for part_key, value in read.items(map_name, prefix))
+        raw.parts.extend((map_name, part_key[_PREFIX:], value) for part_key, value in read.items(map_name, prefix))
     return _entry(raw, labeller)
 
 
 def read_entries(read: ReplicaReader, labeller: Labeller) -> dict[bytes, PhotoEntry]:
-    """What a document says of every photo it speaks of."""
-    found: defaultdict[bytes, _Raw] = defaultdict(_Raw)
+    """Read what a document says of every photo it speaks of."""
+    found: defaultdict[str, _Raw] = defaultdict(_Raw)
     for map_name in PHOTO_MAPS:
         for key, value in read.items(map_name):
-            pid = key_pid(key)
-            if pid is not None and "/" not in key:
-                found[pid].values[map_name] = value
+            found[key].values[map_name] = value
     for map_name in PART_MAPS:
         for key, value in read.items(map_name):
-            pid = key_pid(key)
-            if pid is not None:
-                found[pid].parts.append((map_name, key, value))
-    return {pid: _entry(raw, labeller) for pid, raw in found.items()}
+            if key[_PREFIX - 1 : _PREFIX] == "/":
+                found[key[: _PREFIX - 1]].parts.append((map_name, key[_PREFIX:], value))
+    # Keys of other shapes come from newer versions; ids are looked at once a photo, not once a key.
+    return {bytes.fromhex(key): _entry(raw, labeller) for key, raw in found.items() if _PID.fullmatch(key)}
 
 
 def join(parts: Mapping[str, PhotoEntry], labeller: Labeller) -> PhotoEntry:
@@ -204,7 +208,7 @@ def _entry(raw: _Raw, labeller: Labeller) -> PhotoEntry:
         return PhotoEntry(purged=True)
     entry = PhotoEntry(
         facts=_facts(values.get("photo")),
-        caption=_of_type(values.get("caption"), str),
+        caption=_of_type(values.get("caption"), str) or None,
         rating=_of_type(values.get("rating"), int),
         favourite=values.get("favourite") is True,
         rotation=_of_type(values.get("rotation"), int),
@@ -215,13 +219,11 @@ def _entry(raw: _Raw, labeller: Labeller) -> PhotoEntry:
     albums: list[tuple[str, float]] = []
     states: dict[str, bool] = {}
     auto: list[tuple[str, bytes]] = []
-    for map_name, key, value in raw.parts:
-        parts = split_key(key)
-        if parts is None:
+    for map_name, name, value in raw.parts:
+        if not name:
             continue
-        name = parts[1]
         if map_name == "copy":
-            copy = _copy(key, value)
+            copy = _copy(name, value)
             if copy is not None:
                 copies.append(copy)
         elif map_name == "auto" and isinstance(value, bytes):
@@ -241,6 +243,7 @@ def _of_type(value: Scalar | None, wanted: type[_Value]) -> _Value | None:
     return value if isinstance(value, wanted) else None
 
 
+@lru_cache(maxsize=10_000)
 def _folded(name: str) -> str:
     try:
         return label_name(name)
@@ -285,15 +288,14 @@ def _accepted(
     return tuple(strongest[key] for key in sorted(strongest))
 
 
-def _copy(key: str, value: Scalar) -> CopyEntry | None:
-    parts = split_copy_key(key)
-    if parts is None or not isinstance(value, bytes):
+def _copy(blob_id: str, value: Scalar) -> CopyEntry | None:
+    if not isinstance(value, bytes) or not _BLOB_ID.fullmatch(blob_id):
         return None
     try:
         record = CopyRecord.unpack(value)
     except CrdtError:
         return None
-    return CopyEntry(parts[1], record.role == "preview", record.key, record.size, record.file_name)
+    return CopyEntry(bytes.fromhex(blob_id), record.role == "preview", record.key, record.size, record.file_name)
 
 
 def _facts(value: Scalar | None) -> FactsEntry | None:
@@ -329,9 +331,7 @@ def _facts(value: Scalar | None) -> FactsEntry | None:
             altitude_m=facts.altitude_m,
             exposure_s=facts.exposure_s,
             orientation=facts.orientation,
-            make=facts.make,
-            model=facts.model,
-            date_source=facts.date_source or facts.fallback_source,
+            date_source=facts.date_source if facts.wall_clock is not None else facts.fallback_source,
         ),
     )
 

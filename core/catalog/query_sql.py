@@ -18,10 +18,11 @@ from core.catalog.tables import DEGREE_UNIT, album, album_photo, label_photo, ph
 from core.errors import QueryError
 from core.query.fields import EARTH_KM, MEDIA_TYPES
 from core.query.nodes import Colour, Flag, IdPrefix, MediaType, Near, Node, Range, Similar, Text
-from core.query.words import contains, words as words_of
+from core.query.words import contains
+from core.query.words import words as words_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from core.catalog.terms import Terms
 
@@ -40,7 +41,8 @@ _RANGES = {
 }
 
 # Written out, not bound: SQLite uses a partial index only where it can see that the condition holds.
-_ONE, _NOTHING = literal_column("1"), literal_column("0")
+_ONE: ColumnElement[int] = literal_column("1")
+_NOTHING: ColumnElement[int] = literal_column("0")
 _UPRIGHT = photo.c.rotation.in_([literal_column("0"), literal_column("180")])
 _WIDE, _HIGH = photo.c.width > photo.c.height, photo.c.width < photo.c.height
 _RATED = photo.c.rating > _NOTHING
@@ -55,7 +57,7 @@ _PLAIN_FLAGS: dict[tuple[str, str], Condition] = {
     ("is", "motion"): photo.c.motion.is_not(None),
     ("is", "guessed-date"): photo.c.taken_from == literal_column(str(int(DateSource.GUESS))),
     ("has", "gps"): photo.c.latitude.is_not(None),
-    ("has", "caption"): func.coalesce(photo.c.caption, "") != "",
+    ("has", "caption"): photo.c.caption.is_not(None),
     ("has", "date"): photo.c.taken_from.in_(
         [literal_column(str(int(source))) for source in (DateSource.FILE, DateSource.USER)]
     ),
@@ -79,7 +81,7 @@ def column_condition(node: Node, terms: Terms, models: Collection[str]) -> Condi
         case Flag(field="is", name="labelled") | Flag(field="has", name="label"):
             return _labelled(terms, models)
         case Flag(field="is", name="unlabelled"):
-            return or_(photo.c.models.is_(None), ~_labelled(terms, models))
+            return or_(photo.c.models.is_(None), _by_models(terms, lambda names: not names & set(models)))
         case Flag(field="is", name="confirmed"):
             return _labelled(terms, {"user"})
         case Flag(field=field, name=name):
@@ -101,30 +103,47 @@ def column_condition(node: Node, terms: Terms, models: Collection[str]) -> Condi
             return None
 
 
-def by_condition(condition: Condition) -> Select[tuple[str]]:
+def by_condition(condition: Condition) -> Select[str]:
     """The photos of which a condition on their rows holds."""
     return select(func.json_group_array(photo.c.id)).where(condition)
 
 
-def by_labels(numbers: Iterable[int], models: Iterable[int]) -> Select[tuple[str]]:
+def by_labels(numbers: Iterable[int], models: Iterable[int]) -> Select[str]:
     """The photos that one of these models (numbers of terms) gives one of these labels."""
     return select(func.json_group_array(label_photo.c.photo)).where(
         label_photo.c.label.in_(list(numbers)), label_photo.c.model.in_(list(models))
     )
 
 
-def by_albums(numbers: Iterable[int]) -> Select[tuple[str]]:
+def by_score(labels: Iterable[int], models: Iterable[int], *, descending: bool) -> Select[str]:
+    """The photos that have one of these labels, by the mean of their scores; of several models the best counts."""
+    best = (
+        select(label_photo.c.photo, func.max(label_photo.c.score).label("score"))
+        .where(label_photo.c.label.in_(list(labels)), label_photo.c.model.in_(list(models)))
+        .group_by(label_photo.c.label, label_photo.c.photo)
+        .subquery()
+    )
+    mean = func.avg(best.c.score)
+    ranked = select(best.c.photo).group_by(best.c.photo)
+    if descending:
+        ranked = ranked.order_by(mean.desc(), best.c.photo.desc())
+    else:
+        ranked = ranked.order_by(mean.asc(), best.c.photo.asc())
+    return select(func.json_group_array(ranked.subquery().c.photo))
+
+
+def by_albums(numbers: Iterable[int]) -> Select[str]:
     """The photos in one of these albums."""
     return select(func.json_group_array(album_photo.c.photo)).where(album_photo.c.album.in_(list(numbers)))
 
 
-def in_any_album() -> Select[tuple[str]]:
+def in_any_album() -> Select[str]:
     """The photos in albums that exist."""
     existing = select(album.c.id).where(album.c.name.is_not(None)).scalar_subquery()
     return select(func.json_group_array(album_photo.c.photo)).where(album_photo.c.album.in_(existing))
 
 
-def by_words(text: str, *, prefix: bool, field: str | None = None) -> Select[tuple[str]]:
+def by_words(text: str, *, prefix: bool, field: str | None = None) -> Select[str]:
     """The photos with these words in a row in their file names or captions, or in one of the two."""
     row = " ".join(words_of(text))
     matches = literal_column("words" if field is None else f"words.{field}").op("MATCH")(
@@ -174,8 +193,12 @@ def _scaled(value: float, unit: int) -> float:
 
 
 def _labelled(terms: Terms, models: Collection[str]) -> Condition:
-    wanted = set(models)
-    return photo.c.models.in_([number for number, names in terms.all("models").items() if wanted & set(names.split())])
+    return _by_models(terms, lambda names: bool(names & set(models)))
+
+
+def _by_models(terms: Terms, wanted: Callable[[set[str]], bool]) -> Condition:
+    known = terms.all("models").items()
+    return photo.c.models.in_([number for number, names in known if wanted(set(names.split()))])
 
 
 def _near(node: Near) -> Condition:
@@ -187,7 +210,7 @@ def _near(node: Near) -> Condition:
     reach = math.degrees(angle)
     latitude, longitude = node.latitude, node.longitude
     south, north = latitude - reach, latitude + reach
-    box = photo.c.latitude.between(math.floor(max(south, -90) * DEGREE_UNIT), math.ceil(min(north, 90) * DEGREE_UNIT))
+    box: Condition = photo.c.latitude.between(math.floor(max(south, -90) * DEGREE_UNIT), math.ceil(min(north, 90) * DEGREE_UNIT))
     if south > -90 and north < 90:  # noqa: PLR2004 - degrees; otherwise the circle holds a pole and every meridian
         # The meridians that touch a circle on a sphere.
         width = math.degrees(math.asin(min(1.0, math.sin(min(angle, math.pi / 2)) / math.cos(math.radians(latitude)))))
@@ -219,7 +242,7 @@ def _between_meridians(west: float, east: float) -> Condition:
     low, high = math.floor(west * DEGREE_UNIT), math.ceil(east * DEGREE_UNIT)
     if high - low >= whole:
         return true()
-    pieces = [column.between(low, high)]
+    pieces: list[Condition] = [column.between(low, high)]
     if low < -half:
         pieces.append(column >= low + whole)
     if high > half:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
-from sqlalchemy import String, bindparam, select, text
+from sqlalchemy import BindParameter, String, bindparam, select, text
 
 from core.catalog.entry import IMPLIED, USER
 from core.catalog.records import Copy, DateSource, Extra, LabelRecord, PhotoRecord, ThumbRef
@@ -27,25 +27,33 @@ from core.query.values import wall_clock_text
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from sqlalchemy import Row
+    from sqlalchemy import TextClause
     from sqlalchemy.engine import Connection
 
     from core.catalog.selection import Scoring
     from core.catalog.terms import Terms
 
 _NO_EXTRA = Extra()
+_DATE_SOURCES = {int(source): source for source in DateSource}
 _extra = msgspec.msgpack.Decoder(Extra)
 
 
-def _listed(column: str) -> text:  # type: ignore[valid-type]
+def _listed(column: str) -> TextClause:
     """One statement for lists of any length: SQLAlchemy and SQLite each prepare it once."""
     return text(f"{column} IN (SELECT value FROM json_each(:numbers))").bindparams(  # noqa: S608 - our own column names
         bindparam("numbers", type_=String)
     )
 
 
-_PHOTOS = select(photo).where(_listed("photo.id"))
-_LABELS = select(label_photo).where(_listed("label_photo.photo"))
+_PHOTOS = select(
+    photo.c.id, photo.c.pid, photo.c.document, photo.c.name, photo.c.taken, photo.c.taken_offset, photo.c.taken_from,
+    photo.c.imported, photo.c.width, photo.c.height, photo.c.size, photo.c.mime, photo.c.camera, photo.c.lens,
+    photo.c.iso, photo.c.aperture, photo.c.focal, photo.c.motion, photo.c.latitude, photo.c.longitude, photo.c.caption,
+    photo.c.rating, photo.c.favourite, photo.c.rotation, photo.c.trashed, photo.c.extra,
+).where(_listed("photo.id"))  # fmt: skip
+_LABELS = select(label_photo.c.photo, label_photo.c.label, label_photo.c.model, label_photo.c.score).where(
+    _listed("label_photo.photo")
+)
 _ALBUMS = (
     select(album_photo.c.photo, album.c.album_id, album.c.name)
     .join(album, album.c.id == album_photo.c.album)
@@ -53,7 +61,7 @@ _ALBUMS = (
     .order_by(album.c.name, album.c.album_id)
 )
 _REJECTED = select(rejected).where(_listed("rejected.photo"))
-_PID = bindparam("pid")
+_PID: BindParameter[bytes] = bindparam("pid")
 _COPIES = (
     select(copy)
     .join(photo, photo.c.id == copy.c.photo)
@@ -85,19 +93,22 @@ def records(
         return []
     listed = {"numbers": msgspec.json.encode(numbers).decode()}
     labels: defaultdict[int, dict[int, LabelRecord]] = defaultdict(dict)
-    for row in connection.execute(_LABELS, listed):
-        if row.model in models:
-            _add_label(labels[row.photo], row, terms)
+    for number, label_number, model, given in connection.execute(_LABELS, listed).all():
+        if model in models:
+            _add_label(labels[number], label_number, terms.text(model), given, terms)
     albums: defaultdict[int, list[tuple[str, str]]] = defaultdict(list)
-    for number, album_id, name in connection.execute(_ALBUMS, listed):
+    for number, album_id, name in connection.execute(_ALBUMS, listed).all():
         albums[number].append((album_id, name))
     refused: defaultdict[int, list[str]] = defaultdict(list)
-    for number, label_number in connection.execute(_REJECTED, listed):
+    for number, label_number in connection.execute(_REJECTED, listed).all():
         refused[number].append(terms.label_name(label_number))
     found: dict[int, PhotoRecord] = {}
-    for row in connection.execute(_PHOTOS, listed):
-        own = labels.get(row.id, {})
-        found[row.id] = _record(row, terms, own, albums.get(row.id, ()), refused.get(row.id, ()), score(own, scoring))
+    for row in connection.execute(_PHOTOS, listed).all():
+        number = row[0]
+        own = labels.get(number, {})
+        found[number] = _record(
+            row, terms, own, albums.get(number, ()), refused.get(number, ()), score(own, scoring)
+        )
     return [found[number] for number in numbers if number in found]
 
 
@@ -129,54 +140,62 @@ def thumbnails_of(connection: Connection, pids: Iterable[bytes]) -> dict[bytes, 
     return {pid: place for pid, place in found if place is not None}
 
 
-def _add_label(labels: dict[int, LabelRecord], row: Row[tuple[int, int, int, int]], terms: Terms) -> None:
-    model = terms.text(row.model)
+def _add_label(
+    labels: dict[int, LabelRecord], number: int, model: str | None, given: int, terms: Terms
+) -> None:
     source: Literal["model", "user"] = "user" if model in {USER, IMPLIED} else "model"
-    known = labels.get(row.label)
-    if known is None or source == "user":
-        labels[row.label] = LabelRecord(
-            terms.label_name(row.label), row.score / SCORE_UNIT, source, model if source == "model" else None
-        )
+    if source == "user":
+        labels[number] = LabelRecord(terms.label_name(number), 1.0, "user", None)
+    elif number not in labels:
+        labels[number] = LabelRecord(terms.label_name(number), given / SCORE_UNIT, "model", model)
+
+
+def _by_weight(label: LabelRecord) -> tuple[bool, float, str]:
+    return label.model is not None, -label.score, label.name
 
 
 def _record(
-    row: Row[tuple[int, ...]],
+    row: Sequence[Any],
     terms: Terms,
     labels: Mapping[int, LabelRecord],
     albums: Sequence[tuple[str, str]],
     refused: Sequence[str],
     found_score: float | None,
 ) -> PhotoRecord:
+    (
+        _, pid, document, name, taken, offset, source, imported, width, height, size, mime, camera, lens, iso, aperture,
+        focal, motion, latitude, longitude, caption, rating, favourite, rotation, trashed, extra,
+    ) = row  # fmt: skip
     return PhotoRecord(
-        pid=row.pid,
-        document=terms.text(row.document) or "",
-        filename=row.name,
-        taken=None if row.taken is None else wall_clock_text(row.taken),
-        offset_minutes=row.taken_offset,
-        date_source=DateSource(row.taken_from),
-        imported_at=row.imported,
-        width=row.width,
-        height=row.height,
-        size=row.size,
-        mime=terms.text(row.mime) or "",
-        camera=terms.text(row.camera),
-        lens=terms.text(row.lens),
-        iso=row.iso,
-        f_number=_whole(row.aperture),
-        focal_mm=_whole(row.focal),
-        motion_s=_whole(row.motion),
-        latitude=None if row.latitude is None else row.latitude / DEGREE_UNIT,
-        longitude=None if row.longitude is None else row.longitude / DEGREE_UNIT,
-        labels=tuple(sorted(labels.values(), key=lambda one: (one.source != "user", -one.score, one.name))),
-        albums=tuple(name for _, name in albums),
-        album_ids=tuple(album_id for album_id, _ in albums),
+        pid=pid,
+        document=terms.text(document) or "",
+        filename=name,
+        taken=None if taken is None else wall_clock_text(taken),
+        offset_minutes=offset,
+        date_source=_DATE_SOURCES[source],
+        imported_at=imported,
+        width=width,
+        height=height,
+        size=size,
+        mime=terms.text(mime) or "",
+        camera=terms.text(camera),
+        lens=terms.text(lens),
+        iso=iso,
+        f_number=_whole(aperture),
+        focal_mm=_whole(focal),
+        motion_s=_whole(motion),
+        latitude=None if latitude is None else latitude / DEGREE_UNIT,
+        longitude=None if longitude is None else longitude / DEGREE_UNIT,
+        labels=tuple(sorted(labels.values(), key=_by_weight)),
+        albums=tuple([album_name for _, album_name in albums]),
+        album_ids=tuple([album_id for album_id, _ in albums]),
         rejected=tuple(sorted(refused)),
-        caption=row.caption or "",
-        rating=row.rating,
-        favourite=bool(row.favourite),
-        rotation=row.rotation,
-        trashed_at=row.trashed,
-        extra=_extra.decode(row.extra) if row.extra else _NO_EXTRA,
+        caption=caption or "",
+        rating=rating,
+        favourite=bool(favourite),
+        rotation=rotation,
+        trashed_at=trashed,
+        extra=_extra.decode(extra) if extra else _NO_EXTRA,
         score=found_score,
     )
 

@@ -52,8 +52,6 @@ class Extra(msgspec.Struct, array_like=True, omit_defaults=True):
     altitude_m: float | None = None
     exposure_s: float | None = None
     orientation: int = 1
-    make: str | None = None
-    model: str | None = None
     date_source: str | None = None
 
 

@@ -15,35 +15,36 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 from sqlalchemy import String, and_, bindparam, func, select, text
-from sqlalchemy.sql.elements import ColumnElement
 
 from core.catalog.entry import IMPLIED, USER
-from core.catalog.tables import album, free_number, label_photo, photo
-from core.errors import QueryError
-from core.query.fields import nearest
-from core.query.nodes import And, Flag, Node, Not, Or, Text, Words, walk
-from core.query.words import contains, words
 from core.catalog.query_sql import (
     by_albums,
     by_condition,
     by_labels,
+    by_score,
     by_words,
     column_condition,
     in_any_album,
     refuse_what_is_missing,
 )
+from core.catalog.tables import album, free_number, photo
+from core.errors import QueryError
+from core.query.fields import nearest
+from core.query.nodes import And, Flag, Node, Not, Or, Text, Words, walk
+from core.query.words import contains, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from sqlalchemy import Select
     from sqlalchemy.engine import Connection
+    from sqlalchemy.sql.elements import ColumnElement
 
     from core.catalog.terms import Terms
     from core.query import Query
 
-SortKey = Literal["taken", "imported", "rating", "name", "size", "width", "height", "score"]
-SORT_KEYS: tuple[SortKey, ...] = ("taken", "imported", "rating", "name", "size", "width", "height", "score")
+SortKey = Literal["taken", "imported", "rating", "name", "size", "score"]
+SORT_KEYS: tuple[SortKey, ...] = ("taken", "imported", "rating", "name", "size", "score")
 ASCENDING_BY_DEFAULT = frozenset({"name"})
 """Other keys show what is newest, best or largest first."""
 
@@ -76,8 +77,13 @@ def sort_key(name: str) -> SortKey:
 
 _KEPT_TERMS = 128
 """At one byte a photo: 13 MB at 100,000 photos."""
-_SORTED_IN_SQL = 4000
-"""Up to here SQLite sorts the photos found; beyond, one order of all photos is walked, and kept for the next page."""
+_SORTED_IN_SQL = 5000
+"""Up to here SQLite may be asked to sort just the photos found."""
+_SORT_COST = 8
+"""Finding and sorting one photo costs as much as walking past this many in an index."""
+_WALK_AT_LEAST = 500
+_WALK_AT_MOST = 30_000
+"""A longer walk is made once, to the end, and kept: the next page will need it."""
 
 _numbers = msgspec.json.Decoder(list[int])
 _IN_NUMBERS = text("photo.id IN (SELECT value FROM json_each(:numbers))").bindparams(bindparam("numbers", type_=String))
@@ -91,6 +97,12 @@ class Scoring:
     models: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Order:
+    sort: SortKey
+    descending: bool
+
+
 class Selector:
     """Finds and sorts photos; remembers what it was asked until :meth:`forget`."""
 
@@ -100,13 +112,15 @@ class Selector:
         self._terms = terms
         self._active_model = active_model
         self._sets: OrderedDict[Node, Photos] = OrderedDict()
-        self._orders: dict[tuple[str, bool, Scoring | None], list[int]] = {}
+        self._orders: dict[_Order, list[int]] = {}
+        self._scored: dict[tuple[Scoring, bool], list[int]] = {}
         self._all: tuple[Photos, int] | None = None
 
     def forget(self) -> None:
         """Forget all answers: the catalog has changed."""
         self._sets.clear()
         self._orders.clear()
+        self._scored.clear()
         self._all = None
 
     def find(self, query: Query) -> Photos:
@@ -128,16 +142,39 @@ class Selector:
         self, found: Photos, query: Query, sort: SortKey, *, descending: bool, limit: int | None, offset: int
     ) -> list[int]:
         """Numbers of some of the photos found, in order; photos that lack the key come last."""
-        count = found.bit_count()
-        if limit == 0 or offset >= count:
+        stop = found.bit_count() if limit is None else min(found.bit_count(), offset + limit)
+        if stop <= offset:
             return []
-        scoring = self.scoring(query) if sort == "score" else None
-        if count <= _SORTED_IN_SQL and scoring is None:
-            return self._sorted(self.numbers(found), sort, descending=descending, limit=limit, offset=offset)
-        order = self._order(sort, scoring, descending=descending)
-        held = self._bytes(found)
-        stop = None if limit is None else offset + limit
-        return list(islice(compress(order, map(held.__getitem__, order)), offset, stop))
+        if sort == "score":
+            return self._by_score(found, self.scoring(query), stop, descending=descending)[offset:]
+        return self._by_column(found, _Order(sort, descending), stop)[offset:]
+
+    def _by_column(self, found: Photos, order: _Order, stop: int) -> list[int]:
+        known = self._orders.get(order)
+        if known is None:
+            count = found.bit_count()
+            # How far all photos, in order, have to be walked if those found are spread evenly, and half as far again.
+            walked = _WALK_AT_LEAST + stop * self.everything().bit_count() * 3 // (2 * count)
+            if count <= _SORTED_IN_SQL and count * _SORT_COST <= walked:
+                return self._sorted(self.numbers(found), order)[:stop]
+            if walked <= _WALK_AT_MOST:
+                picked = self._held(found, self._first(order, walked), stop)
+                if len(picked) == stop:
+                    return picked
+            known = self._orders[order] = self._first(order, -1)
+        return self._held(found, known, stop)
+
+    def _by_score(self, found: Photos, scoring: Scoring, stop: int, *, descending: bool) -> list[int]:
+        """The photos that have a score, and the others after them, newest first."""
+        key = (scoring, descending)
+        if key not in self._scored:
+            self._scored[key] = self._numbers_of(by_score(scoring.labels, scoring.models, descending=descending))
+        scored = self._scored[key]
+        picked = self._held(found, scored, stop)
+        if len(picked) < stop:
+            others = found & ~self.among(scored)
+            picked += self._by_column(others, _Order("taken", descending=True), stop - len(picked))
+        return picked
 
     def numbers(self, found: Photos) -> list[int]:
         """Numbers of all photos of a set, ascending."""
@@ -235,8 +272,11 @@ class Selector:
             found &= self._photos(by_condition(and_(*together)))
         return found
 
-    def _photos(self, statement: Select[tuple[str]]) -> Photos:
-        return self.among(_numbers.decode(self._connection.execute(statement).scalar_one()))
+    def _photos(self, statement: Select[str]) -> Photos:
+        return self.among(self._numbers_of(statement))
+
+    def _numbers_of(self, statement: Select[str]) -> list[int]:
+        return _numbers.decode(self._connection.execute(statement).scalar_one())
 
     def _labelled(self, labels: Sequence[int]) -> Photos:
         models = self.models()
@@ -276,26 +316,18 @@ class Selector:
     def _bytes(self, found: Photos) -> bytes:
         return found.to_bytes(self._everything()[1], "little")
 
-    def _order(self, sort: SortKey, scoring: Scoring | None, *, descending: bool) -> list[int]:
-        """All photos in order."""
-        key = (sort, descending, scoring)
-        order = self._orders.get(key)
-        if order is None:
-            ordered = select(photo.c.id).order_by(*_order_by(sort, scoring, descending=descending)).subquery()
-            order = _numbers.decode(
-                self._connection.execute(select(func.json_group_array(ordered.c.id))).scalar_one()
-            )
-            self._orders[key] = order
-        return order
+    def _held(self, found: Photos, order: list[int], stop: int) -> list[int]:
+        held = self._bytes(found)
+        return list(islice(compress(order, map(held.__getitem__, order)), stop))
 
-    def _sorted(
-        self, numbers: list[int], sort: SortKey, *, descending: bool, limit: int | None, offset: int
-    ) -> list[int]:
-        statement = select(photo.c.id).where(_IN_NUMBERS).order_by(*_order_by(sort, None, descending=descending))
-        if limit is not None:
-            statement = statement.limit(limit).offset(offset)
-        rows = self._connection.execute(statement, {"numbers": msgspec.json.encode(numbers).decode()}).scalars()
-        return list(rows) if limit is not None else list(rows)[offset:]
+    def _first(self, order: _Order, limit: int) -> list[int]:
+        """The first of all photos in an order; all of them for a negative limit."""
+        ordered = _ordered(order).limit(limit).subquery()
+        return self._numbers_of(select(func.json_group_array(ordered.c.id)))
+
+    def _sorted(self, numbers: list[int], order: _Order) -> list[int]:
+        listed = {"numbers": msgspec.json.encode(numbers).decode()}
+        return list(self._connection.execute(_ordered(order).where(_IN_NUMBERS), listed).scalars())
 
 
 _COLUMNS = {
@@ -304,27 +336,15 @@ _COLUMNS = {
     "rating": photo.c.rating,
     "name": photo.c.name,
     "size": photo.c.size,
-    "width": photo.c.width,
-    "height": photo.c.height,
 }
 
 
-def _order_by(sort: SortKey, scoring: Scoring | None, *, descending: bool) -> list[ColumnElement[object]]:
-    """The key, then the newest photo, then the order of import, so that the same query has the same order twice."""
-    column: ColumnElement[object]
-    if scoring is not None:
-        column = (
-            select(func.avg(label_photo.c.score))
-            .where(
-                label_photo.c.photo == photo.c.id,
-                label_photo.c.label.in_(scoring.labels),
-                label_photo.c.model.in_(scoring.models),
-            )
-            .scalar_subquery()
-        )
-    else:
-        column = _COLUMNS[sort]
-    key = (column.desc() if descending else column.asc()).nulls_last()
-    if sort == "taken":
-        return [key, photo.c.id.desc() if descending else photo.c.id.asc()]
-    return [key, photo.c.taken.desc().nulls_last(), photo.c.id.asc()]
+def _ordered(order: _Order) -> Select[int]:
+    """All photos by the key; equal ones in the order of import, so that the same query has the same order twice.
+
+    An index on the key has just that order, and SQLite walks it from either end.
+    """
+    column, photos = _COLUMNS[order.sort], select(photo.c.id)
+    if order.descending:
+        return photos.order_by(column.desc().nulls_last(), photo.c.id.desc())
+    return photos.order_by(column.asc().nulls_last(), photo.c.id.asc())

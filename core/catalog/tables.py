@@ -6,7 +6,18 @@ models, documents) are rows of `term`. Tables whose rows are found by their whol
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, PrimaryKeyConstraint, Table, Text, UniqueConstraint, text
+from sqlalchemy import (
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
 
 VERSION = 1
 """Of the tables and of how their rows are made from the shards."""
@@ -59,15 +70,17 @@ photo = Table(
     Column("motion", Integer),  # milliseconds of video inside the file
     Column("models", Integer),  # term: who gives it labels, sorted names with spaces between; NULL: it has no label
     Column("name", Text),  # of the file, the first of its names
-    Column("caption", Text),
+    Column("caption", Text),  # NULL: none
     Column("extra", LargeBinary),  # what is shown but never searched: core.catalog.records.Extra, packed
 )
 Index("photo_taken", photo.c.taken)
 Index("photo_imported", photo.c.imported)
 Index("photo_size", photo.c.size)
 Index("photo_name", photo.c.name)
-Index("photo_rating", photo.c.rating, photo.c.taken, sqlite_where=photo.c.rating > 0)
-Index("photo_favourite", photo.c.taken, sqlite_where=photo.c.favourite == 1)
+Index("photo_rating", photo.c.rating)
+Index("photo_models", photo.c.models)
+Index("photo_favourite", photo.c.favourite, sqlite_where=photo.c.favourite == 1)
+Index("photo_captioned", photo.c.taken_from, sqlite_where=photo.c.caption.is_not(None))
 Index("photo_trashed", photo.c.trashed, sqlite_where=photo.c.trashed.is_not(None))
 Index("photo_place", photo.c.latitude, photo.c.longitude, sqlite_where=photo.c.latitude.is_not(None))
 Index("photo_camera", photo.c.camera)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Table
     from sqlalchemy.engine import Connection
 
-    from core.catalog.entry import Labeller
+    from core.catalog.labels import Labeller
     from core.catalog.terms import Terms
 
 # Well below SQLite's limit on bound values, and large enough that its cost does not show.
@@ -47,7 +47,7 @@ _UNSET_WORDS = "INSERT INTO words (words, rowid, name, caption) VALUES ('delete'
 
 def _positional(table: Table) -> str:
     """An INSERT that takes tuples: half the time of dictionaries, of which a rebuild would make a million."""
-    return str(insert(table).compile(dialect=sqlite.dialect(paramstyle="qmark")))  # type: ignore[no-untyped-call]
+    return str(insert(table).compile(dialect=sqlite.dialect(paramstyle="qmark")))
 
 
 _INSERTS = {

@@ -13,7 +13,7 @@ import unicodedata
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from core.errors import QueryError
 from core.query.fields import FIELD_ALIASES, FIELDS, BadValue, Value, nearest
@@ -106,7 +106,7 @@ def _tree(text: str) -> Tree[Token]:
     except UnexpectedEOF:
         raise _unfinished(text) from None
     except UnexpectedCharacters as error:
-        column = error.pos_in_stream
+        column = cast("int", error.pos_in_stream)
         if text[column] == '"':
             raise QueryError(
                 "the quote that opens here is never closed",
@@ -209,7 +209,7 @@ class _Reader:
         field = FIELDS.get(name)
         if field is None:
             meant = nearest(name, [*FIELDS, *FIELD_ALIASES])
-            hint = f'did you mean {meant}:? To look for the words themselves, put them in quotes: {quoted(token)}'
+            hint = f"did you mean {meant}:? To look for the words themselves, put them in quotes: {quoted(token)}"
             if meant is None:
                 hint = f"fields are {', '.join(sorted(FIELDS))}; to look for the words, put them in quotes"
             raise self._error(f"there is no field {written}:", Span(span.column, len(written) + 1), hint=hint)
