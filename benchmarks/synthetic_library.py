@@ -31,7 +31,7 @@ from crypto import kdf
 PASSPHRASE = b"synthetic"
 BATCH = 256
 FIRST = datetime(2015, 1, 1)  # noqa: DTZ001  wall clocks have no zone
-YEARS = 10
+YEARS = 10.0
 CAMERAS = [("Google", "Pixel 8"), ("Apple", "iPhone 13"), ("Canon", "EOS R6"), ("SONY", "ILCE-7M4"), (None, None)]
 WORDS = ["lake", "family", "holiday", "garden", "birthday", "print", "school", "mountain"]
 
@@ -50,13 +50,15 @@ def thumbnails(count: int, rng: random.Random) -> list[bytes]:
     return made
 
 
-def build(root: Path, count: int, *, with_thumbnails: bool = True, model: str = "synthetic@1") -> Library:
-    """Make the library in `root` and return it open."""
+def build(
+    root: Path, count: int, *, with_thumbnails: bool = True, model: str = "mobilenet-v2@1.0.0", years: float = YEARS
+) -> Library:
+    """Make the library in `root` and return it open; its photos were taken evenly over `years`."""
     rng = random.Random(count)
     library, _ = Library.create(root, PASSPHRASE, device_name="synthetic", kdf=kdf.new_parameters(*kdf.FLOOR))
     pictures = thumbnails(48, rng) if with_thumbnails else []
     group = rng.randbytes(16)
-    step = timedelta(days=365 * YEARS) / max(1, count)
+    step = timedelta(days=365 * years) / max(1, count)
     for start in range(0, count, BATCH):
         changes: dict[str, list[Operation]] = {}
         parts: list[tuple[bytes, bytes]] = []
