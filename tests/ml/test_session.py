@@ -161,3 +161,11 @@ def test_manifests_are_read_without_the_runtime_and_the_runtime_starts_in_silenc
 def test_every_error_of_the_package_can_carry_a_hint() -> None:
     assert issubclass(ModelMismatch, MlError)
     assert MlError("what", hint="how").hint == "how"
+
+
+def test_probabilities_in_bytes_may_lose_half_their_sum_to_rounding(colour_pack: MakePack) -> None:
+    folder = colour_pack(kind="probabilities", output_dtype="uint8", gives="constant").write()
+    text = (folder / "pack.toml").read_text()
+    (folder / "pack.toml").write_text(text.replace(f"scale = {1 / 255!r}", "scale = 0.0016"))
+    predictions = Classifier(Pack.open(folder)).classify([Image.new("RGB", (20, 20))])
+    assert predictions.probabilities.sum() < 0.5
