@@ -75,14 +75,17 @@ class DerivedFiles:
             if head.name != name or head.derivation != derivation:
                 _log.info("derived_file_outdated")
                 return None
-            content = open_sealed(data[start:], self._key, _CONTENT_PURPOSE, _digest(sealed_head))
+            content = open_sealed(memoryview(data)[start:], self._key, _CONTENT_PURPOSE, _digest(sealed_head))
         except (CryptoError, msgspec.MsgspecError, struct.error) as error:
             _log.warning("derived_file_damaged: %s", type(error).__name__)
             return None
         return DerivedFile(_vector(head), content)
 
-    def save(self, name: str, derivation: str, vector: Vector, content: bytes) -> bool:
-        """Put a file in place unless one is there that includes something more; tell whether it was put."""
+    def save(self, name: str, derivation: str, vector: Vector, content: bytes, *, durable: bool = True) -> bool:
+        """Put a file in place unless one is there that includes something more; tell whether it was put.
+
+        Without `durable` a power cut may leave a file that is ignored, and nothing else: its seal tells.
+        """
         make_private_folder(self._folder)
         head = _Head(name, derivation, [(device, seq, hash_) for device, (seq, hash_) in sorted(vector.items())])
         sealed_head = seal(msgspec.msgpack.encode(head), self._key, _HEAD_PURPOSE)
@@ -92,7 +95,7 @@ class DerivedFiles:
             known = self._vector_on_disk(name, derivation)
             if known is not None and not includes(vector, known):
                 return False
-            replace_file(self._path(name), data)
+            replace_file(self._path(name), data, durable=durable)
         return True
 
     def remove(self, name: str) -> None:

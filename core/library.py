@@ -73,6 +73,7 @@ class Library:
         self._secrets = secrets
         self._guard = threading.RLock()
         self._machine = MachineState(state_folder(), self.library_id, self.device_id)
+        self._token = b""
         self._own_alarms: list[IntegrityAlarm] = []
         self._view = View(log, self.chain, DerivedFiles(layout.derived, secrets))
         self._data_version = -1
@@ -168,6 +169,7 @@ class Library:
         token = random.token_bytes(TOKEN_BYTES)
         with self.log.transaction() as transaction:
             transaction.set_fact(_MACHINE_FACT, token)
+        self._token = token
         self._machine.advance(MachineHead(*self.log.head(self.device_id), token))
         self._check_machine()
 
@@ -331,7 +333,7 @@ class Library:
 
     def _show_committed(self, seq: int, envelope_hash: bytes, made: Made, touched: Touched) -> None:
         try:
-            self._machine.advance(MachineHead(seq, envelope_hash, self._token()))
+            self._machine.advance(MachineHead(seq, envelope_hash, self._token))
         except StorageFailed as error:
             # The edit is durable, and a memory that lags only notices less.
             _log.warning("machine_state_not_written: %s", error.name)
@@ -339,8 +341,11 @@ class Library:
         for document, places in made.touched.items():
             touched.setdefault(document, set()).update(places)
 
-    def _token(self) -> bytes:
-        return self.log.fact(_MACHINE_FACT) or bytes(TOKEN_BYTES)
+    def _is_ours(self, token: bytes) -> bool:
+        """Tell whether the log holds `token`; it is read again where it seems not to, as another process may claim."""
+        if token != self._token:
+            self._token = self.log.fact(_MACHINE_FACT) or b""
+        return token == self._token
 
     def _refuse_while_alarmed(self) -> None:
         alarms = self.alarms
@@ -353,7 +358,7 @@ class Library:
         remembered = self._machine.read()
         self._own_alarms = [] if self.log.damage is None else [self.log.damage]
         try:
-            if remembered is None or remembered.token != self._token():
+            if remembered is None or not self._is_ours(remembered.token):
                 self._own_alarms.append(_copied())
             elif not self._continues(remembered):
                 self._own_alarms.append(self._rolled_back(remembered))
@@ -362,9 +367,9 @@ class Library:
 
     def _continues(self, remembered: MachineHead) -> bool:
         """Tell whether the log holds what this machine remembers, and perhaps more."""
-        seq, _ = self.log.head(self.device_id)
-        if remembered.seq > seq:
-            return False
+        seq, head_hash = self.log.head(self.device_id)
+        if remembered.seq >= seq:
+            return remembered.seq == seq and remembered.hash == head_hash
         return remembered.seq == 0 or self.log.hash_at(self.device_id, remembered.seq) == remembered.hash
 
     def _rolled_back(self, remembered: MachineHead) -> LogRolledBack:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.dialects import sqlite
 
 from core.errors import DiskFull, LibraryBusy, LogDamaged, StorageFailed, UnknownFormat
 from core.private_files import open_private, storage_errors
@@ -80,6 +80,25 @@ _blob_states = sa.Table(
     _metadata,
     sa.Column("blob", sa.LargeBinary, primary_key=True),
     sa.Column("state", sa.Integer, nullable=False),
+)
+
+
+def _compiled(statement: sa.Executable) -> str:
+    """Return the SQL of a statement that every edit runs: making it each time costs more than SQLite's own part."""
+    dialect = sqlite.dialect(paramstyle="qmark")  # type: ignore[no-untyped-call]
+    return str(statement.compile(dialect=dialect))  # type: ignore[attr-defined]
+
+
+_READ_HEADS = _compiled(sa.select(_heads.c.device, _heads.c.seq, _heads.c.hash))
+_APPEND = _compiled(
+    sa.insert(_envelopes).values({name: sa.bindparam(name) for name in ("device", "seq", "hash", "envelope")})
+)
+_MOVE_HEAD = _compiled(
+    (moved := sqlite.insert(_heads).values({name: sa.bindparam(name) for name in ("device", "seq", "hash")}))
+    .on_conflict_do_update(index_elements=["device"], set_={"seq": moved.excluded.seq, "hash": moved.excluded.hash})
+)  # fmt: skip
+_QUEUE = _compiled(
+    sa.insert(_outbox).from_select(["relay", "position"], sa.select(_relays.c.id, sa.bindparam("position")))
 )
 
 
@@ -153,7 +172,8 @@ class Log:
 
     def data_version(self) -> int:
         """Return a number that changes when another connection has committed."""
-        return int(self._scalar(sa.text("PRAGMA data_version")))
+        with _log_errors():
+            return int(self._connection.exec_driver_sql("PRAGMA data_version").scalar_one())
 
     def fact(self, name: str) -> bytes | None:
         """Return what the log remembers under `name`."""
@@ -169,13 +189,13 @@ class Log:
 
     def heads(self) -> Vector:
         """Return the head of every device's chain."""
-        rows = self._rows(sa.select(_heads.c.device, _heads.c.seq, _heads.c.hash))
+        with _log_errors():
+            rows = self._connection.exec_driver_sql(_READ_HEADS).all()
         return {bytes(device): (int(seq), bytes(hash_)) for device, seq, hash_ in rows}
 
     def head(self, device: bytes) -> tuple[int, bytes]:
         """Return (seq, hash) of the newest envelope of `device`; (0, zeros) before the first."""
-        rows = self._rows(sa.select(_heads.c.seq, _heads.c.hash).where(_heads.c.device == device))
-        return (int(rows[0][0]), bytes(rows[0][1])) if rows else (0, NO_HASH)
+        return self.heads().get(device, (0, NO_HASH))
 
     def hash_at(self, device: bytes, seq: int) -> bytes | None:
         """Return the hash that the log has for an envelope, or None."""
@@ -331,29 +351,20 @@ class LogTransaction:
 
     def append(self, device: bytes, seq: int, envelope_hash: bytes, envelope: bytes) -> None:
         """Append an envelope, move its device's head and queue it for every relay."""
-        inserted = self._connection.execute(
-            sa.insert(_envelopes).values(device=device, seq=seq, hash=envelope_hash, envelope=envelope)
-        )
-        position = inserted.inserted_primary_key
-        head = upsert(_heads).values(device=device, seq=seq, hash=envelope_hash)
-        self._connection.execute(
-            head.on_conflict_do_update(index_elements=["device"], set_={"seq": seq, "hash": envelope_hash})
-        )
-        self._connection.execute(
-            sa.insert(_outbox).from_select(
-                ["relay", "position"], sa.select(_relays.c.id, sa.literal(position[0] if position else 0))
-            )
-        )
+        run = self._connection.exec_driver_sql
+        position = run(_APPEND, (device, seq, envelope_hash, envelope)).lastrowid
+        run(_MOVE_HEAD, (device, seq, envelope_hash))
+        run(_QUEUE, (position,))
 
     def set_blob_states(self, blobs: list[bytes], state: int) -> None:
         """Remember that `blobs` are in `state`."""
         for blob in blobs:
-            statement = upsert(_blob_states).values(blob=blob, state=state)
+            statement = sqlite.insert(_blob_states).values(blob=blob, state=state)
             self._connection.execute(statement.on_conflict_do_update(index_elements=["blob"], set_={"state": state}))
 
     def set_fact(self, name: str, value: bytes) -> None:
         """Remember `value` under `name`."""
-        statement = upsert(_facts).values(name=name, value=value)
+        statement = sqlite.insert(_facts).values(name=name, value=value)
         self._connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"value": value}))
 
 

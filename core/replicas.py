@@ -166,7 +166,7 @@ class Replicas:
 
     def _save(self, document: str, replica: Replica) -> None:
         try:
-            self._derived.save(document, _DERIVATION, self._vector(), replica.save())
+            self._derived.save(document, _DERIVATION, self._vector(), replica.save(), durable=False)
         except (CrdtError, StorageFailed) as error:
             # Derived, so the next reader takes the longer way; what is true is in the log.
             _log.warning("replica_snapshot_not_saved: %s", type(error).__name__)
