@@ -9,7 +9,7 @@ What the binding does and this module makes up for:
 - A panic is a ``BaseException``. After one, and after any other failure while writing, the engine refuses to go on.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -98,6 +98,11 @@ class Engine:
             )
             for change in self._document.get_changes([])
         ]
+
+    def raw_changes(self, hashes: Collection[bytes]) -> dict[bytes, bytes]:
+        """Return the raw bytes of some changes the document holds, by hash."""
+        made = ((bytes(change.hash), change) for change in self._document.get_changes([]))
+        return {change_hash: bytes(change.raw_bytes) for change_hash, change in made if change_hash in hashes}
 
     def value(self, object_id: bytes, key: str) -> Scalar | None:
         """Read the value at a key of a map; ``None`` if there is none, or it is no plain value."""

@@ -6,15 +6,19 @@ loads. :meth:`History.admit` refuses them.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 
-from crdt.change import Change, Write
-from crdt.engine import OperationId
+from crdt.change import Change, Write, parse_change
+from crdt.documents import DocumentKind
+from crdt.engine import Engine, OperationId
 from crdt.errors import ChangeMalformed, DuplicateSequence, OperationRefused
+from crdt.genesis import RESERVED_ACTOR, object_ids
 
-Lookup = Callable[[str, str, bytes | None], OperationId | None]
-"""``lookup(map, key, at)``: the operation that is seen at a key, now (``at`` is ``None``) or right after one change."""
+MAX_ENGINE_LOOKUPS = 256
+"""Past this many questions of what was at a key long ago, which cost the engine up to 2 ms each in a document of
+thousands of actors, the changes in question are read instead."""
 
 
 @dataclass(slots=True)
@@ -47,12 +51,16 @@ class Node:
 class History:
     """The changes of one document, in an order in which each follows all that it builds on."""
 
-    def __init__(self, nodes: Iterable[Node] = ()) -> None:
+    def __init__(self, engine: Engine, kind: DocumentKind) -> None:
+        """Read the changes that ``engine`` holds; it is asked later for what they contain."""
+        self._engine = engine
+        self._kind = kind
         self._nodes: dict[bytes, Node] = {}
+        self._order: list[Node] = []
         self._by_actor: dict[bytes, list[Node]] = {}
         self._heads: set[bytes] = set()
-        for node in nodes:
-            self._add(node)
+        for made in engine.history():
+            self._add(Node(made.hash, made.actor, made.sequence, made.start, made.last, made.dependencies))
 
     def __contains__(self, change_hash: bytes) -> bool:
         return change_hash in self._nodes
@@ -70,12 +78,11 @@ class History:
         chain = self._by_actor.get(actor, ())
         return chain[sequence - 1].hash if 0 < sequence <= len(chain) else None
 
-    def admit(self, change: Change, lookup: Lookup, constants: Iterable[bytes] = ()) -> Node:
+    def admit(self, change: Change, constants: Iterable[bytes] = ()) -> Node:
         """Check what a change refers to, and add it.
 
         Args:
             change: one whose dependencies are all here.
-            lookup: reads the engine's document; asked only about changes the engine has.
             constants: hashes of the constant changes that make the maps it writes to.
 
         Raises:
@@ -94,7 +101,7 @@ class History:
         if change.start != before + 1:
             raise ChangeMalformed(f"a change counts from {change.start}; its dependencies end at {before}")
         node = Node(change.hash, change.actor, change.sequence, change.start, change.last, change.dependencies)
-        needed = self._overwritten(change, lookup)
+        needed = self._overwritten(change)
         for constant in constants:
             if constant not in self._nodes:
                 raise OperationRefused("a change writes to a map it does not build on")
@@ -105,9 +112,11 @@ class History:
         self._add(node)
         return node
 
-    def add_constant(self, node: Node) -> None:
-        """Add a change of the reserved actor, which needs no check."""
+    def add_constant(self, change_hash: bytes, sequence: int, counter: int, dependency: bytes) -> Node:
+        """Add a change of the reserved actor, of one operation, which needs no check."""
+        node = Node(change_hash, RESERVED_ACTOR, sequence, counter, counter, (dependency,))
         self._add(node)
+        return node
 
     def add_own(self, change: Change) -> None:
         """Add a change the engine has just made itself."""
@@ -117,6 +126,7 @@ class History:
         """Take back nodes just added, the last ones, and restore the heads there were before."""
         for node in reversed(list(nodes)):
             del self._nodes[node.hash]
+            self._order.pop()
             chain = self._by_actor[node.actor]
             chain.pop()
             if not chain:
@@ -124,7 +134,8 @@ class History:
         self._heads = set(heads)
 
     def _add(self, node: Node) -> None:
-        node.index = len(self._nodes)
+        node.index = len(self._order)
+        self._order.append(node)
         if self._heads.issubset(node.dependencies):
             node.covers = node.index
         else:
@@ -134,50 +145,89 @@ class History:
         self._heads.difference_update(node.dependencies)
         self._heads.add(node.hash)
 
-    def _overwritten(self, change: Change, lookup: Lookup) -> list[Node]:
+    def _overwritten(self, change: Change) -> list[Node]:
         """Find the changes whose operations this one overwrites, each checked to have put a value at that very key."""
         found: dict[int, Node] = {}
+        old: list[tuple[Node, OperationId, Write]] = []
         for write in change.writes:
             for operation in write.predecessors:
                 node = self._maker(operation)
-                if node is None or not _put_at(node, operation, write, lookup):
-                    raise OperationRefused(
-                        f"a change overwrites an operation that is not at the key {write.key[:64]!r} of {write.map!r}"
-                    )
+                if node is None or node.actor == RESERVED_ACTOR:
+                    raise _not_there(write)
+                if node.pending is not None:
+                    if not _put_by(node.pending, operation, write):
+                        raise _not_there(write)
+                elif self._seen(write) != operation:
+                    old.append((node, operation, write))
                 found[node.index] = node
+        if len(old) > MAX_ENGINE_LOOKUPS:
+            self._check_by_reading(old)
+        else:
+            for node, operation, write in old:
+                # A change writes a key at most once, and counts on from all it builds on: what is seen right after it,
+                # at a key that it wrote, is its own operation.
+                if self._seen(write, node.hash) != operation:
+                    raise _not_there(write)
         return list(found.values())
 
+    def _check_by_reading(self, old: list[tuple[Node, OperationId, Write]]) -> None:
+        raw = self._engine.raw_changes({node.hash for node, _, _ in old})
+        changes = {change_hash: parse_change(each, self._kind) for change_hash, each in raw.items()}
+        for node, operation, write in old:
+            if not _put_by(changes[node.hash], operation, write):
+                raise _not_there(write)
+
+    def _seen(self, write: Write, at: bytes | None = None) -> OperationId | None:
+        return self._engine.operation(object_ids(self._kind)[write.map], write.key, at)
+
     def _maker(self, operation: OperationId) -> Node | None:
+        """Find the change an operation is of, by the counters."""
         counter, actor = operation
         chain = self._by_actor.get(actor, [])
         place = bisect_left(chain, counter, key=lambda node: node.last)
         return chain[place] if place < len(chain) and chain[place].start <= counter else None
 
-    def _covered(self, heads: tuple[bytes, ...], wanted: list[Node]) -> bool:
-        """Tell whether everything ``wanted`` is among ``heads`` and what they build on."""
-        missing = {node.index for node in wanted}
-        pending = list(heads)
+    def _covered(self, heads: Iterable[bytes], wanted: Iterable[Node]) -> bool:
+        """Tell whether everything ``wanted`` is among ``heads`` and what they build on.
+
+        Walks from the newest down, so that a change passed over cannot turn up later. A change builds on all earlier
+        ones of its actor, and on everything before its ``covers``.
+        """
+        missing = sorted({node.index for node in wanted})
+        of_actor: dict[bytes, list[int]] = {}
+        for index in missing:
+            of_actor.setdefault(self._order[index].actor, []).append(index)
+        found: set[int] = set()
+        pending: list[int] = []
         seen = set(heads)
-        while missing and pending:
-            node = self._nodes[pending.pop()]
-            missing = {index for index in missing if index >= node.covers and index != node.index}
+        for head in seen:
+            heappush(pending, -self._nodes[head].index)
+        while True:
+            while missing and missing[-1] in found:
+                missing.pop()
             if not missing:
-                break
-            lowest = min(missing)
+                return True
+            if not pending:
+                return False
+            node = self._order[-heappop(pending)]
+            if missing[-1] > node.index:
+                return False
+            found.update(of_actor.pop(node.actor, ()))
+            del missing[: bisect_left(missing, node.covers)]
+            lowest = missing[0] if missing else node.index
             for dependency in node.dependencies:
                 if dependency not in seen and self._nodes[dependency].index >= lowest:
                     seen.add(dependency)
-                    pending.append(dependency)
-        return not missing
+                    heappush(pending, -self._nodes[dependency].index)
 
 
-def _put_at(node: Node, operation: OperationId, write: Write, lookup: Lookup) -> bool:
-    """Tell whether ``operation``, one of ``node``'s, put a value at the key ``write`` is about.
+def _put_by(change: Change, operation: OperationId, write: Write) -> bool:
+    """Tell whether ``operation``, one of ``change``'s, put a value at the key ``write`` is about."""
+    made = change.writes[operation[0] - change.start]
+    return (made.map, made.key) == (write.map, write.key) and made.value is not None
 
-    A change writes a key at most once and counts on from all it builds on, so what is seen right after it at a key it
-    wrote is its own operation.
-    """
-    if node.pending is not None:
-        made = node.pending.writes[operation[0] - node.start]
-        return (made.map, made.key) == (write.map, write.key) and made.value is not None
-    return lookup(write.map, write.key, None) == operation or lookup(write.map, write.key, node.hash) == operation
+
+def _not_there(write: Write) -> OperationRefused:
+    return OperationRefused(
+        f"a change overwrites an operation that is not at the key {write.key[:64]!r} of the map {write.map!r}"
+    )

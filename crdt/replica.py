@@ -16,7 +16,7 @@ from typing import Self
 from crdt.change import ACTOR_BYTES, Change, change_actor, chunk_hash, parse_change
 from crdt.documents import DocumentKind, document_kind
 from crdt.edits import effective_writes
-from crdt.engine import ROOT, Engine, OperationId
+from crdt.engine import ROOT, Engine
 from crdt.errors import (
     ActorRefused,
     ChangeInvalid,
@@ -296,7 +296,7 @@ class Replica:
             batch.seen.add(change.hash)
             try:
                 self._stage_constants(change, batch)
-                node = self._history.admit(change, self._operation_at, self._map_makers(change))
+                node = self._history.admit(change, self._map_makers(change))
             except ChangeInvalid as error:
                 if change.hash in arriving:
                     raise
@@ -314,8 +314,7 @@ class Replica:
         for number, change_hash in enumerate(hashes):
             if change_hash not in self._history:
                 counter = len(GENESIS_MAPS[self._kind]) + number
-                node = Node(change_hash, RESERVED_ACTOR, number + 1, counter, counter, (hashes[number - 1],))
-                self._history.add_constant(node)
+                node = self._history.add_constant(change_hash, number + 1, counter, hashes[number - 1])
                 batch.staged.append((extension_change(self._kind, number), node))
 
     def _settle(self, arriving: dict[bytes, Change], batch: _Batch) -> Applied:
@@ -338,10 +337,7 @@ class Replica:
     def _history(self) -> History:
         """The graph of the document's changes, read from the engine when first needed."""
         if self._history_read is None:
-            self._history_read = History(
-                Node(made.hash, made.actor, made.sequence, made.start, made.last, made.dependencies)
-                for made in self._engine.history()
-            )
+            self._history_read = History(self._engine, self._kind)
         return self._history_read
 
     def _is_there(self, change_hash: bytes) -> bool:
@@ -352,9 +348,6 @@ class Replica:
         names = {write.map for write in change.writes if write.map.startswith(EXTENSION_PREFIX)}
         hashes = list(self._constants) if names else []
         return [hashes[int(name.removeprefix(EXTENSION_PREFIX))] for name in names]
-
-    def _operation_at(self, map_name: str, key: str, at: bytes | None) -> OperationId | None:
-        return self._engine.operation(self._objects[map_name], key, at)
 
     def _follow_keys(self, written: set[tuple[str, str]]) -> None:
         self._keys.note(written, lambda map_name, key: self.get(map_name, key) is not None)

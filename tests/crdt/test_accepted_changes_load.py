@@ -126,7 +126,7 @@ def _random_operation(chance: random.Random, hostile: Any, replica: Replica) -> 
         ]
     )
     operation = hostile.op(key=key, value=value, meta=meta, object=(map_counter, RESERVED))
-    seen = replica._operation_at({6: "caption", 7: "rating", 5: "label"}[map_counter], key, None)
+    seen = replica._engine.operation(replica._objects[{6: "caption", 7: "rating", 5: "label"}[map_counter]], key)
     kind = chance.random()
     if kind < 0.5 and seen is not None:
         operation.predecessors = [seen]
