@@ -71,6 +71,18 @@ def add_pack(
         return _describe(installed.add_pack(source, manifest=manifest, sha256=sha256, progress=progress), builtin=False)
 
 
+def draft_manifest(folder: Path) -> str:
+    """A first pack.toml, as text, for the folder's model.onnx and labels.txt; what had to be guessed is marked in it.
+
+    Raises:
+        PackRefused: there is no such model, or it is no classifier of pictures.
+    """
+    from ml import draft
+
+    with _refusals():
+        return draft.draft_manifest(folder)
+
+
 def remove_pack(name: str) -> str:
     """Delete an added pack; returns its `name@version`. Results that it gave stay in the libraries.
 

@@ -195,5 +195,6 @@ def _read(folder: Path, name: str, hint: str | None = None) -> bytes:
 
 
 def _quoted(text: str) -> str:
-    """Return ``text`` as the inside of a TOML string."""
-    return text.replace("\\", "\\\\").replace('"', '\\"')
+    """Return ``text``, which comes from the model, as the inside of a TOML string without anything a terminal obeys."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in escaped)

@@ -69,6 +69,19 @@ def add(session: Session, source: str, manifest: Path | None, sha256: str | None
         output.say(f"`safelight model use {pack.model}` lets it label this library's photos.")
 
 
+@command.command("draft")
+@click.argument("folder", type=click.Path(path_type=Path))
+def draft(folder: Path) -> None:
+    """Print a first pack.toml for the model.onnx and labels.txt in FOLDER.
+
+    What the model itself says is filled in; what had to be guessed is marked. `safelight model eval` tells whether it was
+    guessed well.
+    """
+    from core import packs
+
+    output.line(packs.draft_manifest(folder).rstrip())
+
+
 @command.command("remove")
 @click.argument("name")
 def remove(name: str) -> None:
