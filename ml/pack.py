@@ -58,7 +58,8 @@ class Pack:
             data = path.read_bytes()
         except FileNotFoundError as cause:
             raise PackNotFound(
-                f"{path}: there is no such file", hint="A pack needs a pack.toml: `safelight model draft FOLDER > FOLDER/pack.toml` makes a first one."
+                f"{path}: there is no such file",
+                hint="A pack needs a pack.toml: `safelight model draft FOLDER > FOLDER/pack.toml` makes a first one.",
             ) from cause
         except OSError as cause:
             raise ManifestInvalid(f"cannot be read: {cause.strerror}", source=str(path), line=None) from cause

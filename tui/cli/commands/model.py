@@ -74,8 +74,8 @@ def add(session: Session, source: str, manifest: Path | None, sha256: str | None
 def draft(folder: Path) -> None:
     """Print a first pack.toml for the model.onnx and labels.txt in FOLDER.
 
-    What the model itself says is filled in; what had to be guessed is marked. `safelight model eval` tells whether it was
-    guessed well.
+    What the model itself says is filled in; what had to be guessed is marked. `safelight model eval` tells whether it
+    was guessed well.
     """
     from core import packs
 
