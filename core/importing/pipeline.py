@@ -83,8 +83,6 @@ def import_paths(
     pool = WorkerPool(count, None if model is None else model[1], limits)
     lanes: Lanes | None = None
     try:
-        library.refresh()
-        pool.check()
         run.count_in_background()
         lanes = Lanes(
             walk(paths),

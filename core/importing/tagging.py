@@ -91,8 +91,6 @@ def retag(
         tell(ImportEvent("progress", progress=how_far))
 
     try:
-        if wanted:
-            pool.check()
         with ThreadPoolExecutor(count + _SPARE_THREADS) as threads:
             for pid, result in _in_order(threads, library, pool, wanted):
                 if isinstance(result, str):

@@ -29,13 +29,15 @@ _PIPE_BYTES = 1 << 20
 _SET_PIPE_SIZE = 1031
 """Linux's F_SETPIPE_SZ: with the usual 64 KiB a photo takes fifty turns of both processes."""
 
-# One thread a worker: photos are the parallelism. Fewer arenas: freed pixels go back to the system.
+# One thread a worker: photos are the parallelism. glibc hands every freed image back to the system and takes zeroed pages
+# for the next one, a tenth of a photo's time; up to these sizes it keeps them, as Pillow keeps some of its blocks.
 _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MALLOC_ARENA_MAX": "1",
-    "MALLOC_TRIM_THRESHOLD_": "33554432",
-    "MALLOC_MMAP_THRESHOLD_": "4194304",
+    "MALLOC_TRIM_THRESHOLD_": "67108864",
+    "MALLOC_MMAP_THRESHOLD_": "33554432",
+    "PILLOW_BLOCKS_MAX": "4",
     "PYTHONSAFEPATH": "1",
 }
 _INHERITED = (
@@ -78,10 +80,6 @@ class WorkerPool:
         self._guard = threading.Lock()
         self._closed = False
         self._heavy = threading.Lock()
-
-    def check(self) -> None:
-        """Start one worker now. Raises `WorkerBroken` with the reason when it does not come up."""
-        self._places.put(self._take())
 
     def photo(self, request: protocol.Photo, body: bytes | memoryview = b"") -> tuple[protocol.Done, bytearray]:
         """Have one file decoded. Raises `FileRefused`, whatever happens to the worker, and `WorkerBroken`."""

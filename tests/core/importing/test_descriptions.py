@@ -43,7 +43,7 @@ texts = st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "S", "Zs
     place=st.none() | st.tuples(st.floats(-89, 89), st.floats(-179, 179)),
     albums=st.lists(texts, max_size=2, unique=True),
 )
-def test_what_an_export_writes_an_import_reads(  # noqa: PLR0917  hypothesis gives them by name
+def test_what_an_export_writes_an_import_reads(
     labels: list[str],
     by_model: list[str],
     caption: str | None,

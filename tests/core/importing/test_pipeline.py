@@ -28,10 +28,7 @@ if TYPE_CHECKING:
 
     from core.importing.events import ImportEvent, ImportSummary
     from core.library import Library
-
-    from ..conftest import Bench
-
-MakePhoto = "Callable[..., Path]"
+    from tests.core.conftest import Bench
 
 
 class Heard:
