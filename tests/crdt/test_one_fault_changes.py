@@ -427,3 +427,17 @@ def test_reading_old_changes_refuses_what_asking_the_engine_does(
     error, make = BAD[name]
     with pytest.raises(error):
         bench.replica.apply([make(bench)], author=AUTHOR)
+
+
+@pytest.mark.parametrize("name", [name for name in BAD if name.startswith("overwrites")])
+def test_what_arrives_in_the_same_call_can_be_overwritten_no_more_freely(name: str, bench: Bench) -> None:
+    # Guard: a change the engine does not have yet is looked into itself.
+    error, make = BAD[name]
+    replica = Replica.create(MONTH, OTHER_ACTOR[:8] + b"reader-1")
+    with pytest.raises(error):
+        replica.apply([make(bench), *bench.history], author=None)
+    assert replica.apply([make_good(bench), *bench.history], author=None).applied == 4
+
+
+def make_good(bench: Bench) -> bytes:
+    return GOOD["overwrites both of two concurrent captions"](bench)
