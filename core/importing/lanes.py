@@ -37,13 +37,14 @@ _AHEAD = 64
 
 @dataclass(frozen=True)
 class Left:
-    """A file that is not imported, and why; `video` tells videos from other things that are skipped."""
+    """A file that is not imported, and why; `video` tells videos from other things, `pid` is known of some photos."""
 
     path: Path
     reason: str
     failed: bool
     size: int = 0
     video: bool = False
+    pid: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -77,12 +78,16 @@ class Admission:
             self._claimed.add(pid)
             return "new"
 
-    def settle(self, pid: bytes, *, stored: bool) -> None:
-        """Say how a claim ended: a stored photo is known, a failed one may be tried again."""
+    def is_known(self, pid: bytes) -> bool:
+        """Whether the library has the photo by now."""
+        with self._guard:
+            return pid in self._known
+
+    def settle(self, pid: bytes) -> None:
+        """Say that a photo that was claimed is in the library. A claim that failed stays: its twins would fail, too."""
         with self._guard:
             self._claimed.discard(pid)
-            if stored:
-                self._known.add(pid)
+            self._known.add(pid)
 
 
 class Lanes:
@@ -199,9 +204,8 @@ class Lanes:
                 return Known(found, content.pid, claimed=standing == "claimed")
             try:
                 return self._photo(found, source, content)
-            except BaseException:
-                self._admission.settle(content.pid, stored=False)
-                raise
+            except FileRefused as refusal:
+                return Left(found.path, str(refusal), failed=True, size=found.size, pid=content.pid)
 
     def _photo(self, found: Found, source: reading.Source, content: reading.Content) -> Prepared:
         read = sidecar.read(found.path.parent, found.sidecars)

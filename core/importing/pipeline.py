@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from core.envelope_body import GROUP_BYTES
 from core.errors import PackRefused
-from core.importing import moving, protocol
+from core.importing import moving, protocol, sidecar
 from core.importing.committer import Committer, Prepared
 from core.importing.events import EventKind, ImportEvent, ImportSummary, Listener, Progress
 from core.importing.lanes import Admission, Known, Lanes, Left
@@ -74,7 +74,7 @@ def import_paths(
         WorkerBroken: no worker process can be started.
         CoreError: whatever `Library.commit` raises.
     """
-    run = _Run(library, paths, progress or (lambda _: None), move=move, wants_album=album is not None)
+    run = _Run(library, paths, progress or (lambda _: None), move=move)
     model = run.model(pack) if label else None
     count = workers or default_workers()
     group = secrets.token_bytes(GROUP_BYTES)
@@ -107,14 +107,11 @@ def import_paths(
 class _Run:
     """One call of `import_paths`: its counts, its claims, and what is still to be reported."""
 
-    def __init__(
-        self, library: Library, paths: Iterable[Path], listener: Listener, *, move: bool, wants_album: bool
-    ) -> None:
+    def __init__(self, library: Library, paths: Iterable[Path], listener: Listener, *, move: bool) -> None:
         self._library = library
         self._paths = list(paths)
         self._tell = listener
         self._move = move
-        self._wants_album = wants_album
         self._started = time.monotonic()
         self._counts: dict[EventKind, int] = dict.fromkeys(("added", "duplicate", "skipped", "failed"), 0)
         self._videos = self._moved = 0
@@ -123,7 +120,8 @@ class _Run:
         self._reported = 0.0
         # Files that are the same photo as one whose fate is not known yet.
         self._waiting: dict[bytes, list[Found]] = {}
-        self._pending: set[bytes] = set()
+        # Why photos were not stored that another file may be, too.
+        self._left_pids: dict[bytes, Left] = {}
         library.refresh()
         catalog = library.catalog
         self.admission = Admission({*catalog.pids(), *catalog.pids("is:trash")})
@@ -180,25 +178,32 @@ class _Run:
     def _prepared(self, photo: Prepared, committer: Committer) -> None:
         earlier = self._waiting.get(photo.pid)
         if earlier:
-            # The file that comes first in the walk gives the photo its name, whichever was read first.
-            photo, first = replace(photo, found=earlier[0]), photo.found
-            earlier[0] = first
-        self._pending.add(photo.pid)
+            # The file that comes first in the walk gives the photo its name and words, whichever was read first.
+            first, earlier[0] = earlier[0], photo.found
+            photo = replace(photo, found=first, sidecar=sidecar.read(first.path.parent, first.sidecars))
         for complaint in photo.sidecar.complaints:
             self._event("note", photo.found.path, pid=photo.pid, reason=complaint)
         committer.add(photo)
 
     def _known(self, known: Known, committer: Committer) -> None:
-        if known.claimed:
-            self._waiting.setdefault(known.pid, []).append(known.found)
+        if known.claimed and not self.admission.is_known(known.pid):
+            left = self._left_pids.get(known.pid)
+            if left is None:
+                self._waiting.setdefault(known.pid, []).append(known.found)
+            else:
+                self._left(replace(left, path=known.found.path))
             return
         self._duplicate(known.found, known.pid)
         committer.add_present(known.pid)
 
     def _left(self, left: Left) -> None:
         self._videos += left.video
-        self._event("failed" if left.failed else "skipped", left.path, reason=left.reason)
+        self._event("failed" if left.failed else "skipped", left.path, pid=left.pid, reason=left.reason)
         self._done(left.size)
+        if left.pid is not None:
+            self._left_pids[left.pid] = left
+            for found in self._waiting.pop(left.pid, []):
+                self._left(replace(left, path=found.path, pid=None))
 
     def _flush(self, committer: Committer) -> None:
         outcome = committer.flush()
@@ -211,17 +216,11 @@ class _Run:
         for photo in outcome.present:
             self._duplicate(photo.found, photo.pid)
         for photo in outcome.purged:
-            self._event("skipped", photo.found.path, pid=photo.pid, reason=_PURGED)
-            self._done(photo.found.size)
-        for photo in [*outcome.added, *outcome.present, *outcome.purged]:
-            stored = photo not in outcome.purged
-            self.admission.settle(photo.pid, stored=stored)
-            self._pending.discard(photo.pid)
+            self._left(Left(photo.found.path, _PURGED, failed=False, size=photo.found.size, pid=photo.pid))
+        for photo in [*outcome.added, *outcome.present]:
+            self.admission.settle(photo.pid)
             for found in self._waiting.pop(photo.pid, []):
-                if stored:
-                    self._duplicate(found, photo.pid)
-                else:
-                    self._left(Left(found.path, _PURGED, failed=False, size=found.size))
+                self._duplicate(found, photo.pid)
 
     def _duplicate(self, found: Found, pid: bytes) -> None:
         trashed = moving.is_trashed(self._library, pid)

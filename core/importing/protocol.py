@@ -24,7 +24,7 @@ MAX_BODY_BYTES = 64 << 20
 _PIECE = 1 << 20
 
 
-class ProtocolBroken(Exception):  # noqa: N818  never leaves the package: it means that the other process is gone
+class ProtocolBroken(Exception):
     """The other side is gone, or says what no honest one does."""
 
 

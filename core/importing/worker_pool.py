@@ -29,8 +29,8 @@ _PIPE_BYTES = 1 << 20
 _SET_PIPE_SIZE = 1031
 """Linux's F_SETPIPE_SZ: with the usual 64 KiB a photo takes fifty turns of both processes."""
 
-# One thread a worker: photos are the parallelism. glibc hands every freed image back to the system and takes zeroed pages
-# for the next one, a tenth of a photo's time; up to these sizes it keeps them, as Pillow keeps some of its blocks.
+# One thread a worker: photos are the parallelism. glibc hands every freed image back to the system and takes zeroed
+# pages for the next one, a tenth of a photo's time; up to these sizes it keeps them, and Pillow some of its blocks.
 _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",

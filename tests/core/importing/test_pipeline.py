@@ -92,6 +92,29 @@ def test_the_same_photo_again_renamed_or_moved_is_one_photo(
     assert library.catalog.count() == 1
 
 
+def test_twins_of_a_file_that_fails_fail_with_it(library: Library, make_photo: Callable[..., Path]) -> None:
+    half = make_photo("a.jpg").read_bytes()[:-30]
+    folder = make_photo("ok.jpg").parent
+    for name in ("a.jpg", "b.jpg", "c/d.jpg", "z.jpg"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(half)
+    heard = Heard()
+    summary = import_paths(library, [folder], label=False, workers=2, progress=heard)
+    assert (summary.added, summary.failed) == (1, 4)
+    assert len(set(heard.reasons("failed").values())) == 1
+
+
+def test_the_first_of_two_twins_gives_name_and_words(library: Library, make_photo: Callable[..., Path]) -> None:
+    for turn in range(4):
+        first = make_photo(f"{turn}/a.jpg", size=(200, 100))
+        (first.parent / "b.jpg").write_bytes(first.read_bytes())
+        first.with_suffix(".xmp").write_bytes(encode_sidecar(Sidecar(caption="first")))
+        (first.parent / "b.xmp").write_bytes(encode_sidecar(Sidecar(caption="second")))
+        import_paths(library, [first.parent], label=False, workers=2)
+    assert {(photo.filename, photo.caption) for photo in library.catalog.search()} == {("a.jpg", "first")}
+    assert library.catalog.count() == 4
+
+
 def test_events_come_in_the_order_of_the_walk(
     library: Library, make_photo: Callable[..., Path], tmp_path: Path
 ) -> None:
