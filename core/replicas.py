@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from core.errors import StorageFailed
 from crdt.documents import LIBRARY
-from crdt.errors import CrdtError
-from crdt.replica import Replica, new_actor
+from crdt.errors import ChangeInvalid, CrdtError, OrphanLimit
+from crdt.replica import Refusal, Replica, new_actor
 
 if TYPE_CHECKING:
     from core.derived import DerivedFiles
@@ -62,6 +62,8 @@ class Replicas:
         self._photo_limit = photo_limit
         self._loaded: OrderedDict[str, _Loaded] = OrderedDict()
         self._held = False
+        self.refusals: list[tuple[str, Refusal]] = []
+        """Changes that waited for others and then proved invalid, with their documents; for the caller to take out."""
         self.includes_more: set[str] = set()
         """Documents whose snapshot on disk was ahead of `vector()` when it was loaded."""
 
@@ -93,8 +95,8 @@ class Replicas:
         replica = self.get(document)
         loaded = self._loaded[document]
         applied = replica.apply(changes, author=author)
-        for refusal in applied.refused:
-            raise refusal.error
+        # They had waited; the envelope that brought what they waited for is not to blame.
+        self.refusals.extend((document, refusal) for refusal in applied.refused)
         loaded.tail += 1
         loaded.photos += sum(1 for map_name, _ in applied.touched if map_name == "photo")
         return applied.touched
@@ -145,7 +147,8 @@ class Replicas:
         loaded = _Loaded(replica, 0, 0)
         for author, changes in self._tail_of(document, since):
             # Whoever applied these first has raised the alarm over any that were refused.
-            replica.apply(changes, author=author)
+            with contextlib.suppress(ChangeInvalid, OrphanLimit):
+                replica.apply(changes, author=author)
             loaded.tail += 1
         loaded.photos = sum(1 for _ in replica.items("photo")) if document != LIBRARY else 0
         return loaded

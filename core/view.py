@@ -222,6 +222,7 @@ class View:
                 self._refuse_changes(stored, error)
                 self.replicas.drop([part.document])
                 continue
+            self._alarm_of_refusals()
             if part.document not in reload:
                 self.catalog.update(part.document, touched, replica)
         self._note(stored.device, stored.seq, stored.hash, body.documents)
@@ -319,6 +320,16 @@ class View:
 
     def _refuse_changes(self, stored: StoredEnvelope, error: CrdtError) -> None:
         self._alarm(EnvelopeDamaged(f"{stored} holds changes that cannot be accepted: {error}", hint=error.hint))
+
+    def _alarm_of_refusals(self) -> None:
+        while self.replicas.refusals:
+            document, refusal = self.replicas.refusals.pop()
+            self._alarm(
+                EnvelopeDamaged(
+                    f"actor {refusal.actor.hex()} made a change to {document} that cannot be accepted: {refusal.error}",
+                    hint=refusal.error.hint,
+                )
+            )
 
     def _unknown_document(self) -> None:
         self._note_once("A newer version of safelight wrote something that this one does not know: update needed.")

@@ -58,8 +58,8 @@ class DuplicateSequence(ChangeInvalid):
     """Two different changes claim one (actor, sequence number)."""
 
 
-class ChangeNotApplied(ChangeInvalid):
-    """The CRDT engine dropped a change that passed every check. A defect to report; the replica must be reloaded."""
+class ChangeNotApplied(CrdtError):
+    """The CRDT engine failed, or dropped a change that passed every check. The replica must be loaded again."""
 
     hint = "reload the document from its log; if it happens again, report it with the change"
 
