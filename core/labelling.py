@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from core.active_model import PACK_SETTING, active_model
 from core.errors import PackRefused
 from crdt.documents import LIBRARY
 from crdt.errors import CrdtError
@@ -25,15 +26,13 @@ from ml.classes import ClassTable, class_table
 from ml.errors import MlError
 from ml.installed import find_pack
 from ml.labels import LabelRules, RawClasses, Reason
-from ml.pack import Pack, builtin_model, builtin_pack
+from ml.pack import Pack, builtin_pack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _log = logging.getLogger(__name__)
 
-PACK_SETTING = "pack"
-"""Setting of a library: `name@version` and the SHA-256 of the active pack."""
 _CLASSES_SETTING = "classes:"
 """Prefix of the settings that hold a model's packed class table."""
 _MAX_SETTING = 4096
@@ -70,17 +69,6 @@ def active_pack(library: LabelledLibrary) -> Pack:
             hint=f"Add the pack with the manifest {sha256[:12]}…, or choose this one: safelight model use {model}.",
         )
     return pack
-
-
-def active_model(setting: Setting) -> str | None:
-    """Return `name@version` of the active pack without opening it; None if this installation has none built in."""
-    named = setting(PACK_SETTING)
-    if named is not None:
-        return named.partition(" ")[0]
-    try:
-        return builtin_model()
-    except MlError:
-        return None
 
 
 def use_pack(library: LabelledLibrary, pack: Pack) -> None:

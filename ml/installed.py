@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING
 
 import platformdirs
 
+from ml.builtin import builtin_model
 from ml.errors import DownloadFailed, MlError, PackError, PackExists, PackFileMissing, PackNotFound
 from ml.manifest import MANIFEST_NAME, MODEL_NAME, is_pack_name, is_pack_version, load_manifest
-from ml.pack import Pack, builtin_model, builtin_pack
+from ml.pack import Pack, builtin_pack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

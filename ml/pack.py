@@ -9,14 +9,15 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ml import builtin
 from ml.errors import LabelsInvalid, ManifestInvalid, PackFileChanged, PackFileMissing, PackNotFound
 from ml.manifest import IMAGENET_1K, MANIFEST_NAME, MODEL_NAME, Manifest, parse_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 _CHUNK = 1 << 20
 _MAX_LABEL = 500
@@ -24,8 +25,6 @@ _MAX_ID = 64
 # A link could lead anywhere, and elsewhere tomorrow; a FIFO would block. Windows knows neither flag, and there making a
 # link takes privileges.
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-
-BUILTIN_FOLDER = Path(__file__).parent / "packs" / "safelight-mini"
 
 
 class Pack:
@@ -83,7 +82,7 @@ class Pack:
     @property
     def builtin(self) -> bool:
         """Whether this is the pack that ships with Safelight."""
-        return self.folder == BUILTIN_FOLDER
+        return self.folder == builtin.BUILTIN_FOLDER
 
     def size(self) -> int:
         """Bytes of all files."""
@@ -191,18 +190,4 @@ class Pack:
 
 def builtin_pack() -> Pack:
     """Return the pack that ships with Safelight. Raises PackNotFound when this installation lacks it."""
-    return Pack.open(_builtin_folder())
-
-
-def builtin_model() -> str:
-    """Return ``name@version`` of that pack, from its manifest alone. Raises PackNotFound."""
-    return Pack.describe(_builtin_folder()).model
-
-
-def _builtin_folder() -> Path:
-    if not (BUILTIN_FOLDER / MANIFEST_NAME).is_file():
-        raise PackNotFound(
-            "the built-in pack safelight-mini is not part of this installation",
-            hint="Reinstall Safelight, or add a pack of your own: safelight model add FOLDER.",
-        )
-    return BUILTIN_FOLDER
+    return Pack.open(builtin.builtin_folder())

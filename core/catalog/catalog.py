@@ -22,6 +22,7 @@ from core.catalog.tables import VERSION, album_photo, copy, envelope, label_phot
 from core.catalog.terms import Terms
 from core.catalog.writer import PhotoWriter
 from core.errors import AmbiguousPhoto, NoSuchPhoto
+from core.label_derivation import label_derivation
 from core.query import Query, parse
 from crdt.documents import LIBRARY, PID_BYTES
 from crdt.errors import CrdtError
@@ -58,7 +59,7 @@ def _alone(
 class Catalog:
     """All that is known of the photos. Threads may share one; they take turns."""
 
-    DERIVATION: ClassVar[str] = f"catalog {VERSION}"
+    DERIVATION: ClassVar[str] = f"catalog {VERSION}, labels {label_derivation()}"
     """Names how catalogs are made: one made otherwise is of no use."""
 
     def __init__(self, connection: Connection, labeller: Labeller | None = None) -> None:

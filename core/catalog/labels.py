@@ -71,7 +71,7 @@ class LibraryLabeller:
     def active(self) -> str | None:
         """The model that the library names, else the built-in one."""
         if self._active is None:
-            from core.labelling import active_model
+            from core.active_model import active_model
 
             self._active = (active_model(self._setting),)
         return self._active[0]

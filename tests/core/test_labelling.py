@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 import ml
+import ml.builtin
+from core.active_model import active_model
 from core.edits import add_label, remove_label
 from core.errors import PackRefused
 from core.label_derivation import label_derivation
-from core.labelling import Labeller, active_model, active_pack, explain, use_pack
+from core.labelling import Labeller, active_pack, explain, use_pack
 from crdt.documents import shard_name
 from crdt.operations import Put
 from crdt.records import AutoRecord
@@ -77,13 +79,13 @@ def test_with_the_built_in_pack_a_library_follows_the_program(
     bench: Bench, pack: Pack, colour_pack: MakePack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shipped = colour_pack(name="shipped").write()
-    monkeypatch.setattr(ml.pack, "BUILTIN_FOLDER", shipped)
+    monkeypatch.setattr(ml.builtin, "BUILTIN_FOLDER", shipped)
     with bench.open() as library:
         assert active_pack(library).model == active_model(library.setting) == "shipped@1.0.0"
         use_pack(library, pack)
         assert active_model(library.setting) == "colours@1.0.0"
         use_pack(library, find_pack("shipped"))
-        monkeypatch.setattr(ml.pack, "BUILTIN_FOLDER", colour_pack(name="shipped", version="2.0.0").write())
+        monkeypatch.setattr(ml.builtin, "BUILTIN_FOLDER", colour_pack(name="shipped", version="2.0.0").write())
         assert active_pack(library).model == active_model(library.setting) == "shipped@2.0.0"
 
 

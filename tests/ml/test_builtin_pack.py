@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ml.builtin import BUILTIN_FOLDER
 from ml.classes import class_table
 from ml.labels import LabelRules
 from ml.onnx_file import inspect
-from ml.pack import BUILTIN_FOLDER, Pack, builtin_pack
+from ml.pack import Pack, builtin_pack
 from ml.session import Classifier, top_classes
 
 if TYPE_CHECKING:

@@ -217,6 +217,6 @@ def test_names_that_are_no_text_are_text_in_json(cli: CommandLine, tmp_path: Pat
 
 
 def _doctor_code() -> int:
-    from ml.pack import BUILTIN_FOLDER
+    from ml.builtin import BUILTIN_FOLDER
 
     return 0 if (BUILTIN_FOLDER / "pack.toml").is_file() else 1

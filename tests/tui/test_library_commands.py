@@ -185,6 +185,20 @@ def test_an_unexpected_error_shows_neither_traceback_nor_message(
     assert "Traceback" not in cli.err
 
 
+def test_a_copied_library_is_read_but_not_changed_until_it_is_claimed(
+    filled: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAFELIGHT_STATE_DIR", str(tmp_path / "another machine"))
+    assert len(filled.json("search", code=exit_codes.INTEGRITY_ALARM)) == 3
+    filled("rate", "5", "--query", "", code=exit_codes.INTEGRITY_ALARM)
+    assert filled.err.count("this machine has not written") == 1
+    assert "doctor --claim" in filled.err
+    filled("doctor", "--claim", code=exit_codes.USAGE)
+    filled("doctor", "--claim", "--yes")
+    filled("rate", "5", "--query", "")
+    assert len(filled.ids("rating:5")) == 3
+
+
 def test_doctor_says_what_is_there(cli: CommandLine) -> None:
     findings = cli.json("doctor", code=0 if _has_builtin_pack() else 1)
     checks = {finding["check"]: finding["ok"] for finding in findings}
@@ -214,6 +228,6 @@ def test_results_alone_are_on_stdout(cli: CommandLine) -> None:
 
 
 def _has_builtin_pack() -> bool:
-    from ml.pack import BUILTIN_FOLDER
+    from ml.builtin import BUILTIN_FOLDER
 
     return (BUILTIN_FOLDER / "pack.toml").is_file()

@@ -162,8 +162,8 @@ def _use(session: Session, name: str) -> None:
 
 def _active(session: Session) -> str | None:
     """The model in use, if that can be told without asking for the passphrase."""
+    from core.active_model import active_model
     from core.errors import CoreError
-    from core.labelling import active_model
 
     try:
         if not session.opens_unasked():
