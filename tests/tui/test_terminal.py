@@ -30,7 +30,9 @@ class Terminal:
         controller, device = pty.openpty()
         self._controller = controller
         self.seen = ""
-        kept = {name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "SAFELIGHT_PASSPHRASE_FILE"}}
+        kept = {
+            name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "SAFELIGHT_PASSPHRASE_FILE"}
+        }
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "tui.cli", *arguments],
             stdin=device,

@@ -48,6 +48,7 @@ class Session:
         from core.library import Library
 
         _quieten_logs()
+        _leave_no_core_dumps()
         with Library.open(self.root, self.device_secrets()) as library:
             for note in library.notes:
                 output.warn(note)
@@ -134,6 +135,16 @@ def _quieten_logs() -> None:
         logging.basicConfig(stream=sys.stderr, level=level)
     else:
         logging.getLogger().addHandler(logging.NullHandler())
+
+
+def _leave_no_core_dumps() -> None:
+    """A crash, of a decoder or a model for instance, must not write the keys to disk."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def read_passphrase_file(path: Path) -> bytes:

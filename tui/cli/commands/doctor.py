@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from tui.cli import exit_codes, output
-from tui.cli.options import json_option, library_options
+from tui.cli.options import confirm, json_option, library_options, yes_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,13 +33,24 @@ class Finding(NamedTuple):
 
 
 @click.command("doctor")
+@click.option(
+    "--claim", is_flag=True, help="Make this machine the one that writes to a library that was copied or moved."
+)
 @json_option
+@yes_option
 @library_options
-def command(session: Session, as_json: bool) -> int:
+def command(session: Session, claim: bool, as_json: bool, yes: bool) -> int:
     """Check this installation and say what is missing.
 
     Nothing is changed, and the passphrase is not asked for; `safelight verify` checks what the library holds.
+
+    A library's folder that was copied or moved to another machine can be searched and exported there, but not changed:
+    two copies that both write would contradict each other. If no other copy is in use, --claim makes this machine its
+    writer.
     """
+    if claim:
+        _claim(session, yes=yes)
+        return exit_codes.DONE
     findings = list(_findings(session))
     for finding in findings:
         if as_json:
@@ -58,6 +69,14 @@ def _findings(session: Session) -> Iterator[Finding]:
     yield from _packs()
     yield from _library(session)
     yield _agent()
+
+
+def _claim(session: Session, *, yes: bool) -> None:
+    from core.library import Library
+
+    confirm("Is no other copy of this library in use? Two that both write would contradict each other.", yes=yes)
+    Library.claim(session.root, session.device_secrets())
+    output.say("This machine writes to this library from now on.")
 
 
 def _modules() -> Iterator[Finding]:

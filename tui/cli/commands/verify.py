@@ -29,6 +29,8 @@ def command(session: Session, deep: bool, gc: bool, as_json: bool) -> int:
 
     with session.open_library() as library, progress_bar("Verifying", unit="pieces", shown=not as_json) as advance:
         report = verify(library, deep=deep, gc=gc, progress=lambda _what, done, total: advance(done, total))
+        # They are in the report; said once is enough.
+        session.alarms += [problem.message for problem in report.problems]
     if as_json:
         output.json_lines({"event": "problem", **dataclasses.asdict(problem)} for problem in report.problems)
         counts = {name: value for name, value in dataclasses.asdict(report).items() if name != "problems"}
