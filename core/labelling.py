@@ -195,6 +195,8 @@ def _result(labeller: Labeller, model: str, record: AutoRecord, wanted: str | No
     entries = rules.table.entries
     named = tuple((entries[i].name, entries[i].class_id, p) for i, p in classes if i < len(entries))
     reasons = tuple(reason for reason in rules.reasons(classes) if wanted in (None, reason.label))
+    if wanted is not None and not reasons and (unreached := rules.unreached(wanted)) is not None:
+        reasons = (unreached,)
     return ModelResult(model, active, record.at, known=True, classes=named, reasons=reasons)
 
 

@@ -131,6 +131,14 @@ class LabelRules:
                 reasons[node.label] = reason
         return sorted(reasons.values(), key=lambda reason: (-reason.score, reason.label))
 
+    def unreached(self, label: str) -> Reason | None:
+        """Return what a label that no class counts for would need; None when this model knows no such label."""
+        node = next((node for node in self._nodes if node.label == label), None)
+        if node is None:
+            return None
+        path = tuple(dict.fromkeys(self._nodes[number].label for number in node.above))
+        return Reason(label, 0.0, node.needed, shown=False, because_of=None, contributions=(), path=path)
+
     def held_classes(self) -> dict[str, frozenset[int]]:
         """Every label this model can give, and the outputs that count for it."""
         held: dict[str, set[int]] = {}

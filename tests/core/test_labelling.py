@@ -161,6 +161,9 @@ def test_why_names_the_classes_the_bars_and_the_users_own_word(bench: Bench, pac
         assert [reason.label for reason in only.results[0].reasons] == ["warm"]
         assert not only.results[0].reasons[0].shown
         assert only.rejected == ()
+        (unreached,) = explain(library, document, pid, "dark").results[0].reasons
+        assert (unreached.score, unreached.needed, unreached.shown) == (0.0, 0.6, False)
+        assert explain(library, document, pid, "submarine").results[0].reasons == ()
         with pytest.raises(PackRefused):
             explain(library, document, pid, "")
 
