@@ -1,6 +1,9 @@
 """The constants every device must share, for ever: these values may only be added to."""
 
 import hashlib
+import json
+import os
+from pathlib import Path
 from typing import Any
 
 import automerge.core as automerge
@@ -22,9 +25,26 @@ from crdt.operations import Put
 from crdt.replica import Replica, new_actor
 from crdt.schema import SHAPES
 
+VECTORS = Path(__file__).resolve().parent.parent / "vectors" / "crdt-constants.json"
+
 
 def _hash(change: bytes) -> str:
     return hashlib.sha256(change[8:]).hexdigest()
+
+
+def test_the_constant_vectors_are_those_of_the_code() -> None:
+    made = {
+        "comment": "The changes of the reserved actor: the genesis of each kind of document, then its extensions in order.",
+        "reserved_actor": RESERVED_ACTOR.hex(),
+        "maps": {kind.value: list(GENESIS_MAPS[kind]) for kind in DocumentKind},
+        "changes": {
+            kind.value: [extension_change(kind, number).hex() for number in range(MAX_EXTENSIONS + 1)]
+            for kind in DocumentKind
+        },
+    }
+    if os.environ.get("SAFELIGHT_WRITE_VECTORS"):
+        VECTORS.write_text(json.dumps(made, indent=1) + "\n")
+    assert json.loads(VECTORS.read_text()) == made
 
 
 def test_the_genesis_changes_are_these() -> None:
