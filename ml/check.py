@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from ml.classes import class_table
+from ml.classes import ClassTable, class_table
 from ml.errors import OutputInvalid
 from ml.labels import LabelRules
 from ml.session import Classifier, top_classes
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from ml.pack import Pack
 
 _SIDE = 160
+_ENOUGH_NAMES = 20
+"""Labels that must be names of known classes before their order says anything."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,10 @@ def check_pack(pack: Pack, *, repeats: int = 5) -> CheckReport:
     warnings = []
     if np.ptp(answers.probabilities, axis=0).max() < 1e-6:  # noqa: PLR2004  # not even rounding differs
         warnings.append("every picture gets the same answer: is the input rule right, and is this the trained model?")
+    if _in_another_order(pack, rules.table):
+        warnings.append(
+            "labels.txt names known classes in another order than their ids: is background, or wordnet, right?"
+        )
     background = pack.manifest.output.background
     return CheckReport(
         model=pack.model,
@@ -95,6 +101,18 @@ def check_pack(pack: Pack, *, repeats: int = 5) -> CheckReport:
         ),
         warnings=tuple(warnings),
     )
+
+
+def _in_another_order(pack: Pack, table: ClassTable) -> bool:
+    """Tell whether the labels are names of the taxonomy's classes, but mostly not of those beside them."""
+    names = {class_id: name.casefold() for class_id, name in table.open_taxonomy().class_names.items()}
+    known = set(names.values())
+    anywhere = in_place = 0
+    for entry, line in zip(table.entries, pack.labels(), strict=True):
+        synonyms = {part.strip().casefold() for part in line.split(",")}
+        anywhere += not synonyms.isdisjoint(known)
+        in_place += entry.class_id is not None and names.get(entry.class_id) in synonyms
+    return anywhere >= _ENOUGH_NAMES and in_place < anywhere / 2
 
 
 def _check_kind(classifier: Classifier, batch: NDArray[Any]) -> None:

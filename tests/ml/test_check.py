@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -32,6 +35,20 @@ def test_a_model_that_answers_the_same_for_everything_is_suspicious(colour_pack:
     report = check_pack(Pack.open(colour_pack(kind="probabilities", gives="constant").write()))
     assert len(report.warnings) == 1
     assert "same answer" in report.warnings[0]
+
+
+def test_labels_in_another_order_than_their_ids_are_suspicious(shared_data: Path, tmp_path: Path) -> None:
+    source = shared_data / "models" / "mobilenet-v1-0.25"
+    shutil.copy(source / "model.onnx", tmp_path)
+    lines = (source / "labels.txt").read_text().splitlines()
+    text = (Path(__file__).parent / "manifests" / "mobilenet-v1-0.25.toml").read_text()
+    (tmp_path / "labels.txt").write_text("\n".join([lines[0], *sorted(lines[1:])]))
+    pinned = hashlib.sha256((source / "labels.txt").read_bytes()).hexdigest()
+    mixed = hashlib.sha256((tmp_path / "labels.txt").read_bytes()).hexdigest()
+    assert pinned in text
+    (tmp_path / "pack.toml").write_text(text.replace(pinned, mixed))
+    (warning,) = check_pack(Pack.open(tmp_path), repeats=1).warnings
+    assert "another order" in warning
 
 
 def test_the_pictures_are_the_same_everywhere_and_all_different() -> None:
