@@ -34,7 +34,7 @@ def _hash(change: bytes) -> str:
 
 def test_the_constant_vectors_are_those_of_the_code() -> None:
     made = {
-        "comment": "The changes of the reserved actor: the genesis of each kind of document, then its extensions in order.",
+        "comment": "Changes of the reserved actor: the genesis of each kind of document, then its extensions.",
         "reserved_actor": RESERVED_ACTOR.hex(),
         "maps": {kind.value: list(GENESIS_MAPS[kind]) for kind in DocumentKind},
         "changes": {

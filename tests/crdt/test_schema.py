@@ -224,7 +224,7 @@ def _vectors() -> dict[str, Any]:
 def test_the_record_vectors_are_those_made_here() -> None:
     made = {
         "comment": (
-            "Packed records. `good` ones decode to these fields, by number (bytes in hex behind 0x), and pack to the same "
+            "Packed records. `good` ones decode to these fields, by number (bytes as 0x and hex), and pack to the same "
             "bytes again; `bad` ones are refused with RecordInvalid."
         ),
         "good": [
