@@ -63,7 +63,7 @@ class SearchResult(msgspec.Struct, frozen=True):
 
 
 def search_result(photo: PhotoRecord) -> SearchResult:
-    """The line of a photo."""
+    """Return the line of a photo."""
     located = photo.latitude is not None and photo.longitude is not None
     return SearchResult(
         id=photo.id,

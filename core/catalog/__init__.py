@@ -1,4 +1,4 @@
-"""The catalog: all that is known of the photos, in tables in memory, made from the documents and searched by queries."""
+"""The catalog: all that is known of the photos, in tables in memory, made from the documents, searched by queries."""
 
 from __future__ import annotations
 

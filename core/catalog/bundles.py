@@ -26,9 +26,7 @@ _NUMBER = select(bundle.c.id).where(bundle.c.blob_id == bindparam("blob_id"))
 _FORGET = delete(thumbnail).where(
     thumbnail.c.bundle == bindparam("of_bundle"), thumbnail.c.document == bindparam("of_document")
 )
-_PLACE = (
-    "INSERT OR REPLACE INTO thumbnail (pid, bundle, document, offset, length) VALUES (?, ?, ?, ?, ?)"
-)
+_PLACE = "INSERT OR REPLACE INTO thumbnail (pid, bundle, document, offset, length) VALUES (?, ?, ?, ?, ?)"
 
 
 class BundleWriter:
@@ -47,7 +45,7 @@ class BundleWriter:
             self._put(key, value, home)
 
     def update(self, document: str, keys: Iterable[str], read: ReplicaReader) -> None:
-        """These bundles of a document anew."""
+        """Read these bundles of a document anew."""
         home = self._terms.require("document", document)
         for key in sorted(keys):
             blob_id = _blob_id(key)

@@ -71,7 +71,7 @@ class Catalog:
 
     @classmethod
     def empty(cls, labeller: Labeller | None = None) -> Self:
-        """A catalog without photos.
+        """Return a catalog without photos.
 
         Args:
             labeller: turns what models said into labels; by default, the models installed here.
@@ -80,7 +80,7 @@ class Catalog:
 
     @classmethod
     def deserialise(cls, data: bytes, labeller: Labeller | None = None) -> Self:
-        """The catalog that :meth:`serialise` wrote.
+        """Return the catalog that :meth:`serialise` wrote.
 
         Raises:
             UnknownFormat: another version wrote it, or it is none; the caller builds the catalog anew.
@@ -89,7 +89,7 @@ class Catalog:
 
     @_alone
     def serialise(self) -> bytes:
-        """The whole catalog as bytes, to be sealed: it is in the clear."""
+        """Return the whole catalog as bytes, to be sealed: it is in the clear."""
         return write_database(self._connection)
 
     @_alone
@@ -130,7 +130,7 @@ class Catalog:
 
     @_alone
     def documents_touched_since(self, document: str, since: Mapping[bytes, int]) -> list[tuple[bytes, int]]:
-        """The envelopes (device, number) past ``since`` that touched a document, in the order they were taken in."""
+        """Return the envelopes (device, number) past ``since`` that touched a document, as they arrived."""
         rows = self._connection.execute(
             select(envelope.c.device, envelope.c.seq)
             .where(envelope.c.document == self._terms.known("document", document))
@@ -188,7 +188,7 @@ class Catalog:
         limit: int | None = None,
         offset: int = 0,
     ) -> list[PhotoRecord]:
-        """The photos a query finds.
+        """Return the photos a query finds.
 
         Args:
             query: as typed, or parsed.
@@ -215,7 +215,7 @@ class Catalog:
         limit: int | None = None,
         offset: int = 0,
     ) -> list[bytes]:
-        """The ids of the photos a query finds; arguments and errors as for :meth:`search`."""
+        """Return the ids of the photos a query finds; arguments and errors as for :meth:`search`."""
         numbers = self._numbers(_parsed(query), sort, descending=descending, limit=limit, offset=offset)
         return listing.pids_of(self._connection, numbers)
 
@@ -226,19 +226,19 @@ class Catalog:
 
     @_alone
     def photo(self, pid: bytes) -> PhotoRecord | None:
-        """All that is known of one photo, in the trash or not; ``None`` if there is none with this id."""
+        """Return all that is known of one photo, in the trash or not; ``None`` if there is none with this id."""
         return next(iter(self.photos([pid])), None)
 
     @_alone
     def photos(self, pids: Sequence[bytes]) -> list[PhotoRecord]:
-        """All that is known of photos, in their order; ids that no photo has are passed over."""
+        """Return all that is known of photos, in their order; ids that no photo has are passed over."""
         numbers = listing.numbers_of(self._connection, pids)
         wanted = [numbers[pid] for pid in pids if pid in numbers]
         return reading.records(self._connection, self._terms, wanted, self._selector.models())
 
     @_alone
     def resolve(self, prefix: str) -> bytes:
-        """The id of the one photo whose id begins so.
+        """Return the id of the one photo whose id begins so.
 
         Args:
             prefix: hex digits, in upper or lower case.
@@ -264,7 +264,7 @@ class Catalog:
 
     @_alone
     def copies(self, pid: bytes) -> list[Copy]:
-        """The blobs that hold a photo: originals first."""
+        """Return the blobs that hold a photo: originals first."""
         return reading.copies(self._connection, pid)
 
     @_alone
@@ -279,7 +279,7 @@ class Catalog:
 
     @_alone
     def documents_of(self, pids: Collection[bytes]) -> dict[bytes, str]:
-        """The shard that holds each photo's facts; ids that no photo has are left out."""
+        """Return the shard that holds each photo's facts; ids that no photo has are left out."""
         return listing.documents_of(self._connection, self._terms, pids)
 
     @_alone
@@ -323,17 +323,17 @@ class Catalog:
 
     @_alone
     def label_counts(self) -> dict[str, int]:
-        """Every label in use, with the number of photos outside the trash that have it; most used first."""
+        """Return every label in use, with the number of photos outside the trash that have it; most used first."""
         return listing.label_counts(self._connection, self._terms, self._selector.models())
 
     @_alone
     def albums(self) -> list[AlbumRecord]:
-        """Every album, empty ones too, by name."""
+        """Return every album, empty ones too, by name."""
         return listing.albums(self._connection)
 
     @_alone
     def album_pids(self, album_id: str) -> list[bytes]:
-        """The photos of an album, those in the trash too, in the album's order."""
+        """Return the photos of an album, those in the trash too, in the album's order."""
         statement = (
             select(photo.c.pid)
             .join(album_photo, album_photo.c.photo == photo.c.id)
@@ -344,7 +344,7 @@ class Catalog:
 
     @_alone
     def months(self) -> list[tuple[str, int]]:
-        """Every month (``YYYY-MM``, wall clock) in which photos outside the trash were taken, newest first, and how many."""
+        """Return the months (``YYYY-MM``, wall clock) of photos outside the trash, newest first, and their numbers."""
         return listing.months(self._connection)
 
     @_alone
@@ -356,18 +356,16 @@ class Catalog:
             prefix: what was typed so far, in any case.
             limit: how many at most.
         """
-        return listing.suggestions(
-            self._connection, self._terms, self._selector.models(), field, prefix, limit
-        )
+        return listing.suggestions(self._connection, self._terms, self._selector.models(), field, prefix, limit)
 
     @_alone
     def setting(self, name: str) -> str | None:
-        """A setting of the library, ``None`` if it is not set."""
+        """Return a setting of the library, ``None`` if it is not set."""
         return self.library_values("setting").get(name)
 
     @_alone
     def library_values(self, map_name: str) -> dict[str, str]:
-        """The texts of a map of the `library` document: ``device``, ``relay``, ``search`` or ``setting``."""
+        """Return the texts of a map of the `library` document: ``device``, ``relay``, ``search`` or ``setting``."""
         rows = self._connection.execute(
             select(library_value.c.key, library_value.c.value)
             .where(library_value.c.map == map_name)

@@ -10,6 +10,7 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from sqlalchemy import create_engine
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
 from core.catalog.tables import APPLICATION_ID, CREATE_WORDS, VERSION, metadata
@@ -24,7 +25,7 @@ _CACHE_KIBIBYTES = 262_144
 
 
 def empty_database() -> Connection:
-    """A new catalog without rows."""
+    """Return a new catalog without rows."""
     connection = _connect(None)
     metadata.create_all(connection)
     connection.execute(CREATE_WORDS)
@@ -35,7 +36,7 @@ def empty_database() -> Connection:
 
 
 def open_database(data: bytes) -> Connection:
-    """The catalog that :func:`write_database` wrote.
+    """Return the catalog that :func:`write_database` wrote.
 
     Raises:
         UnknownFormat: if another version of the program wrote it, or it is no catalog.
@@ -44,7 +45,7 @@ def open_database(data: bytes) -> Connection:
         connection = _connect(data)
         version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
         application = connection.exec_driver_sql("PRAGMA application_id").scalar_one()
-    except (sqlite3.DatabaseError, OverflowError) as error:
+    except (sqlite3.Error, DBAPIError, OverflowError) as error:
         raise UnknownFormat("the catalog cannot be read", hint="`safelight rebuild` makes it anew") from error
     if (version, application) != (VERSION, APPLICATION_ID):
         connection.close()
@@ -56,13 +57,13 @@ def open_database(data: bytes) -> Connection:
 
 
 def write_database(connection: Connection) -> bytes:
-    """The whole database as bytes."""
+    """Return the whole database as bytes."""
     connection.commit()
     return driver_connection(connection).serialize()
 
 
 def driver_connection(connection: Connection) -> sqlite3.Connection:
-    """The SQLite connection under SQLAlchemy's."""
+    """Return the SQLite connection under SQLAlchemy's."""
     driver = connection.connection.driver_connection
     if not isinstance(driver, sqlite3.Connection):
         raise TypeError("the catalog's connection is not SQLite's")
@@ -74,7 +75,8 @@ def _connect(data: bytes | None) -> Connection:
     driver = sqlite3.connect(":memory:", check_same_thread=False, cached_statements=512)
     if data is not None:
         driver.deserialize(data)
-    # Even a database in memory writes large sorts, and the journals of a deserialised one, to temporary files, in the clear.
+    # Even a database in memory writes large sorts, and the journals of a deserialised one, to temporary files, in the
+    # clear.
     for pragma in (
         "temp_store = MEMORY",
         "journal_mode = MEMORY",

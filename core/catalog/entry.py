@@ -34,9 +34,7 @@ _PREFIX = 2 * PID_BYTES + 1
 """Characters of a photo's id and the slash after it."""
 _PID = re.compile(rf"[0-9a-f]{{{2 * PID_BYTES}}}", re.ASCII)
 _BLOB_ID = re.compile(rf"[0-9a-f]{{{2 * BLOB_ID_BYTES}}}", re.ASCII)
-_CORRECTION = re.compile(
-    r"(\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?)(Z|[+-]\d\d:\d\d)?", re.ASCII
-)
+_CORRECTION = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?)(Z|[+-]\d\d:\d\d)?", re.ASCII)
 
 
 _Value = TypeVar("_Value")
@@ -46,10 +44,10 @@ class ReplicaReader(Protocol):
     """How the catalog reads a document; :class:`crdt.replica.Replica` is one."""
 
     def get(self, map_name: str, key: str, /) -> Scalar | None:
-        """The value at a key, ``None`` if there is none."""
+        """Return the value at a key, ``None`` if there is none."""
 
     def items(self, map_name: str, prefix: str = "", /) -> Iterator[tuple[str, Scalar]]:
-        """The keys that start with ``prefix``, sorted, with their values."""
+        """Return the keys that start with ``prefix``, sorted, with their values."""
 
 
 USER = "user"
@@ -186,7 +184,9 @@ def join(parts: Mapping[str, PhotoEntry], labeller: Labeller) -> PhotoEntry:
         copies=tuple(sorted({copy.blob_id: copy for entry in reversed(entries) for copy in entry.copies}.values())),
         labels=_accepted((label for entry in entries for label in entry.labels), rejected, labeller),
         rejected=tuple(rejected),
-        albums=tuple(sorted({album: position for entry in reversed(entries) for album, position in entry.albums}.items())),
+        albums=tuple(
+            sorted({album: position for entry in reversed(entries) for album, position in entry.albums}.items())
+        ),
         caption=_first(entry.caption for entry in entries),
         rating=_first(entry.rating for entry in entries),
         favourite=any(entry.favourite for entry in entries),
@@ -273,10 +273,8 @@ def _model_labels(model: str, packed: bytes, labeller: Labeller) -> Sequence[tup
         return ()
 
 
-def _accepted(
-    labels: Iterable[LabelEntry], rejected: Iterable[str], labeller: Labeller
-) -> tuple[LabelEntry, ...]:
-    """The labels that the user did not reject: what is no dog is no beagle either, unless the user gave that name."""
+def _accepted(labels: Iterable[LabelEntry], rejected: Iterable[str], labeller: Labeller) -> tuple[LabelEntry, ...]:
+    """Return the labels that the user did not reject: what is no dog is no beagle either, unless the user said so."""
     refused = set(rejected)
     below = {name for denied in refused for name in labeller.below(denied)}
     strongest: dict[tuple[str, str], LabelEntry] = {}
@@ -349,7 +347,7 @@ def camera_name(make: str | None, model: str | None) -> str | None:
 
 
 def wall_clock(text: str | None) -> int | None:
-    """Milliseconds since 1970-01-01T00:00 of a wall clock; ``None`` for no text, and for one that names no real time."""
+    """Return the milliseconds since 1970-01-01T00:00 of a wall clock; ``None`` for a text that names no real time."""
     if text is None:
         return None
     try:

@@ -17,7 +17,7 @@ class Labeller(Protocol):
         """Labels and their scores, 0 to 1, for the raw classes of one photo; none if the model is not known here."""
 
     def active(self) -> str | None:
-        """The model whose labels searches use, ``name@version``."""
+        """Return the model whose labels searches use, ``name@version``."""
 
     def below(self, name: str, /) -> Collection[str]:
         """All more special labels: those that cannot be true where ``name`` is false."""
@@ -26,7 +26,7 @@ class Labeller(Protocol):
         """All more general labels: those that are true where ``name`` is."""
 
     def forget(self) -> None:
-        """The library's settings may have changed."""
+        """Take note that the library's settings may have changed."""
 
 
 class NoLabeller:
@@ -56,7 +56,7 @@ class LibraryLabeller:
     """Labels by the models that are installed, or that the library's settings describe; loaded when first asked."""
 
     def __init__(self, setting: Callable[[str], str | None]) -> None:
-        """`setting` reads the library's settings."""
+        """Read the library's settings by `setting`."""
         self._setting = setting
         self._models: InstalledModels | None = None
         self._active: tuple[str | None] | None = None
@@ -69,7 +69,7 @@ class LibraryLabeller:
         return self._installed()(model, classes)
 
     def active(self) -> str | None:
-        """The model that the library names, else the built-in one."""
+        """Return the model that the library names, else the built-in one."""
         if self._active is None:
             from core.active_model import active_model
 

@@ -49,7 +49,7 @@ class LibraryWriter:
                 self._put(map_name, key, value)
 
     def update(self, touched: Iterable[tuple[str, str]], read: ReplicaReader) -> None:
-        """These keys of the document anew."""
+        """Read these keys of the document anew."""
         for map_name, key in sorted(touched):
             if map_name in _MAPS:
                 self._put(map_name, key, read.get(map_name, key))

@@ -43,14 +43,14 @@ class Suggestion(msgspec.Struct, frozen=True):
 
 
 def chunks(items: Iterable[_Item]) -> Iterator[list[_Item]]:
-    """The items in lists that one statement takes."""
+    """Return the items in lists that one statement takes."""
     waiting = iter(items)
     while chunk := list(islice(waiting, _CHUNK)):
         yield chunk
 
 
 def pids_of(connection: Connection, numbers: Sequence[int]) -> list[bytes]:
-    """The ids of photos, in the order of their numbers."""
+    """Return the ids of photos, in the order of their numbers."""
     if len(numbers) < _MANY:
         listed = {"numbers": msgspec.json.encode(numbers).decode()}
         known = {row.id: row.pid for row in connection.execute(_SOME_PIDS, listed)}
@@ -63,7 +63,7 @@ def pids_of(connection: Connection, numbers: Sequence[int]) -> list[bytes]:
 
 
 def numbers_of(connection: Connection, pids: Collection[bytes]) -> dict[bytes, int]:
-    """The numbers of photos, by id; ids that no photo has are left out."""
+    """Return the numbers of photos, by id; ids that no photo has are left out."""
     found: dict[bytes, int] = {}
     for chunk in chunks(pids):
         rows = connection.execute(select(photo.c.pid, photo.c.id).where(photo.c.pid.in_(chunk)))
@@ -72,7 +72,7 @@ def numbers_of(connection: Connection, pids: Collection[bytes]) -> dict[bytes, i
 
 
 def documents_of(connection: Connection, terms: Terms, pids: Collection[bytes]) -> dict[bytes, str]:
-    """The shard that holds each photo's facts."""
+    """Return the shard that holds each photo's facts."""
     found: dict[bytes, str] = {}
     for chunk in chunks(pids):
         rows = connection.execute(select(photo.c.pid, photo.c.document).where(photo.c.pid.in_(chunk)))

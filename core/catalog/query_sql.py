@@ -1,9 +1,9 @@
 """Turns the nodes of a query into SQL over the tables of the catalog.
 
-Two kinds of nodes: those decided by columns of a photo's own row become conditions, which the catalog may combine in one
-statement; the others (labels, albums, words) become statements of their own that name photos. Either way the answer comes as
-one JSON array of photo numbers, because the cost of a large answer is not in finding the rows but in handing them to Python
-one by one: 60,000 numbers take 9 ms as one text and 40 ms as rows (measured, Python 3.11).
+Two kinds of nodes: those decided by columns of a photo's own row become conditions, which the catalog may combine in
+one statement; the others (labels, albums, words) become statements of their own that name photos. Either way the
+answer comes as one JSON array of photo numbers, because the cost of a large answer is not in finding the rows but in
+handing them to Python one by one: 60,000 numbers take 9 ms as one text and 40 ms as rows (measured, Python 3.11).
 """
 
 from __future__ import annotations
@@ -67,8 +67,10 @@ _PLAIN_FLAGS: dict[tuple[str, str], Condition] = {
 }
 
 
-def column_condition(node: Node, terms: Terms, models: Collection[str]) -> Condition | None:
-    """The condition on a photo's own row that decides the node; ``None`` if rows of other tables decide it.
+def column_condition(  # noqa: PLR0911 - one answer a kind of node
+    node: Node, terms: Terms, models: Collection[str]
+) -> Condition | None:
+    """Return the condition on a photo's own row that decides the node; ``None`` if rows of other tables decide it.
 
     Args:
         node: any node.
@@ -104,19 +106,19 @@ def column_condition(node: Node, terms: Terms, models: Collection[str]) -> Condi
 
 
 def by_condition(condition: Condition) -> Select[str]:
-    """The photos of which a condition on their rows holds."""
+    """Return the photos of which a condition on their rows holds."""
     return select(func.json_group_array(photo.c.id)).where(condition)
 
 
 def by_labels(numbers: Iterable[int], models: Iterable[int]) -> Select[str]:
-    """The photos that one of these models (numbers of terms) gives one of these labels."""
+    """Return the photos that one of these models (numbers of terms) gives one of these labels."""
     return select(func.json_group_array(label_photo.c.photo)).where(
         label_photo.c.label.in_(list(numbers)), label_photo.c.model.in_(list(models))
     )
 
 
 def by_score(labels: Iterable[int], models: Iterable[int], *, descending: bool) -> Select[str]:
-    """The photos that have one of these labels, by the mean of their scores; of several models the best counts."""
+    """Return the photos that have one of these labels, by the mean of their scores (the best of several models')."""
     best = (
         select(label_photo.c.photo, func.max(label_photo.c.score).label("score"))
         .where(label_photo.c.label.in_(list(labels)), label_photo.c.model.in_(list(models)))
@@ -133,18 +135,18 @@ def by_score(labels: Iterable[int], models: Iterable[int], *, descending: bool) 
 
 
 def by_albums(numbers: Iterable[int]) -> Select[str]:
-    """The photos in one of these albums."""
+    """Return the photos in one of these albums."""
     return select(func.json_group_array(album_photo.c.photo)).where(album_photo.c.album.in_(list(numbers)))
 
 
 def in_any_album() -> Select[str]:
-    """The photos in albums that exist."""
+    """Return the photos in albums that exist."""
     existing = select(album.c.id).where(album.c.name.is_not(None)).scalar_subquery()
     return select(func.json_group_array(album_photo.c.photo)).where(album_photo.c.album.in_(existing))
 
 
 def by_words(text: str, *, prefix: bool, field: str | None = None) -> Select[str]:
-    """The photos with these words in a row in their file names or captions, or in one of the two."""
+    """Return the photos with these words in a row in their file names or captions, or in one of the two."""
     row = " ".join(words_of(text))
     matches = literal_column("words" if field is None else f"words.{field}").op("MATCH")(
         bindparam("row", f'"{row}"{" *" if prefix else ""}')
@@ -202,7 +204,7 @@ def _by_models(terms: Terms, wanted: Callable[[set[str]], bool]) -> Condition:
 
 
 def _near(node: Near) -> Condition:
-    """A box that holds the circle, answered by the index; then, outside a box that the circle holds, the distance itself.
+    """Return a box around the circle, which the index answers, and the distance for what no box inside it holds.
 
     Most photos near a place lie in the inner box: the distance, which Python computes, is asked for a few only.
     """
@@ -210,7 +212,9 @@ def _near(node: Near) -> Condition:
     reach = math.degrees(angle)
     latitude, longitude = node.latitude, node.longitude
     south, north = latitude - reach, latitude + reach
-    box: Condition = photo.c.latitude.between(math.floor(max(south, -90) * DEGREE_UNIT), math.ceil(min(north, 90) * DEGREE_UNIT))
+    box: Condition = photo.c.latitude.between(
+        math.floor(max(south, -90) * DEGREE_UNIT), math.ceil(min(north, 90) * DEGREE_UNIT)
+    )
     if south > -90 and north < 90:  # noqa: PLR2004 - degrees; otherwise the circle holds a pole and every meridian
         # The meridians that touch a circle on a sphere.
         width = math.degrees(math.asin(min(1.0, math.sin(min(angle, math.pi / 2)) / math.cos(math.radians(latitude)))))
@@ -222,7 +226,7 @@ def _near(node: Near) -> Condition:
 
 
 def _inner_box(node: Near) -> Condition:
-    """A box every corner of which is nearer than the distance; never true where there is no simple one."""
+    """Return a box every corner of which is nearer than the distance; never true where there is no simple one."""
     half = math.degrees(node.kilometres / EARTH_KM) * 0.7
     south, north = node.latitude - half, node.latitude + half
     # Not where meridians converge, the earth curves away, or rounding to 1 cm would matter.

@@ -78,9 +78,13 @@ _THUMBNAIL = (
 
 
 def records(
-    connection: Connection, terms: Terms, numbers: Sequence[int], models: Collection[int], scoring: Scoring | None = None
+    connection: Connection,
+    terms: Terms,
+    numbers: Sequence[int],
+    models: Collection[int],
+    scoring: Scoring | None = None,
 ) -> list[PhotoRecord]:
-    """The records of photos, in the order of their numbers.
+    """Return the records of photos, in the order of their numbers.
 
     Args:
         connection: the catalog.
@@ -106,14 +110,12 @@ def records(
     for row in connection.execute(_PHOTOS, listed).all():
         number = row[0]
         own = labels.get(number, {})
-        found[number] = _record(
-            row, terms, own, albums.get(number, ()), refused.get(number, ()), score(own, scoring)
-        )
+        found[number] = _record(row, terms, own, albums.get(number, ()), refused.get(number, ()), score(own, scoring))
     return [found[number] for number in numbers if number in found]
 
 
 def score(labels: Mapping[int, LabelRecord], scoring: Scoring | None) -> float | None:
-    """The mean score of those labels of a photo that the query asks for; ``None`` if it has none of them."""
+    """Return the mean score of those labels of a photo that the query asks for; ``None`` if it has none of them."""
     if scoring is None:
         return None
     asked = [labels[number].score for number in scoring.labels if number in labels]
@@ -121,7 +123,7 @@ def score(labels: Mapping[int, LabelRecord], scoring: Scoring | None) -> float |
 
 
 def copies(connection: Connection, pid: bytes) -> list[Copy]:
-    """The blobs that hold a photo: originals before previews."""
+    """Return the blobs that hold a photo: originals before previews."""
     return [
         Copy(row.blob_id, "preview" if row.preview else "original", row.blob_key, row.size, row.name)
         for row in connection.execute(_COPIES, {"pid": pid})
@@ -140,9 +142,7 @@ def thumbnails_of(connection: Connection, pids: Iterable[bytes]) -> dict[bytes, 
     return {pid: place for pid, place in found if place is not None}
 
 
-def _add_label(
-    labels: dict[int, LabelRecord], number: int, model: str | None, given: int, terms: Terms
-) -> None:
+def _add_label(labels: dict[int, LabelRecord], number: int, model: str | None, given: int, terms: Terms) -> None:
     source: Literal["model", "user"] = "user" if model in {USER, IMPLIED} else "model"
     if source == "user":
         labels[number] = LabelRecord(terms.label_name(number), 1.0, "user", None)
@@ -202,5 +202,3 @@ def _record(
 
 def _whole(thousandths: int | None) -> float | None:
     return None if thousandths is None else thousandths / 1000
-
-

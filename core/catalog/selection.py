@@ -1,9 +1,9 @@
 """Which photos a query finds, and in which order.
 
-Sets of photos are whole numbers of one byte a photo: AND, OR and NOT of two sets of 100,000 photos take 20 µs, whatever the
-query. In SQL alone the same costs a search in an index for each photo and each term: two labels that half of the photos have
-took 70 ms (measured at 100,000), and three terms more. So each term is asked by itself, once, and remembered until the
-catalog changes; terms that look at the photo's own row are asked together.
+Sets of photos are whole numbers of one byte a photo: AND, OR and NOT of two sets of 100,000 photos take 20 µs,
+whatever the query. In SQL alone the same costs a search in an index for each photo and each term: two labels that
+half of the photos have took 70 ms (measured at 100,000), and three terms more. So each term is asked by itself, once,
+and remembered until the catalog changes; terms that look at the photo's own row are asked together.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ Photos = int
 
 
 def sort_key(name: str) -> SortKey:
-    """The key of this name.
+    """Return the key of this name.
 
     Raises:
         QueryError: there is none.
@@ -124,7 +124,7 @@ class Selector:
         self._all = None
 
     def find(self, query: Query) -> Photos:
-        """The photos a query finds. The trash is left out unless the query speaks of it.
+        """Return the photos a query finds. The trash is left out unless the query speaks of it.
 
         Raises:
             QueryError: if the query asks for what cannot be answered here.
@@ -165,7 +165,7 @@ class Selector:
         return self._held(found, known, stop)
 
     def _by_score(self, found: Photos, scoring: Scoring, stop: int, *, descending: bool) -> list[int]:
-        """The photos that have a score, and the others after them, newest first."""
+        """Return the photos that have a score, and the others after them, newest first."""
         key = (scoring, descending)
         if key not in self._scored:
             self._scored[key] = self._numbers_of(by_score(scoring.labels, scoring.models, descending=descending))
@@ -182,7 +182,7 @@ class Selector:
         return list(compress(range(len(held)), held))
 
     def scoring(self, query: Query) -> Scoring:
-        """The labels that a query asks for outside of any denial."""
+        """Return the labels that a query asks for outside of any denial."""
         asked: set[int] = set()
         waiting: list[Node] = [query.root]
         while waiting:
@@ -211,7 +211,7 @@ class Selector:
         return self.everything() & ~self._set(Flag(field="is", name="trash"))
 
     def among(self, numbers: Iterable[int]) -> Photos:
-        """The set of these photos."""
+        """Return the set of these photos."""
         size = self._everything()[1]
         held = bytearray(size)
         for number in numbers:
@@ -229,7 +229,7 @@ class Selector:
             self._sets.popitem(last=False)
         return found
 
-    def _ask(self, node: Node) -> Photos:
+    def _ask(self, node: Node) -> Photos:  # noqa: C901, PLR0911 - one answer a kind of node
         match node:
             case And(items=items):
                 return self._all_of(items)
@@ -259,7 +259,7 @@ class Selector:
                 return self._photos(by_condition(condition))
 
     def _all_of(self, items: Sequence[Node]) -> Photos:
-        """What all items find: those about a photo's own row are asked in one statement, unless an answer is known."""
+        """Return what all items find: those about a photo's own row are asked together, unless an answer is known."""
         found = self.everything()
         together: list[ColumnElement[bool]] = []
         for item in items:
@@ -321,7 +321,7 @@ class Selector:
         return list(islice(compress(order, map(held.__getitem__, order)), stop))
 
     def _first(self, order: _Order, limit: int) -> list[int]:
-        """The first of all photos in an order; all of them for a negative limit."""
+        """Return the first of all photos in an order; all of them for a negative limit."""
         ordered = _ordered(order).limit(limit).subquery()
         return self._numbers_of(select(func.json_group_array(ordered.c.id)))
 

@@ -1,7 +1,8 @@
-"""The tables of the catalog. All of it is derived: what changes here changes `VERSION`, and old catalogs are built anew.
+"""The tables of the catalog. All is derived: what changes here changes `VERSION`, and old catalogs are built anew.
 
-A photo has a small number (`photo.id`), which the other tables name it by. Texts that repeat (cameras, lenses, media types,
-models, documents) are rows of `term`. Tables whose rows are found by their whole key have no row ids: the key is the table.
+A photo has a small number (`photo.id`), which the other tables name it by. Texts that repeat (cameras, lenses, media
+types, models, documents) are rows of `term`. Tables whose rows are found by their whole key have no row ids: the key
+is the table.
 """
 
 from __future__ import annotations
@@ -171,8 +172,8 @@ thumbnail = Table(
 part = Table(
     "part",
     metadata,
-    # What one document says of a photo, kept only where the rows above cannot be made from one document alone: a photo in
-    # two documents, purged, or without facts so far.
+    # What one document says of a photo, kept only where the rows above cannot be made from one document alone: a
+    # photo in two documents, purged, or without facts so far.
     Column("pid", LargeBinary, nullable=False),
     Column("document", Text, nullable=False),
     Column("entry", LargeBinary, nullable=False),  # core.catalog.entry.PhotoEntry, packed
@@ -216,8 +217,8 @@ envelope = Table(
 
 # The index of words holds no text: names and captions stand in `photo` and `copy`, cut into words by core.query.words.
 # Words come to it separated by spaces; `ascii` leaves everything beyond ASCII alone, so it adds no rule of its own.
-CREATE_WORDS = text(
-    "CREATE VIRTUAL TABLE words USING fts5(name, caption, content='', columnsize=0, tokenize='ascii')"
+CREATE_WORDS = text("CREATE VIRTUAL TABLE words USING fts5(name, caption, content='', columnsize=0, tokenize='ascii')")
+words = Table(
+    "words", MetaData(), Column("rowid", Integer, primary_key=True), Column("name", Text), Column("caption", Text)
 )
-words = Table("words", MetaData(), Column("rowid", Integer, primary_key=True), Column("name", Text), Column("caption", Text))
 """The full-text index, described for queries; created by `CREATE_WORDS`."""

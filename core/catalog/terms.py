@@ -38,7 +38,7 @@ class Terms:
         self._album_ids = {number: album_id for album_id, number in self._albums.items()}
 
     def number(self, kind: str, text: str | None) -> int | None:
-        """The number of a text; a text that is new gets one."""
+        """Return the number of a text; a text that is new gets one."""
         if text is None:
             return None
         return self.known(kind, text) or self._add(kind, text)
@@ -48,11 +48,11 @@ class Terms:
         return self.known(kind, text) or self._add(kind, text)
 
     def known(self, kind: str, text: str) -> int | None:
-        """The number of a text, ``None`` if it has none."""
+        """Return the number of a text, ``None`` if it has none."""
         return self._numbers.get((kind, text))
 
     def text(self, number: int | None) -> str | None:
-        """The text of a number."""
+        """Return the text of a number."""
         return None if number is None else self._texts[number]
 
     def all(self, kind: str) -> Mapping[int, str]:
@@ -60,7 +60,7 @@ class Terms:
         return {number: text for (of_kind, text), number in self._numbers.items() if of_kind == kind}
 
     def label(self, name: str) -> int:
-        """The number of a label's folded name; a new one gets one."""
+        """Return the number of a label's folded name; a new one gets one."""
         number = self._labels.get(name)
         if number is None:
             number = _inserted(self._connection, _INSERT_LABEL, {"name": name})
@@ -69,7 +69,7 @@ class Terms:
         return number
 
     def label_name(self, number: int) -> str:
-        """The folded name of a label."""
+        """Return the folded name of a label."""
         return self._label_names[number]
 
     @property
@@ -78,7 +78,7 @@ class Terms:
         return self._labels
 
     def album(self, album_id: str) -> int:
-        """The number of an album; a new one gets one."""
+        """Return the number of an album; a new one gets one."""
         number = self._albums.get(album_id)
         if number is None:
             number = _inserted(self._connection, _INSERT_ALBUM, {"album_id": album_id})
@@ -87,11 +87,11 @@ class Terms:
         return number
 
     def known_album(self, album_id: str) -> int | None:
-        """The number of an album, ``None`` if it was never met."""
+        """Return the number of an album, ``None`` if it was never met."""
         return self._albums.get(album_id)
 
     def album_id(self, number: int) -> str:
-        """The id of an album."""
+        """Return the id of an album."""
         return self._album_ids[number]
 
     def _add(self, kind: str, text: str) -> int:
@@ -104,5 +104,3 @@ class Terms:
 def _inserted(connection: Connection, statement: object, values: Mapping[str, str]) -> int:
     result = connection.execute(statement, values)  # type: ignore[call-overload]
     return int(result.inserted_primary_key[0])
-
-

@@ -1,7 +1,7 @@
 """Puts what documents say of photos into the tables: the one way rows of photos are ever written.
 
-A photo's rows are always replaced as a whole. Reading one photo again from its document costs microseconds; changing rows
-field by field would need a rule for each map, and each rule a way to be wrong.
+A photo's rows are always replaced as a whole. Reading one photo again from its document costs microseconds; changing
+rows field by field would need a rule for each map, and each rule a way to be wrong.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _UNSET_WORDS = "INSERT INTO words (words, rowid, name, caption) VALUES ('delete'
 
 
 def _positional(table: Table) -> str:
-    """An INSERT that takes tuples: half the time of dictionaries, of which a rebuild would make a million."""
+    """Return an INSERT that takes tuples: half the time of dictionaries, of which a rebuild would make a million."""
     return str(insert(table).compile(dialect=sqlite.dialect(paramstyle="qmark")))
 
 
@@ -64,14 +64,14 @@ class PhotoWriter:
         self._terms = terms
 
     def put(self, document: str, entries: Mapping[bytes, PhotoEntry], labeller: Labeller) -> None:
-        """Make the rows of these photos say what ``document``, in place of what it said before, and others say of them."""
+        """Make the rows of these photos say what ``document`` (now) and others say of them."""
         pids = list(entries)
         for start in range(0, len(pids), _CHUNK):
             chunk = pids[start : start + _CHUNK]
             self._put({pid: entries[pid] for pid in chunk}, document, labeller)
 
     def pids_of(self, document: str) -> set[bytes]:
-        """The photos that a document has said anything of."""
+        """Return the photos that a document has said anything of."""
         number = self._terms.known("document", document)
         own = self._connection.execute(select(photo.c.pid).where(photo.c.document == number)).scalars()
         parts = self._connection.execute(select(part.c.pid).where(part.c.document == document)).scalars()
@@ -98,9 +98,10 @@ class PhotoWriter:
         if parts:
             self._connection.execute(delete(part).where(part.c.pid.in_(list(parts))))
         self._many("part", kept)
+        # Numbers are chosen before rows go: what is replaced keeps its own.
+        numbers = self._numbers([pid for pid in shown if pid not in known])
         self._remove_rows([number for number, _ in known.values()])
         gone = [(number,) for pid, (number, _) in known.items() if pid not in shown]
-        numbers = self._numbers([pid for pid in shown if pid not in known])
         self._many("free_number", gone)
         self._insert_rows(
             [(known[pid][0] if pid in known else next(numbers), pid, *entry) for pid, entry in shown.items()]
@@ -170,9 +171,7 @@ class PhotoWriter:
             )
             refused.extend((number, terms.label(name)) for name in entry.rejected)
             albums.extend((terms.album(album_id), number, position) for album_id, position in entry.albums)
-            copies.extend(
-                (number, one.blob_id, int(one.preview), one.key, one.size, one.name) for one in entry.copies
-            )
+            copies.extend((number, one.blob_id, int(one.preview), one.key, one.size, one.name) for one in entry.copies)
             indexed.append((number, names, entry.caption or ""))
         labels.sort()
         self._many("photo", photos)
@@ -182,7 +181,9 @@ class PhotoWriter:
         self._many("copy", copies)
         self._words(_SET_WORDS, indexed)
 
-    def _photo_row(self, number: int, pid: bytes, home: str, entry: PhotoEntry, names: Sequence[str]) -> tuple[Any, ...]:
+    def _photo_row(
+        self, number: int, pid: bytes, home: str, entry: PhotoEntry, names: Sequence[str]
+    ) -> tuple[Any, ...]:
         facts, terms = entry.facts, self._terms
         if facts is None:
             raise TypeError("a photo without facts has no row")
@@ -191,10 +192,10 @@ class PhotoWriter:
             (taken, offset), source = entry.corrected, DateSource.USER
         models = " ".join(sorted({given.model for given in entry.labels})) or None
         return (
-            number, pid, terms.require("document", home), taken, offset, source, facts.imported, facts.width, facts.height,
-            facts.size, terms.require("mime", facts.mime), terms.number("camera", facts.camera),
-            terms.number("lens", facts.lens), entry.rating or 0, int(entry.favourite), entry.rotation or 0, entry.trashed,
-            facts.latitude, facts.longitude, facts.iso, facts.aperture, facts.focal, facts.motion,
+            number, pid, terms.require("document", home), taken, offset, source, facts.imported, facts.width,
+            facts.height, facts.size, terms.require("mime", facts.mime), terms.number("camera", facts.camera),
+            terms.number("lens", facts.lens), entry.rating or 0, int(entry.favourite), entry.rotation or 0,
+            entry.trashed, facts.latitude, facts.longitude, facts.iso, facts.aperture, facts.focal, facts.motion,
             terms.number("models", models), names[0] if names else None, entry.caption, _ENCODER.encode(facts.extra),
         )  # fmt: skip
 
@@ -211,10 +212,10 @@ class PhotoWriter:
             self._connection.exec_driver_sql(_INSERTS[table], list(rows))
 
     def _entry_of_rows(self, number: int) -> PhotoEntry:
-        """What the only document of a photo says of it, as far as joining it with another can need it.
+        """Return what the only document of a photo says of it, as far as joining it with another can need it.
 
-        The date in the file is lost where the user corrected it; but the correction stands until its own document is read
-        again, and with it the date. The same holds for labels that were rejected.
+        The date in the file is lost where the user corrected it; but the correction stands until its own document is
+        read again, and with it the date. The same holds for labels that were rejected.
         """
         terms, connection = self._terms, self._connection
         row = connection.execute(select(photo).where(photo.c.id == number)).one()

@@ -81,7 +81,8 @@ COLOURS = (
 )  # fmt: skip
 """Values of ``colour:``."""
 
-_DISTANCE = re.compile(r"([0-9]*\.?[0-9]+)(km|m|mi)", re.ASCII)
+_NEAR_PARTS = 3
+_DISTANCE = re.compile(r"([0-9]{0,9}\.?[0-9]{1,9})(km|m|mi)", re.ASCII)
 _DISTANCE_KM = {"km": 1.0, "m": 0.001, "mi": 1.609344}
 _DEGREES = re.compile(r"[+-]?[0-9]{1,3}(?:\.[0-9]{0,15})?", re.ASCII)
 _HEX = re.compile(r"[0-9a-f]{1,32}", re.ASCII)
@@ -151,9 +152,7 @@ def _flag(field: str, known: Mapping[str, str], aliases: Mapping[str, str], valu
 def _choice(field: str, name: str, known: Iterable[str]) -> str:
     known = list(known)
     if name not in known:
-        raise BadValue(
-            f"{field}: does not know {name!r}; it takes {', '.join(sorted(known))}", nearest(name, known)
-        )
+        raise BadValue(f"{field}: does not know {name!r}; it takes {', '.join(sorted(known))}", nearest(name, known))
     return name
 
 
@@ -186,8 +185,8 @@ def _rating(value: Value) -> Node:
 
 def _near(value: Value) -> Node:
     parts = [part.strip() for part in value.text.split(",")]
-    distance = _DISTANCE.fullmatch(parts[-1].lower()) if len(parts) == 3 else None  # noqa: PLR2004 - two degrees, a distance
-    if distance is None or not all(_DEGREES.fullmatch(part) for part in parts[:2]) or len(distance[1]) > 12:  # noqa: PLR2004
+    distance = _DISTANCE.fullmatch(parts[-1].lower()) if len(parts) == _NEAR_PARTS else None
+    if distance is None or not all(_DEGREES.fullmatch(part) for part in parts[:2]):
         raise BadValue("near: takes latitude, longitude and a distance, as in near:38.72,-9.14,10km")
     latitude, longitude = float(parts[0]), float(parts[1])
     if abs(latitude) > 90 or abs(longitude) > 180:  # noqa: PLR2004 - degrees
@@ -241,6 +240,6 @@ FIELD_ALIASES: Mapping[str, str] = {
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name most like ``name``, if any is like it."""
-    close = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=0.6)
+    """Return the known name most like ``name``, if any is like it."""
+    close = difflib.get_close_matches(name[:40].lower(), list(known), n=1, cutoff=0.6)
     return close[0] if close else None

@@ -2,15 +2,15 @@
 
     label:dog -label:cat is:favourite date:2024-05..2024-08 "free words" (a OR b)
 
-Terms beside each other must all hold; ``OR`` (or ``|``) binds weaker; ``-`` (or ``NOT``) denies the term or the brackets it
-touches. Any text either parses or raises :class:`core.errors.QueryError`.
+Terms beside each other must all hold; ``OR`` (or ``|``) binds weaker; ``-`` (or ``NOT``) denies the term or the
+brackets it touches. Any text either parses or raises :class:`core.errors.QueryError`.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, cast
@@ -23,7 +23,7 @@ from core.query.words import words
 if TYPE_CHECKING:
     from lark import Lark, Token, Tree
 
-MAX_CHARACTERS = 4000
+MAX_CHARACTERS = 65_536
 MAX_DEPTH = 50
 """Brackets and minus signs inside each other: deeper than anyone types, shallower than Python's stack."""
 
@@ -163,7 +163,7 @@ class _Reader:
         self._now = now
 
     def node(self, tree: Tree[Token] | Token, depth: int) -> Node:
-        """The node of a tree or token."""
+        """Return the node of a tree or token."""
         from lark import Token
 
         if isinstance(tree, Token):
@@ -232,7 +232,7 @@ class _Reader:
 
 
 def _unquoted(raw: str) -> tuple[str, bool]:
-    """A value without its quotes and escapes, NFC, and whether a star follows it."""
+    """Return a value without its quotes and escapes, NFC, and whether a star follows it."""
     found = _QUOTED.fullmatch(raw)
     if found is not None:
         return unicodedata.normalize("NFC", _ESCAPE.sub(r"\1", found[1])), bool(found[2])
@@ -243,8 +243,3 @@ def _unquoted(raw: str) -> tuple[str, bool]:
 def _span(tree: Tree[Token]) -> Span:
     start, end = tree.meta.start_pos, tree.meta.end_pos
     return Span(start, end - start)
-
-
-def at(node: Node, span: Span) -> Node:
-    """The node, placed elsewhere."""
-    return replace(node, span=span)

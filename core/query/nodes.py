@@ -1,7 +1,7 @@
 """What a query means, as a tree of frozen values: equal trees find the same photos.
 
-Every node prints as text that parses to the same tree, so a tree can be stored, compared and shown. The place of a node in
-the text it was read from is kept for error messages and takes no part in comparison.
+Every node prints as text that parses to the same tree, so a tree can be stored, compared and shown. The place of a
+node in the text it was read from is kept for error messages and takes no part in comparison.
 """
 
 from __future__ import annotations
@@ -190,18 +190,18 @@ Node = And | Or | Not | Words | Text | Flag | MediaType | Colour | Range | Near 
 
 
 def plain(number: float) -> str:
-    """A number without exponent, that reads back to the same number."""
+    """Return a number without exponent, that reads back to the same number."""
     return f"{Decimal(repr(number)):f}"
 
 
 def quoted(text: str, *, prefix: bool = False) -> str:
-    """The text in quotes, as the query language reads them; a star after them lets the last word go on."""
+    """Return the text in quotes, as the query language reads them; a star after them lets the last word go on."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"{"*" if prefix else ""}'
 
 
 def walk(node: Node) -> list[Node]:
-    """The node and everything below it, parents first."""
+    """Return the node and everything below it, parents first."""
     found = [node]
     for item in found:
         match item:

@@ -45,14 +45,14 @@ _STAMP = re.compile(r"@(-?\d{1,15})", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """What one value covers: from ``low`` to ``high``, both included; one number, or the milliseconds of a day or month."""
+    """What one value covers, both ends included: one number, or the milliseconds of a day or month."""
 
     low: float
     high: float
 
 
 def number(text: str, *, whole: bool) -> Stretch:
-    """A plain number."""
+    """Return a plain number."""
     if not _NUMBER.fullmatch(text) or len(text) > 18:  # noqa: PLR2004 - more digits than a double holds
         raise ValueError(f"{text!r} is not a number")
     value = float(text)
@@ -64,7 +64,7 @@ def number(text: str, *, whole: bool) -> Stretch:
 
 
 def size(text: str) -> Stretch:
-    """A size such as ``800k``, ``2MB`` (1,000,000 each) or ``1.5GiB`` (1,073,741,824 each), in bytes."""
+    """Return a size such as ``800k``, ``2MB`` (1,000,000 each) or ``1.5GiB`` (1,073,741,824 each), in bytes."""
     found = _NUMBER.match(text)
     unit = None if found is None else _SIZE_UNITS.get(text[found.end() :].strip().lower())
     if found is None or unit is None or len(found.group()) > 15:  # noqa: PLR2004 - as many digits as a double holds
@@ -76,7 +76,7 @@ def size(text: str) -> Stretch:
 
 
 def aperture(text: str) -> Stretch:
-    """An f-number, with or without ``f/`` before it."""
+    """Return an f-number, with or without ``f/`` before it."""
     return number(text.lower().removeprefix("f/").removeprefix("f"), whole=False)
 
 
@@ -91,13 +91,13 @@ def wall_clock_ms(moment: datetime) -> int:
 
 
 def wall_clock_text(milliseconds: float) -> str:
-    """A wall clock as ``YYYY-MM-DDTHH:MM:SS``, with milliseconds where there are any."""
+    """Return a wall clock as ``YYYY-MM-DDTHH:MM:SS``, with milliseconds where there are any."""
     moment = _EPOCH + timedelta(milliseconds=milliseconds)
     return moment.isoformat(timespec="milliseconds" if moment.microsecond else "seconds")
 
 
 def date(text: str, now: datetime) -> Stretch:
-    """A year, month, day, hour, minute or second of the wall clock, or a word for one, as milliseconds.
+    """Return a year, month, day, hour, minute or second of the wall clock, or a word for one, as milliseconds.
 
     Args:
         text: ``2024``, ``2024-05``, ``2024-may``, ``2024-05-17``, ``2024-05-17T14:30``, ``today``, ``yesterday``,
@@ -138,13 +138,15 @@ def _month(text: str | None, whole: str) -> int:
         return 1
     if text.isdigit():
         return int(text)
-    matches = [n for n, name in enumerate(_MONTH_NAMES, start=1) if len(text) > 2 and name.startswith(text)]  # noqa: PLR2004
+    matches = [number for number, name in enumerate(_MONTH_NAMES, start=1) if name.startswith(text)]
     if len(matches) != 1:
         raise ValueError(f"{whole!r} names no month")
     return matches[0]
 
 
-def _named_date(text: str, now: datetime) -> tuple[datetime, datetime] | None:
+def _named_date(  # noqa: PLR0911 - one answer a word
+    text: str, now: datetime
+) -> tuple[datetime, datetime] | None:
     today = now.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
     monday = today - timedelta(days=today.weekday())
     first = today.replace(day=1)
@@ -201,7 +203,7 @@ def _month_later(first: datetime, months: int) -> datetime:
 
 
 def import_date(text: str, now: datetime) -> Stretch:
-    """A date as :func:`date` reads it, in this machine's time zone, as UTC seconds; ``@N`` gives the seconds outright."""
+    """Return a date as :func:`date` reads it, in this machine's zone, as UTC seconds; ``@N`` gives those outright."""
     stamp = _STAMP.fullmatch(text)
     if stamp is not None:
         return Stretch(int(stamp[1]), int(stamp[1]))
@@ -218,8 +220,10 @@ def _utc(milliseconds: float) -> int:
         return math.floor(moment.replace(tzinfo=UTC).timestamp())
 
 
-def read_range(text: str, read: Callable[[str], Stretch]) -> tuple[Bound | None, Bound | None]:
-    """The ends of ``V``, ``<V``, ``<=V``, ``>V``, ``>=V``, ``V..W``, ``V..`` or ``..W``.
+def read_range(  # noqa: PLR0911 - one answer a form
+    text: str, read: Callable[[str], Stretch]
+) -> tuple[Bound | None, Bound | None]:
+    """Return the ends of ``V``, ``<V``, ``<=V``, ``>V``, ``>=V``, ``V..W``, ``V..`` or ``..W``.
 
     Raises:
         ValueError: if the text is none of these, if ``read`` refuses a value, or if the range runs backwards.
@@ -252,7 +256,7 @@ def read_range(text: str, read: Callable[[str], Stretch]) -> tuple[Bound | None,
 
 
 def range_text(node: Range) -> str:
-    """A range as :func:`read_range` reads it back to the same ends."""
+    """Return a range as :func:`read_range` reads it back to the same ends."""
     low, high = node.low, node.high
     if low is not None and high is not None:
         text, other = _end_text(node.field, low), _end_text(node.field, high)

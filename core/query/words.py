@@ -1,8 +1,8 @@
 """How texts are cut into words and compared: one rule for the catalog's index, for queries and for the tests.
 
-Texts are compared after NFC and case folding. A word is a run of letters, digits and marks; each symbol or emoji is a word
-of its own, and so is each character of the scripts that put no spaces between words, so that any stretch of a Chinese or
-Thai caption is found as words in a row.
+Texts are compared after NFC and case folding. A word is a run of letters, digits and marks; each symbol or emoji is a
+word of its own, and so is each character of the scripts that put no spaces between words, so that any stretch of a
+Chinese or Thai caption is found as words in a row.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 import unicodedata
 
-# Letters are what is left when these are taken away: asking for letters would lose combining marks, which belong to words
-# in many scripts. The index tokenises with FTS5's `ascii`, which splits at nothing beyond ASCII: what stands here decides.
+# Letters are what is left when these are taken away: asking for letters would lose combining marks, which belong to
+# words in many scripts. The index tokenises with FTS5's `ascii`, which splits at nothing beyond ASCII: what stands
+# here decides.
 _SEPARATORS = (
     r"\x00-/:-@\[-`{-\xa9\xab-\xb4\xb6-\xb9\xbb-\xbf\xd7\xf7"  # ASCII and Latin-1 punctuation, ª µ º being letters
     r"\u02c2-\u02df\u2000-\u206f\u2e00-\u2e7f\u3000-\u303f\ufe00-\ufe0f\ufe30-\ufe6f"  # spaces, punctuation, selectors
@@ -31,12 +32,12 @@ _WORD = re.compile(f"[{_SINGLE}]|[^{_SEPARATORS}{_SINGLE}]+")
 
 
 def fold(text: str) -> str:
-    """The text as it is compared: NFC, case-folded, NFC again (folding can take a character apart)."""
+    """Return the text as it is compared: NFC, case-folded, NFC again (folding can take a character apart)."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
 
 
 def words(text: str) -> list[str]:
-    """The words of a text, folded, in order."""
+    """Return the words of a text, folded, in order."""
     return _WORD.findall(fold(text))
 
 
