@@ -86,7 +86,7 @@ _blob_states = sa.Table(
 def _compiled(statement: sa.Executable) -> str:
     """Return the SQL of a statement that every edit runs: making it each time costs more than SQLite's own part."""
     dialect = sqlite.dialect(paramstyle="qmark")  # type: ignore[no-untyped-call]
-    return str(statement.compile(dialect=dialect))  # type: ignore[attr-defined]
+    return str(statement.compile(dialect=dialect))
 
 
 _READ_HEADS = _compiled(sa.select(_heads.c.device, _heads.c.seq, _heads.c.hash))

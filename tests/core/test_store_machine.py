@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from crypto.keys import DeviceSecrets
 
-PHOTOS = st.sets(st.integers(0, 5), min_size=1, max_size=3)
+PHOTOS = st.sets(st.integers(0, 4), min_size=1, max_size=3)
 LABELS = st.sampled_from(["lake", "dog", "été"])
 Facts = dict[bytes, dict[str, object]]
 FACTS = PhotoFacts(width=4, height=3, size=2, mime="image/jpeg").pack()
@@ -61,6 +61,7 @@ class Store(RuleBasedStateMachine):
         self.secrets = Library.unlock(self.root, b"p")
         self.library = Library.open(self.root, self.secrets)
         self.other = Library.open(self.root, self.secrets)
+        self.add(3, "2024-01")
 
     def teardown(self) -> None:
         if not hasattr(self, "library"):
@@ -197,4 +198,4 @@ class Store(RuleBasedStateMachine):
 
 
 TestStore = Store.TestCase
-TestStore.settings = settings(max_examples=12, stateful_step_count=25)
+TestStore.settings = settings(max_examples=10, stateful_step_count=40)
