@@ -110,10 +110,12 @@ class Labeller:
         self._rules.clear()
 
     def _find_rules(self, model: str) -> LabelRules | None:
-        try:
-            return LabelRules(class_table(find_pack(model)), _stored_name)
-        except (MlError, OSError) as error:
-            reason = type(error).__name__
+        reason = "no version"
+        if "@" in model:  # else any version of the pack would do, and its classes may be others
+            try:
+                return LabelRules(class_table(find_pack(model)), _stored_name)
+            except (MlError, OSError) as error:
+                reason = type(error).__name__
         packed = self._setting(_CLASSES_SETTING + model) if self._setting is not None else None
         if packed is not None:
             try:

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 
 import platformdirs
 
-from ml.builtin import builtin_model
-from ml.errors import DownloadFailed, MlError, PackError, PackExists, PackFileMissing, PackNotFound
+from ml.builtin import builtin_folder, builtin_model
+from ml.errors import DownloadFailed, MlError, PackError, PackExists, PackNotFound
 from ml.manifest import MANIFEST_NAME, MODEL_NAME, is_pack_name, is_pack_version, load_manifest
 from ml.pack import Pack, builtin_pack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ml.download import Progress
 
@@ -57,13 +57,8 @@ def installed_packs() -> list[InstalledPack]:
     """Every pack on this machine, the built-in one first, the others by name; damaged ones with their problem."""
     found: list[InstalledPack] = []
     with contextlib.suppress(PackNotFound):
-        pack = builtin_pack()
-        found.append(InstalledPack(pack.model, pack.folder, builtin=True, pack=pack, problem=None))
-    for folder in _folders():
-        try:
-            found.append(InstalledPack(folder.name, folder, builtin=False, pack=_open(folder), problem=None))
-        except MlError as problem:
-            found.append(InstalledPack(folder.name, folder, builtin=False, pack=None, problem=problem))
+        found.append(_look_at(builtin_model(), builtin_folder(), Pack.open, builtin=True))
+    found.extend(_look_at(folder.name, folder, _open, builtin=False) for folder in _folders())
     return found
 
 
@@ -135,6 +130,13 @@ def remove_pack(name: str) -> str:
     return folders[0].name
 
 
+def _look_at(model: str, folder: Path, open_: Callable[[Path], Pack], *, builtin: bool) -> InstalledPack:
+    try:
+        return InstalledPack(model, folder, builtin, pack=open_(folder), problem=None)
+    except MlError as problem:
+        return InstalledPack(model, folder, builtin, pack=None, problem=problem)
+
+
 def _builtin_is(name: str) -> bool:
     """Tell whether ``name``, with or without a version, is the built-in pack's."""
     try:
@@ -201,17 +203,14 @@ def _download(url: str, staging: Path, manifest: Path | None, sha256: str | None
 
     check_url(url)
     if manifest is not None:
-        described = load_manifest(manifest)
-        pinned = described.files[MODEL_NAME]
+        described = Pack.describe(manifest.parent, manifest)
+        pinned = described.manifest.files[MODEL_NAME]
         if sha256 not in (None, pinned):
             raise DownloadFailed(f"{manifest} pins the model to {pinned}, not to {sha256}")
-        (staging / MANIFEST_NAME).write_bytes(manifest.read_bytes())
-        for name in described.files:
+        (staging / MANIFEST_NAME).write_bytes(described.manifest_bytes)
+        for name in described.manifest.files:
             if name != MODEL_NAME:
-                try:
-                    shutil.copyfile(manifest.parent / name, staging / name)
-                except OSError as cause:
-                    raise PackFileMissing(f"{manifest.parent / name}: {cause.strerror}") from cause
+                (staging / name).write_bytes(described.read(name))
         fetch(url, staging / MODEL_NAME, pinned, progress=progress)
         return
     if sha256 is None or not _SHA256.fullmatch(sha256):

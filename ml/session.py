@@ -106,7 +106,7 @@ class Classifier:
 
     def _values(self, output: NDArray[Any], count: int) -> NDArray[np.float64]:
         classes = self._output.classes
-        if output.size % classes or output.shape[0] < count or output.size // classes != output.shape[0]:
+        if output.ndim < 2 or output.shape[0] < count or output.size != output.shape[0] * classes:  # noqa: PLR2004
             raise OutputInvalid(
                 f'{self.pack.model}: output "{self._output.name}" has the shape {list(output.shape)}; the manifest '
                 f"declares {classes} classes"
@@ -139,6 +139,8 @@ class Classifier:
         return values.astype(np.float32)
 
     def _embeddings(self, output: NDArray[Any], count: int) -> NDArray[np.float32]:
+        if output.ndim < 2 or output.shape[0] < count or not output.size:  # noqa: PLR2004
+            raise OutputInvalid(f"{self.pack.model}: the embedding has the shape {list(output.shape)}, not [N, D]")
         vectors = output.reshape(output.shape[0], -1)[:count].astype(np.float32)
         if not np.isfinite(vectors).all():
             raise OutputInvalid(f"{self.pack.model}: the embedding has values that are not numbers")
@@ -236,7 +238,7 @@ def _check_signature(session: onnxruntime.InferenceSession, manifest: Manifest) 
             raise ModelMismatch(f'{manifest.model}: output "{wanted}" is {outputs[wanted].type}, not numbers')
     shape = outputs[output.name].shape
     counts = [side for side in shape[1:] if isinstance(side, int)]
-    if len(counts) == len(shape) - 1 and int(np.prod(counts)) != output.classes:
+    if len(shape) <= 1 or (len(counts) == len(shape) - 1 and int(np.prod(counts)) != output.classes):
         raise ModelMismatch(
             f'{manifest.model}: output "{output.name}" has the shape {shape}, the manifest says '
             f"{output.classes} classes",

@@ -108,6 +108,7 @@ def test_results_become_labels_as_the_library_stores_them(pack: Pack) -> None:
     assert labeller(pack.model, [(0, 0.3), (3, 0.5)]) == []
     assert labeller("never-heard-of@1", [(0, 1.0)]) == []
     assert labeller("../../etc@1", [(0, 1.0)]) == []
+    assert labeller("colours", [(0, 1.0)]) == []
 
 
 def test_labels_are_still_derived_where_the_pack_is_not_installed(bench: Bench, pack: Pack) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ml import installed
+from ml import builtin, installed
 from ml.download import check_url, fetch
 from ml.errors import DownloadFailed, ModelMismatch, PackError, PackExists, PackFileChanged, PackNotFound
 from ml.installed import add_pack, find_pack, installed_packs, packs_folder, remove_pack
@@ -241,6 +241,33 @@ def test_a_folder_renamed_by_hand_is_not_taken_for_another_pack(colour_pack: Mak
     pack.folder.rename(packs_folder() / "flowers@1.0.0")
     with pytest.raises(PackError, match="holds the pack colours"):
         find_pack("flowers")
+
+
+def test_a_damaged_built_in_pack_is_listed_with_its_problem(
+    colour_pack: MakePack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = colour_pack(name="shipped").write()
+    monkeypatch.setattr(builtin, "BUILTIN_FOLDER", shipped)
+    assert [(entry.model, entry.builtin, entry.problem) for entry in installed_packs()] == [
+        ("shipped@1.0.0", True, None)
+    ]
+    assert find_pack("shipped").builtin
+    with pytest.raises(PackError, match="stays"):
+        remove_pack("shipped")
+    with pytest.raises(PackExists):
+        add_pack(colour_pack(name="shipped", dtype="uint8").write())
+    (shipped / "model.onnx").write_bytes(b"damaged")
+    (listed,) = installed_packs()
+    assert isinstance(listed.problem, PackFileChanged)
+    (shipped / "pack.toml").write_text("name =")
+    assert installed_packs() == []
+
+
+def test_a_manifest_that_is_not_there_is_named(served: tuple[Path, str], tmp_path: Path) -> None:
+    with pytest.raises(PackNotFound, match=r"absent\.toml"):
+        add_pack(f"{served[1]}/model.onnx", manifest=tmp_path / "absent.toml")
+    with pytest.raises(PackNotFound, match="not a folder"):
+        add_pack(tmp_path / "nowhere")
 
 
 def test_the_packs_folder_is_the_platforms_unless_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
