@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from PIL import Image
+
     from core.library import Library
     from ml.check import CheckReport
     from ml.download import Progress
@@ -133,7 +135,21 @@ def evaluate_pack(name: str, folder: Path, *, progress: Callable[[int, int], obj
     from ml.installed import find_pack
 
     with _refusals():
-        return evaluate.evaluate(find_pack(name), folder, threads=os.cpu_count() or 1, progress=progress)
+        threads = os.cpu_count() or 1
+        return evaluate.evaluate(find_pack(name), folder, threads=threads, decode=_decode, progress=progress)
+
+
+def _decode(path: Path) -> Image.Image:
+    """Open a photo as the import would: every format, and the same bounds."""
+    from core.importing.decode import decode
+    from core.importing.errors import FileRefused
+    from core.importing.limits import STANDARD
+
+    try:
+        with path.open("rb") as stream:
+            return decode(stream, path.name, STANDARD).image
+    except FileRefused as error:
+        raise OSError(str(error)) from error
 
 
 def _describe_installed(found: InstalledPack) -> PackDescription:
