@@ -16,7 +16,7 @@ from core.errors import InvalidEdit, NoSuchAlbum, NoSuchPhoto
 from crdt.documents import LIBRARY
 from crdt.errors import CrdtError
 from crdt.operations import Delete, Operation, Put
-from crdt.schema import MAX_RATING, ROTATIONS, album_key, label_key, label_name, photo_prefix, pid_key, split_copy_key
+from crdt.schema import MAX_RATING, ROTATIONS, album_key, label_key, label_name, pid_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -179,28 +179,10 @@ def restore(library: Library, pids: Collection[bytes]) -> CommitReceipt:
 
 
 def purge(library: Library, pids: Collection[bytes]) -> CommitReceipt:
-    """Destroy photos for good: first the library says so durably, then the blobs go. This is not undone.
+    """Destroy photos for good, their thumbnails included. This is not undone; see `core.purge`."""
+    from core.purge import purge_photos  # it needs numpy, which no other edit does
 
-    The facts about them stay, encrypted, in the history. Thumbnails share bundles with other photos and stay until a
-    bundle holds no other photo.
-    """
-    documents = _by_document(library, pids)
-    changes: dict[str, list[Operation]] = {}
-    own: set[bytes] = set()
-    for document, members in documents.items():
-        for pid in members:
-            changes.setdefault(document, []).append(Put("purged", pid_key(pid), True))
-            for key, _ in library.replica_items(document, "copy", photo_prefix(pid)):
-                parts = split_copy_key(key)
-                if parts is not None:
-                    own.add(parts[1])
-    doomed = sorted(own - library.catalog.blobs_of_others(pids))
-    receipt = library.commit(
-        changes, action="purge", summary=_counted("purged", len(set(pids))), inverse=False, purged_blobs=doomed
-    )
-    for blob_id in doomed:
-        library.blobs.remove(blob_id)
-    return receipt
+    return purge_photos(library, _by_document(library, pids), _counted("purged", len(set(pids))))
 
 
 def unpurge(library: Library, pids: Mapping[bytes, str]) -> CommitReceipt:

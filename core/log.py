@@ -83,9 +83,9 @@ _blob_states = sa.Table(
 )
 
 
-def _compiled(statement: sa.Executable) -> str:
+def _compiled(statement: sa.ClauseElement) -> str:
     """Return the SQL of a statement that every edit runs: making it each time costs more than SQLite's own part."""
-    dialect = sqlite.dialect(paramstyle="qmark")  # type: ignore[no-untyped-call]
+    dialect = sqlite.dialect(paramstyle="qmark")
     return str(statement.compile(dialect=dialect))
 
 

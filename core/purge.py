@@ -1,0 +1,156 @@
+"""Destroying photos for good: the library says so durably, then their blobs go, and their parts of bundles.
+
+Thumbnails and vectors share a bundle with those of other photos. A bundle that holds a part of a purged photo is
+written anew without it, the records that name it are changed in the same commit, and the old blob goes with the
+others. What was said of a purged photo stays in the encrypted history.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from core import bundles
+from core.errors import BlobDamaged, BlobMissing
+from crdt.errors import RecordInvalid
+from crdt.operations import Delete, Put
+from crdt.records import BundleEntry, BundleRecord
+from crdt.schema import BLOB_ID_BYTES, photo_prefix, pid_key, split_copy_key
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from core.blobs import StagedBlob
+    from core.commit import CommitReceipt
+    from core.library import Library
+    from crdt.operations import Operation
+
+
+def purge_photos(library: Library, photos: Mapping[str, Collection[bytes]], summary: str) -> CommitReceipt:
+    """Destroy photos, given by the documents that hold them."""
+    gone = frozenset(pid for pids in photos.values() for pid in pids)
+    changes: dict[str, list[Operation]] = {
+        document: [Put("purged", pid_key(pid), value=True) for pid in pids] for document, pids in photos.items()
+    }
+    doomed = _copies(library, photos) - library.catalog.blobs_of_others(gone)
+    staged: list[StagedBlob] = []
+    try:
+        for blob_id, documents in _bundles_of(library, photos, gone).items():
+            if _write_without(library, blob_id, documents, gone, changes, staged):
+                doomed.add(blob_id)
+        library.blobs.publish(staged)
+    except BaseException:
+        library.blobs.discard(staged)
+        raise
+    purged = sorted(doomed)
+    receipt = library.commit(changes, action="purge", summary=summary, inverse=False, purged_blobs=purged)
+    for blob_id in purged:
+        library.blobs.remove(blob_id)
+    return receipt
+
+
+def _copies(library: Library, photos: Mapping[str, Collection[bytes]]) -> set[bytes]:
+    found = set()
+    for document, pids in photos.items():
+        for pid in pids:
+            for key, _ in library.replica_items(document, "copy", photo_prefix(pid)):
+                parts = split_copy_key(key)
+                if parts is not None:
+                    found.add(parts[1])
+    return found
+
+
+def _bundles_of(
+    library: Library, photos: Mapping[str, Collection[bytes]], gone: frozenset[bytes]
+) -> dict[bytes, dict[str, BundleRecord]]:
+    """Return the bundles that hold a part of a purged photo, each with the records that name it, by document."""
+    found: dict[bytes, dict[str, BundleRecord]] = {}
+    for document in photos:
+        for blob_id, record in _records(library, document).items():
+            if any(entry.pid in gone for entry in record.entries):
+                found.setdefault(blob_id, {})[document] = record
+    if not found:
+        return found
+    neighbours = _named_together(library, photos, found)
+    for blob_id, named in found.items():
+        for document in neighbours[blob_id] - named.keys():
+            named |= {document: record for record in _records(library, document, blob_id).values()}
+    return found
+
+
+def _named_together(library: Library, documents: Collection[str], blob_ids: Collection[bytes]) -> dict[bytes, set[str]]:
+    """Return, for each bundle, the documents of the envelopes that named it.
+
+    One envelope names a bundle in all the documents it has photos of, so looking through the envelopes of one of these
+    documents finds the others, without loading every shard of the library.
+    """
+    wanted = {blob_id.hex().encode(): blob_id for blob_id in blob_ids}
+    found: dict[bytes, set[str]] = {blob_id: set() for blob_id in blob_ids}
+    places = {place for document in documents for place in library.catalog.documents_touched_since(document, {})}
+    for device, seq in sorted(places):
+        stored = library.log.envelope(device, seq)
+        if stored is None:
+            continue
+        body = library.chain.open(stored)
+        # Keys stand in a change as they are.
+        changes = b"".join(change for part in body.payload for change in part.changes)
+        for name, blob_id in wanted.items():
+            if name in changes:
+                found[blob_id].update(body.documents)
+    return found
+
+
+def _records(library: Library, document: str, only: bytes | None = None) -> dict[bytes, BundleRecord]:
+    found = {}
+    for key, value in library.replica_items(document, "bundle", "" if only is None else only.hex()):
+        if isinstance(value, bytes) and len(key) == 2 * BLOB_ID_BYTES:
+            try:
+                found[bytes.fromhex(key)] = BundleRecord.unpack(value)
+            except (RecordInvalid, ValueError):
+                continue
+    return found
+
+
+def _write_without(
+    library: Library,
+    blob_id: bytes,
+    documents: Mapping[str, BundleRecord],
+    gone: frozenset[bytes],
+    changes: dict[str, list[Operation]],
+    staged: list[StagedBlob],
+) -> bool:
+    """Stage a bundle without the parts of `gone`; tell whether the old one can go."""
+    kept = [
+        (document, entry) for document, record in documents.items() for entry in record.entries if entry.pid not in gone
+    ]
+    parts: list[tuple[bytes, bytes]] = []
+    key = next(iter(documents.values())).key
+    try:
+        if kept:
+            with library.blobs.open(blob_id, key) as bundle:
+                parts = [(entry.pid, bundles.read_part(bundle, entry.offset, entry.length)) for _, entry in kept]
+    except (BlobMissing, BlobDamaged, ValueError):
+        # What cannot be read cannot be written anew. The records stay, and `verify` names the blob.
+        return False
+    for document in documents:
+        changes.setdefault(document, []).append(Delete("bundle", blob_id.hex()))
+    if not kept:
+        return True
+    data, entries = bundles.build(parts)
+    blob = library.blobs.stage_bytes(data)
+    staged.append(blob)
+    own: dict[str, list[BundleEntry]] = {}
+    for (document, _), entry in zip(kept, entries, strict=True):
+        own.setdefault(document, []).append(entry)
+    for document, moved in own.items():
+        old = documents[document]
+        record = BundleRecord(
+            kind=old.kind,
+            key=blob.ref.key,
+            entries=moved,
+            size=blob.ref.size,
+            model=old.model,
+            dimensions=old.dimensions,
+            unknown=old.unknown,
+        )
+        changes[document].append(Put("bundle", blob.ref.id.hex(), record.pack()))
+    return True
