@@ -50,7 +50,7 @@ bench: $(READY)
 lock:
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
-		--extra dev --extra demo pyproject.toml --output-file requirements/dev.txt
+		--extra dev --extra demo --extra relay pyproject.toml --output-file requirements/dev.txt
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
