@@ -73,7 +73,9 @@ def _bundles_of(
     neighbours = _named_together(library, photos, found)
     for blob_id, named in found.items():
         for document in neighbours[blob_id] - named.keys():
-            named |= {document: record for record in _records(library, document, blob_id).values()}
+            records = _records(library, document, blob_id)
+            if blob_id in records:
+                named[document] = records[blob_id]
     return found
 
 
