@@ -24,9 +24,10 @@ from core.errors import CoreError, DiskFull, ExportRefused, IntegrityAlarm, NoSu
 from core.export_names import Layout, Target, Wish, candidates, plan, safe_name
 from core.private_files import open_private, replace_file, storage_error
 from core.xmp import Sidecar, SidecarLabel, encode_sidecar, is_own_sidecar
+from crdt.schema import split_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from core.catalog.records import Copy, PhotoRecord
     from core.library import Library
@@ -37,6 +38,7 @@ _PART_SUFFIX = ".part"
 _STALE_SECONDS = 24 * 3600
 _READ_BYTES = 1 << 20
 _LARGEST_SIDECAR = 4 << 20
+_RECORDS_AT_ONCE = 1000
 
 
 @dataclass(frozen=True)
@@ -85,13 +87,14 @@ def export(
     started = time.monotonic()
     pids = library.catalog.pids(query)
     _prepare(library, destination)
-    targets = plan((_wish(_record(library, pid)) for pid in pids), layout)
+    targets = plan(_wishes(library, pids), layout)
+    rejected = _rejected_labels(library, pids) if sidecars else None
     summary = ExportSummary()
     for done, target in enumerate(targets, 1):
         if should_stop():
             summary.stopped = True
             break
-        event = _export(library, target, destination, summary, sidecars=sidecars)
+        event = _export(library, target, destination, summary, rejected)
         progress(event, done, len(targets))
     summary.seconds = time.monotonic() - started
     return summary
@@ -108,16 +111,33 @@ def write_original(library: Library, pid: bytes, folder: Path) -> Path:
     return path
 
 
-def sidecar_of(library: Library, pid: bytes) -> Sidecar:
-    """What the sidecar of the photo says."""
-    record = _record(library, pid)
+def _export(
+    library: Library,
+    target: Target,
+    destination: Path,
+    summary: ExportSummary,
+    rejected: Mapping[bytes, Sequence[str]] | None,
+) -> ExportEvent:
+    """Write one photo, and its sidecar unless `rejected` is None; an error becomes an event."""
+    planned = "/".join((*target.folder, target.names[0]))
+    try:
+        path, was_there = _write(library, target, destination)
+        summary.present += was_there
+        summary.exported += not was_there
+        if rejected is not None:
+            sidecar = _sidecar(_record(library, target.pid), rejected.get(target.pid, ()))
+            summary.sidecars += _write_sidecar(sidecar, path)
+    except DiskFull:
+        raise
+    except CoreError as error:
+        summary.failed += 1
+        summary.damaged += isinstance(error, IntegrityAlarm)
+        return ExportEvent("failed", target.pid, planned, str(error))
+    return ExportEvent("present" if was_there else "exported", target.pid, path.relative_to(destination).as_posix())
+
+
+def _sidecar(record: PhotoRecord, rejected: Sequence[str]) -> Sidecar:
     here = None if record.latitude is None or record.longitude is None else (record.latitude, record.longitude)
-    prefix = f"{pid.hex()}/"
-    rejected = [
-        key.removeprefix(prefix)
-        for key, given in library.replica_items(record.document, "label", prefix)
-        if given is False
-    ]
     return Sidecar(
         labels=tuple(SidecarLabel(label.name, by_model=label.source == "model") for label in record.labels),
         rejected=tuple(rejected),
@@ -132,23 +152,16 @@ def sidecar_of(library: Library, pid: bytes) -> Sidecar:
     )
 
 
-def _export(
-    library: Library, target: Target, destination: Path, summary: ExportSummary, *, sidecars: bool
-) -> ExportEvent:
-    planned = "/".join((*target.folder, target.names[0]))
-    try:
-        path, was_there = _write(library, target, destination)
-        summary.present += was_there
-        summary.exported += not was_there
-        if sidecars:
-            summary.sidecars += _write_sidecar(library, target.pid, path)
-    except DiskFull:
-        raise
-    except CoreError as error:
-        summary.failed += 1
-        summary.damaged += isinstance(error, IntegrityAlarm)
-        return ExportEvent("failed", target.pid, planned, str(error))
-    return ExportEvent("present" if was_there else "exported", target.pid, path.relative_to(destination).as_posix())
+def _rejected_labels(library: Library, pids: Sequence[bytes]) -> dict[bytes, list[str]]:
+    """The labels that the user took away, of those photos that have any. Document by document: each is loaded once."""
+    wanted = set(pids)
+    found: dict[bytes, list[str]] = {}
+    for document in sorted(set(library.catalog.documents_of(pids).values())):
+        for key, given in library.replica_items(document, "label"):
+            parts = None if given else split_key(key)
+            if parts is not None and parts[0] in wanted:
+                found.setdefault(parts[0], []).append(parts[1])
+    return found
 
 
 def _prepare(library: Library, destination: Path) -> None:
@@ -182,6 +195,11 @@ def _record(library: Library, pid: bytes) -> PhotoRecord:
     if record is None:
         raise NoSuchPhoto(f"there is no photo {pid.hex()}", hint="It may have been purged meanwhile.")
     return record
+
+
+def _wishes(library: Library, pids: Sequence[bytes]) -> Iterator[Wish]:
+    for start in range(0, len(pids), _RECORDS_AT_ONCE):
+        yield from map(_wish, library.catalog.photos(pids[start : start + _RECORDS_AT_ONCE]))
 
 
 def _wish(record: PhotoRecord) -> Wish:
@@ -282,10 +300,10 @@ def _put(part: Path, path: Path) -> bool:
     return True
 
 
-def _write_sidecar(library: Library, pid: bytes, photo: Path) -> bool:
+def _write_sidecar(sidecar: Sidecar, photo: Path) -> bool:
     """Write the sidecar beside `photo`; returns whether there was anything new to write."""
     path = photo.with_name(photo.name + SIDECAR_SUFFIX)
-    data = encode_sidecar(sidecar_of(library, pid))
+    data = encode_sidecar(sidecar)
     try:
         if os.path.lexists(path):
             there = _small_file(path)

@@ -92,6 +92,15 @@ def test_a_folder_that_others_can_enter_is_refused(root: Path, runtime: Path) ->
     runtime.chmod(0o700)
 
 
+def test_a_folder_that_others_prepared_does_not_stop_the_commands(root: Path, runtime: Path) -> None:
+    runtime.mkdir(mode=0o755)
+    runtime.chmod(0o777)
+    assert agent.fetch_secrets(LIBRARY_ID, root) is None
+    assert agent.agent_status(LIBRARY_ID, root) is None
+    assert not agent.stop_agent(LIBRARY_ID, root)
+    runtime.chmod(0o700)
+
+
 def test_a_link_in_place_of_the_folder_is_refused(root: Path, runtime: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir(mode=0o700)

@@ -117,7 +117,7 @@ def confirm(question: str, *, yes: bool) -> None:
     """Ask before something that cannot be taken back; `yes` answers.
 
     Raises:
-        click.Abort: the answer is no.
+        click.ClickException: the answer is no.
         click.UsageError: there is nobody to ask.
     """
     import sys
@@ -126,7 +126,8 @@ def confirm(question: str, *, yes: bool) -> None:
         return
     if not output.is_terminal(sys.stdin):
         raise click.UsageError(f"{question} There is no terminal to ask on: --yes says yes")
-    click.confirm(question, abort=True, err=True)
+    if not click.confirm(question, err=True):
+        raise click.ClickException("nothing was done")
 
 
 QUERY_SETTINGS: dict[str, Any] = {"ignore_unknown_options": True}
