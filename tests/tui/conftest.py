@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+import os
+import shutil
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from PIL import Image
 
+from core.importing.pipeline import import_paths
 from core.library import Library
 from crypto.kdf import FLOOR, new_parameters
 from tui.cli.application import run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
+PHOTOS = 3
 PASSPHRASE = "correct horse battery staple"
 
 
@@ -29,7 +33,6 @@ class CommandLine:
     capture: pytest.CaptureFixture[str]
     out: str = ""
     err: str = ""
-    codes: list[int] = field(default_factory=list)
 
     def __call__(self, *arguments: str | Path, code: int | None = 0) -> list[str]:
         self.capture.readouterr()
@@ -59,14 +62,18 @@ def make_photo(
     return path
 
 
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
+def make_photos(folder: Path) -> Path:
     """Three different photos: two dated, one without a date."""
-    folder = tmp_path / "photos"
     make_photo(folder / "red.jpg", colour=(220, 20, 20), taken="2024:05:01 10:00:00")
     make_photo(folder / "green.jpg", colour=(20, 220, 20), taken="2023:01:02 03:04:05")
     make_photo(folder / "blue.jpg", colour=(20, 20, 220))
     return folder
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """The three photos that `filled` holds."""
+    return make_photos(tmp_path / "photos")
 
 
 @pytest.fixture
@@ -81,33 +88,39 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     return CommandLine(root, passphrase_file, capsys)
 
 
+def create_library(root: Path) -> None:
+    """An empty library whose passphrase is quickly tried."""
+    kdf = new_parameters(opslimit=FLOOR.opslimit, memlimit=FLOOR.memlimit)
+    Library.create(root, PASSPHRASE.encode(), device_name="test device", kdf=kdf)[0].close()
+
+
 @pytest.fixture
 def cli(empty: CommandLine) -> CommandLine:
     """A command line with an empty library."""
-    library, _ = Library.create(
-        empty.root,
-        PASSPHRASE.encode(),
-        device_name="test device",
-        kdf=new_parameters(opslimit=FLOOR.opslimit, memlimit=FLOOR.memlimit),
-    )
-    library.close()
+    create_library(empty.root)
     return empty
 
 
+@pytest.fixture(scope="session")
+def filled_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a library of three photos, imported without labels, and what this machine remembers of it."""
+    folder = tmp_path_factory.mktemp("filled")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SAFELIGHT_STATE_DIR", str(folder / "state"))
+        create_library(folder / "library")
+        with Library.open(folder / "library", Library.unlock(folder / "library", PASSPHRASE.encode())) as library:
+            assert import_paths(library, [make_photos(folder / "photos")], label=False, workers=1).added == PHOTOS
+    return folder
+
+
 @pytest.fixture
-def filled(cli: CommandLine, photos: Path) -> CommandLine:
-    """A command line with a library of three photos, imported without labels."""
-    cli("import", photos, "--no-labels")
-    return cli
+def filled(empty: CommandLine, filled_once: Path) -> CommandLine:
+    """A command line with a library of three photos: a copy that this test may change."""
+    shutil.copytree(filled_once / "library", empty.root)
+    shutil.copytree(filled_once / "state", os.environ["SAFELIGHT_STATE_DIR"])
+    return empty
 
 
 @pytest.fixture
 def photo_maker() -> Callable[..., Path]:
     return make_photo
-
-
-@pytest.fixture
-def locked_afterwards(cli: CommandLine) -> Iterator[CommandLine]:
-    """Ends the agent that the test started."""
-    yield cli
-    run(["lock"])

@@ -110,7 +110,8 @@ def _as_json(event: ImportEvent) -> dict[str, Any]:
     line: dict[str, Any] = {"event": event.kind}
     if event.path is not None:
         line["path"] = event.path
-    if event.pid is not None:
+    # A file that failed has no place in the library, also where its id is known.
+    if event.pid is not None and event.kind in {"added", "duplicate"}:
         line["id"] = event.pid.hex()
     if event.reason is not None:
         line["reason"] = event.reason
