@@ -82,7 +82,11 @@ class _Worker:
                 source = file
             decoded = decode(source, request.name, self.limits, before_heavy=self._wait_for_turn)
             rendered = render(decoded.image, decoded.profile, request.size)
-            labels = self._labels(decoded.image)
+            try:
+                labels = self._labels(decoded.image)
+            except MlError:
+                # The photo is more than its labels; a later retag says what the model's trouble is.
+                labels = None
         done = protocol.Done(
             decoded.facts, rendered.preview_size, rendered.thumbnail, rendered.thumbhash, labels, digest
         )

@@ -30,7 +30,7 @@ class ColourPack:
     kind: str = "logits"
     """What the manifest says; the model follows it unless ``gives`` says otherwise."""
     gives: str | None = None
-    """logits, probabilities, nan, constant."""
+    """logits, probabilities, nan, nan on white, constant."""
     output_dtype: str = "float32"
     background: bool = False
     embedding: bool = True
@@ -67,7 +67,12 @@ class ColourPack:
         nodes = node("Cast", ["pixels"], "numbers", integer("to", TYPES[working]))
         nodes += node("ReduceMean", ["numbers"], "means", ints("axes", axes) + integer("keepdims", 0))
         nodes += node("Mul", ["means", "unit"], "embedding")
-        nodes += node("MatMul", ["embedding", "weights"], "products", domain=self.domain)
+        seen = "embedding"
+        if gives == "nan on white":
+            nodes += node("Sub", ["limit", "embedding"], "left") + node("Sqrt", ["left"], "root")
+            nodes += node("Mul", ["root", "root"], "square") + node("Sub", ["limit", "square"], "again")
+            seen = "again"
+        nodes += node("MatMul", [seen, "weights"], "products", domain=self.domain)
         nodes += node("Add", ["products", "offsets"], "sums")
         last = "sums"
         if gives in ("probabilities", "nan", "constant"):
@@ -82,6 +87,7 @@ class ColourPack:
         graph += put(5, tensor_message("weights", weights, self.external))
         graph += put(5, tensor_message("offsets", offsets)) + put(5, tensor_message("unit", unit))
         graph += put(5, tensor_message("scale", np.array(255, dtype=working)))
+        graph += put(5, tensor_message("limit", np.array(0.99, dtype=working)))
         graph += value_info(11, "pixels", self.dtype, [self.batch, *image])
         graph += value_info(12, "answer", self.output_dtype, [self.batch, len(self.classes())])
         graph += value_info(12, "embedding", working, [self.batch, 3])
