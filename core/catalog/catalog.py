@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Concatenate, ParamSpec, Self, TypeVa
 import msgspec
 from sqlalchemy import delete, insert, select
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.exc import DBAPIError
 
 from core.catalog import listing, reading
 from core.catalog.bundles import BUNDLE_MAP, BundleWriter
@@ -21,7 +22,7 @@ from core.catalog.selection import ASCENDING_BY_DEFAULT, Selector, sort_key
 from core.catalog.tables import VERSION, album_photo, copy, envelope, label_photo, library_value, part, photo, vector
 from core.catalog.terms import Terms
 from core.catalog.writer import PhotoWriter
-from core.errors import AmbiguousPhoto, NoSuchPhoto
+from core.errors import AmbiguousPhoto, NoSuchPhoto, UnknownFormat
 from core.label_derivation import label_derivation
 from core.query import Query, parse
 from crdt.documents import LIBRARY, PID_BYTES
@@ -85,7 +86,12 @@ class Catalog:
         Raises:
             UnknownFormat: another version wrote it, or it is none; the caller builds the catalog anew.
         """
-        return cls(open_database(data), labeller)
+        connection = open_database(data)
+        try:
+            return cls(connection, labeller)
+        except DBAPIError as error:
+            connection.close()
+            raise UnknownFormat("the catalog cannot be read", hint="`safelight rebuild` makes it anew") from error
 
     @_alone
     def serialise(self) -> bytes:
@@ -365,7 +371,7 @@ class Catalog:
 
     @_alone
     def library_values(self, map_name: str) -> dict[str, str]:
-        """Return the texts of a map of the `library` document: ``device``, ``relay``, ``search`` or ``setting``."""
+        """Return the texts of a map of the `library` document: ``device``, ``relay``, ``search``, ``setting`` …."""
         rows = self._connection.execute(
             select(library_value.c.key, library_value.c.value)
             .where(library_value.c.map == map_name)

@@ -42,7 +42,7 @@ def open_database(data: bytes) -> Connection:
         UnknownFormat: if another version of the program wrote it, or it is no catalog.
     """
     try:
-        connection = _connect(data)
+        connection = _connect(data or b"nothing")
         version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
         application = connection.exec_driver_sql("PRAGMA application_id").scalar_one()
     except (sqlite3.Error, DBAPIError, OverflowError) as error:
@@ -75,8 +75,8 @@ def _connect(data: bytes | None) -> Connection:
     driver = sqlite3.connect(":memory:", check_same_thread=False, cached_statements=512)
     if data is not None:
         driver.deserialize(data)
-    # Even a database in memory writes large sorts, and the journals of a deserialised one, to temporary files, in the
-    # clear.
+    # Even a database in memory writes what outgrows its cache while sorting to temporary files, in the clear, unless told
+    # not to. The journal of one that was read from bytes stays in memory by itself; that it does is not documented.
     for pragma in (
         "temp_store = MEMORY",
         "journal_mode = MEMORY",

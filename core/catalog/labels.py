@@ -77,11 +77,11 @@ class LibraryLabeller:
         return self._active[0]
 
     def below(self, name: str, /) -> Collection[str]:
-        """Labels whose classes are some of this label's."""
+        """Labels of which the model knows nothing but classes of this label."""
         if name not in self._below:
             held = self._held()
             own = held.get(name, frozenset())
-            self._below[name] = frozenset(other for other, classes in held.items() if classes < own)
+            self._below[name] = frozenset(other for other, classes in held.items() if classes <= own and other != name)
         return self._below[name]
 
     def above(self, name: str, /) -> Collection[str]:

@@ -1,4 +1,4 @@
-"""The rows made from the `library` document: album names, how labels are written, and small texts such as settings."""
+"""The rows made from the `library` document: album names, and small texts such as settings and saved searches."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import bindparam, delete, update
 from sqlalchemy.dialects.sqlite import insert
 
-from core.catalog.tables import album, label, library_value
+from core.catalog.tables import album, library_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,12 +18,11 @@ if TYPE_CHECKING:
     from core.catalog.terms import Terms
     from crdt.operations import Scalar
 
-TEXT_MAPS = ("device", "relay", "search", "setting")
+TEXT_MAPS = ("device", "relay", "search", "setting", "vocabulary")
 """Maps whose texts are kept as they are."""
 
-_MAPS = ("album", "vocabulary", *TEXT_MAPS)
+_MAPS = ("album", *TEXT_MAPS)
 _NAME_ALBUM = update(album).where(album.c.id == bindparam("number")).values(name=bindparam("new_name"))
-_WRITE_LABEL = update(label).where(label.c.id == bindparam("number")).values(written=bindparam("new_text"))
 _SET = insert(library_value)
 _SET_VALUE = _SET.on_conflict_do_update(index_elements=["map", "key"], set_={"value": _SET.excluded.value})
 _UNSET_VALUE = delete(library_value).where(
@@ -35,14 +34,13 @@ class LibraryWriter:
     """Writes what the `library` document says. The caller commits."""
 
     def __init__(self, connection: Connection, terms: Terms) -> None:
-        """Write through this connection, naming labels and albums by these terms."""
+        """Write through this connection, naming albums by these terms."""
         self._connection = connection
         self._terms = terms
 
     def load(self, read: ReplicaReader) -> None:
         """All of the document, in place of what was known of it."""
         self._connection.execute(update(album).values(name=None))
-        self._connection.execute(update(label).values(written=None))
         self._connection.execute(delete(library_value))
         for map_name in _MAPS:
             for key, value in read.items(map_name):
@@ -58,8 +56,6 @@ class LibraryWriter:
         text = value if isinstance(value, str) else None
         if map_name == "album":
             self._connection.execute(_NAME_ALBUM, {"number": self._terms.album(key), "new_name": text})
-        elif map_name == "vocabulary":
-            self._connection.execute(_WRITE_LABEL, {"number": self._terms.label(key), "new_text": text})
         elif text is None:
             self._connection.execute(_UNSET_VALUE, {"of_map": map_name, "of_key": key})
         else:

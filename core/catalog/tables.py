@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-VERSION = 1
+VERSION = 2
 """Of the tables and of how their rows are made from the shards."""
 
 APPLICATION_ID = 0x534C4354
@@ -92,7 +92,6 @@ label = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("name", Text, nullable=False, unique=True),  # folded
-    Column("written", Text),  # as the user writes it, where the vocabulary says so
 )
 
 label_photo = Table(
@@ -193,7 +192,7 @@ library_value = Table(
     PrimaryKeyConstraint("map", "key"),
     sqlite_with_rowid=False,
 )
-"""The texts of the `library` document: device names, relays, saved searches, settings."""
+"""The texts of the `library` document: device names, relays, saved searches, settings, spellings of labels."""
 
 vector = Table(
     "vector",
