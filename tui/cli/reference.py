@@ -55,6 +55,23 @@ never again shows the phrase.
 
 An error is one line, `safelight: what happened`, and mostly a second one, `hint: what to do`.
 
+## Environment
+
+| variable | |
+|---|---|
+| `SAFELIGHT_LIBRARY` | the library's folder |
+| `SAFELIGHT_PASSPHRASE_FILE` | a file that holds the passphrase |
+| `SAFELIGHT_DATA_DIR` | where packs are kept; default: the platform's data folder |
+| `SAFELIGHT_STATE_DIR` | where this machine remembers what it wrote to each library; default: the platform's state folder |
+| `SAFELIGHT_RUNTIME_DIR` | where the sockets of `unlock` are; default: `XDG_RUNTIME_DIR`, else the temporary folder |
+| `SAFELIGHT_VIEWER` | the program that `open` shows photos with |
+| `SAFELIGHT_LOG` | `debug`, `info`, `warning` or `error`: what the libraries log, on standard error |
+| `SAFELIGHT_TRACEBACK` | `1`: an error of the program itself shows where it happened, for a report |
+| `NO_COLOR` | no colours |
+
+Completion of commands and options: `eval "$(_SAFELIGHT_COMPLETE=bash_source safelight)"`, likewise `zsh_source`, and for
+fish `_SAFELIGHT_COMPLETE=fish_source safelight | source`.
+
 ## JSON Lines
 
 `--json` prints one object a line. Fields may be added in later versions; none changes its meaning.

@@ -48,7 +48,7 @@ def command(session: Session, deep: bool, gc: bool, as_json: bool) -> int:
         if report.removed_blobs:
             removed = output.count(report.removed_blobs, "blob")
             output.line(f"Removed {removed} that nothing names ({output.file_size(report.removed_bytes)}).")
-        elif report.unnamed_blobs:
+        elif report.unnamed_blobs and report.sound:
             unnamed = output.count(report.unnamed_blobs, "blob")
             output.line(f"{unnamed} that nothing names; --gc removes those older than a day.")
     return exit_codes.DONE if report.sound else exit_codes.INTEGRITY_ALARM
