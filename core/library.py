@@ -119,8 +119,8 @@ class Library:
         return LibraryFile.read(Layout(root).library_file).unlock(passphrase)
 
     @classmethod
-    def open(cls, root: Path, secrets: DeviceSecrets) -> Library:
-        """Open the library in `root`.
+    def open(cls, root: Path, secrets: DeviceSecrets, *, progress: Progress | None = None) -> Library:
+        """Open the library in `root`; `progress` is called where the catalog has to be made again, which takes a while.
 
         What does not hold, but leaves something to read, does not raise: it is in `alarms`, and then nothing can be
         written. Raises `NotALibrary`, `UnknownFormat`, `LibraryFileDamaged`, and `LogDamaged` when nothing can be read.
@@ -135,7 +135,7 @@ class Library:
             library = cls(layout, log, genesis, epoch, secrets)
             library._check_machine()
             library._data_version = log.data_version()
-            library._view.load()
+            library._view.load(progress)
         except BaseException:
             log.close()
             raise

@@ -119,9 +119,10 @@ class Replicas:
         self._loaded.clear()
         self.includes_more.clear()
 
-    def put_rebuilt(self, document: str, replica: Replica) -> None:
-        """Save a replica that was made from the log; it is not kept in memory."""
-        self._save(document, replica)
+    def put_rebuilt(self, document: str, replica: Replica, envelopes: int) -> None:
+        """Save a replica that was made from `envelopes` of the log, if they are many; it is not kept in memory."""
+        if envelopes >= LONG_TAIL:
+            self._save(document, replica)
 
     def save_long_tails(self) -> None:
         """Save the replicas that have gathered many changes since their snapshot."""

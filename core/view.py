@@ -81,7 +81,7 @@ class View:
             return self.load()
         return self._catalog
 
-    def load(self) -> Catalog:
+    def load(self, progress: Progress | None = None) -> Catalog:
         """Read the sealed catalog and bring it up to the log; a catalog that cannot be used is built anew."""
         saved = self._derived.load(_CATALOG, _derivation())
         catalog = None
@@ -93,7 +93,7 @@ class View:
         if catalog is None or saved is None:
             if self._log.count() >= _NOTABLE_ENVELOPES:
                 self._note_once("The catalog was missing, damaged or of another version; it has been made again.")
-            return self.rebuild()
+            return self.rebuild(progress)
         self._catalog = catalog
         self.vector = dict(saved.vector)
         try:
@@ -170,10 +170,11 @@ class View:
         parts = self._read_all(sum(seq for seq, _ in heads.values()), progress)
         documents = sorted(parts, key=lambda name: (name != LIBRARY, name))
         for done, document in enumerate(documents):
-            replica = self._replay(document, parts.pop(document))
+            changes = parts.pop(document)
+            replica = self._replay(document, changes)
             self.catalog.load_document(document, replica)
             if not self.alarms:
-                self.replicas.put_rebuilt(document, replica)
+                self.replicas.put_rebuilt(document, replica, len(changes))
             if progress is not None:
                 progress(done + 1, len(documents))
         self._pass_unreadable(heads)
