@@ -1,5 +1,5 @@
-"""What devices and a relay say to each other.
+"""What devices and a relay say to each other, and the relay.
 
-Empty until devices meet: the wire format, the client and the server come with the relay. The folder is here because
-the import contracts already hold for it.
+`wire` and `statements` are shared by both ends; `server` is the relay. A relay stores bytes it cannot read: nothing in
+this package holds a key that opens anything, and of `crypto` it uses signatures, hashes and clear headers only.
 """
