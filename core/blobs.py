@@ -104,8 +104,7 @@ class BlobStore:
             for staged_blob in blobs:
                 target = self.path(staged_blob.ref.id)
                 self._make_ready(target.parent)
-                # Replacing one that is there heals a copy that was damaged on disk: the name says the content.
-                staged_blob.path.replace(target)
+                _rename(staged_blob.path, target)
                 folders.add(target.parent)
             for folder in folders:
                 fsync_folder(folder)
@@ -314,6 +313,16 @@ def _whole_writes(raw: io.FileIO) -> Callable[[bytes], None]:
             view = view[raw.write(view) or 0 :]
 
     return write
+
+
+def _rename(path: Path, target: Path) -> None:
+    try:
+        # Replacing one that is there heals a copy that was damaged on disk: the name says the content.
+        path.replace(target)
+    except PermissionError:
+        if not target.is_file():
+            raise
+        path.unlink()  # Windows: somebody is reading the one that is there
 
 
 def _fsync_file(path: Path) -> None:

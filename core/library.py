@@ -70,7 +70,6 @@ class Library:
         self.blobs = BlobStore(layout.blobs, epoch)
         self.log = log
         self.chain = Chain(genesis, epoch, secrets)
-        self._secrets = secrets
         self._guard = threading.RLock()
         self._machine = MachineState(state_folder(), self.library_id, self.device_id)
         self._token = b""

@@ -59,8 +59,9 @@ def make_private_folder(path: Path) -> None:
         if sys.platform == "win32":
             if created:
                 _restrict_to_user(path)
-        else:
-            path.chmod(_FOLDER_MODE)
+        elif path.stat().st_mode & 0o777 != _FOLDER_MODE:
+            with _modes_may_be_missing():
+                path.chmod(_FOLDER_MODE)
 
 
 def open_private(path: Path, *, exclusive: bool = True) -> int:
@@ -70,8 +71,9 @@ def open_private(path: Path, *, exclusive: bool = True) -> int:
     """
     flags = os.O_RDWR | os.O_CREAT | _O_BINARY | _O_NOFOLLOW | _O_CLOEXEC | (os.O_EXCL if exclusive else 0)
     descriptor = os.open(path, flags, _FILE_MODE)
-    if sys.platform != "win32":
-        os.fchmod(descriptor, _FILE_MODE)
+    if sys.platform != "win32" and os.fstat(descriptor).st_mode & 0o777 != _FILE_MODE:
+        with _modes_may_be_missing():
+            os.fchmod(descriptor, _FILE_MODE)
     return descriptor
 
 
@@ -82,6 +84,9 @@ def fsync_folder(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | _O_CLOEXEC)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some network file systems do not sync folders, and cannot be made to
+            raise
     finally:
         os.close(descriptor)
 
@@ -158,6 +163,16 @@ else:
 
     def _unlock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+@contextlib.contextmanager
+def _modes_may_be_missing() -> Iterator[None]:
+    """Go on where the file system knows no owners and modes (a USB stick): whoever mounted it decides who reads it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in {errno.EPERM, errno.ENOTSUP}:
+            raise
 
 
 def _restrict_to_user(path: Path) -> None:  # pragma: no cover

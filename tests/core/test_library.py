@@ -65,6 +65,15 @@ def test_a_folder_in_use_does_not_become_a_library(bench: Bench, tmp_path: Path)
         Library.unlock(tmp_path / "documents", b"p")
 
 
+def test_a_folder_s_name_may_hold_anything(tmp_path: Path) -> None:
+    root = tmp_path / "bibliothèque #1 50% ?a=b; 写真 '\""
+    library, _ = Library.create(root, b"p", device_name="desk", kdf=kdf.new_parameters(*kdf.FLOOR))
+    library.close()
+    with Library.open(root, Library.unlock(root, b"p")) as library:
+        assert library.log.count() == 1
+    assert [path.name for path in tmp_path.iterdir()] == [root.name]
+
+
 def test_an_init_that_was_killed_can_be_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path / "library"
     for where in ("core.library_file.LibraryFile.write", "core.library.MachineState", "core.library.Log.create"):
