@@ -7,12 +7,13 @@ import hashlib
 import os
 import stat
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from PIL import Image
 
-from core import edits
+from core import edits, packs
 from core.errors import DiskFull, ExportRefused
 from core.export import ExportEvent, export, write_original
 from core.export_names import Layout
@@ -22,7 +23,6 @@ from crypto.kdf import FLOOR, new_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 PASSPHRASE = b"a passphrase for exporting"
 
@@ -281,6 +281,29 @@ def test_a_re_import_gives_the_same_library(library: Library, tmp_path: Path) ->
     with new_library(tmp_path / "second") as second:
         import_paths(second, [out], label=False, workers=1)
         assert known(second) == known(library)
+
+
+def test_labels_of_a_model_are_left_to_the_model_and_rejections_are_kept(tmp_path: Path, shared_data: Path) -> None:
+    folder = shared_data / "labelled" / "caltech101" / "dalmatian"
+    manifest = Path(__file__).resolve().parents[1] / "ml" / "manifests" / "mobilenet-v1-0.25.toml"
+    packs.add_pack(str(shared_data / "models" / "mobilenet-v1-0.25"), manifest=manifest)
+
+    def labels(library: Library) -> list[set[tuple[str, str]]]:
+        return [{(label.name, label.source) for label in one.labels} for one in library.catalog.search("", "name")]
+
+    with new_library(tmp_path / "library") as first, new_library(tmp_path / "second") as second:
+        for library in (first, second):
+            packs.use_pack(library, "mobilenet-v1-0.25")
+        import_paths(first, sorted(folder.iterdir())[:3], workers=1)
+        dogs = first.catalog.pids("label:dog")
+        assert dogs
+        edits.remove_label(first, dogs[:1], "dog")
+        edits.add_label(first, dogs[:1], "fire station")
+        export(first, "", tmp_path / "out")
+        import_paths(second, [tmp_path / "out"], workers=1)
+        assert labels(second) == labels(first)
+        assert second.catalog.count("label:dog") == len(dogs) - 1
+        assert second.catalog.count('label:"fire station"') == 1
 
 
 @pytest.mark.parametrize("name", ["../../escape.jpg", "..", ".hidden.jpg", "a\\b.jpg", "x" * 300 + ".jpg"])

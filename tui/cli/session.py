@@ -50,11 +50,12 @@ class Session:
         _quieten_logs()
         _leave_no_core_dumps()
         with Library.open(self.root, self.device_secrets()) as library:
-            for note in library.notes:
-                output.warn(note)
             try:
                 yield library
             finally:
+                # Only now: the catalog is read, or built anew, when it is first asked for.
+                for note in library.notes:
+                    output.warn(note)
                 self.report(library.alarms)
 
     def report(self, alarms: Sequence[IntegrityAlarm]) -> None:

@@ -22,7 +22,10 @@ def command(session: Session, photos: tuple[str, ...], query: str | None, yes: b
 
     The encrypted files are deleted, and the photos do not come back by importing them again. It cannot be undone. Date,
     place and camera of a purged photo remain, encrypted, in the library's history.
-    """
+
+    \b
+    safelight purge --query is:trash     empties the trash
+    """  # noqa: D301 - click wants the character itself
     from core import edits
 
     with session.open_library() as library:
