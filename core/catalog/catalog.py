@@ -68,6 +68,7 @@ class Catalog:
         self._guard = threading.RLock()
         self._connection = connection
         self._labeller = LibraryLabeller(self.setting) if labeller is None else labeller
+        self._counted_labels: dict[str, int] | None = None
         self._prepare()
 
     @classmethod
@@ -330,7 +331,9 @@ class Catalog:
     @_alone
     def label_counts(self) -> dict[str, int]:
         """Return every label in use, with the number of photos outside the trash that have it; most used first."""
-        return listing.label_counts(self._connection, self._terms, self._selector.models())
+        if self._counted_labels is None:
+            self._counted_labels = listing.label_counts(self._connection, self._terms, self._selector.believed())
+        return dict(self._counted_labels)
 
     @_alone
     def albums(self) -> list[AlbumRecord]:
@@ -362,7 +365,7 @@ class Catalog:
             prefix: what was typed so far, in any case.
             limit: how many at most.
         """
-        return listing.suggestions(self._connection, self._terms, self._selector.models(), field, prefix, limit)
+        return listing.suggestions(self._connection, self._terms, self.label_counts, field, prefix, limit)
 
     @_alone
     def setting(self, name: str) -> str | None:
@@ -393,6 +396,7 @@ class Catalog:
         self._bundles = BundleWriter(self._connection, self._terms)
         self._library = LibraryWriter(self._connection, self._terms)
         self._selector = Selector(self._connection, self._terms, self._labeller.active)
+        self._counted_labels = None
 
     @contextmanager
     def _writing(self, *, forget: bool = True) -> Iterator[None]:
@@ -407,6 +411,7 @@ class Catalog:
             raise
         if forget:
             self._selector.forget()
+            self._counted_labels = None
 
 
 def _parsed(query: Query | str) -> Query:

@@ -75,8 +75,8 @@ def _connect(data: bytes | None) -> Connection:
     driver = sqlite3.connect(":memory:", check_same_thread=False, cached_statements=512)
     if data is not None:
         driver.deserialize(data)
-    # Even a database in memory writes what outgrows its cache while sorting to temporary files, in the clear, unless told
-    # not to. The journal of one that was read from bytes stays in memory by itself; that it does is not documented.
+    # Even a database in memory writes what outgrows its cache while sorting to temporary files, in the clear, unless it
+    # is told not to. The journal of one that was read from bytes stays in memory by itself; nothing promises that.
     for pragma in (
         "temp_store = MEMORY",
         "journal_mode = MEMORY",

@@ -98,6 +98,14 @@ class Scoring:
 
 
 @dataclass(frozen=True, slots=True)
+class Believed:
+    """Whose word on labels counts: numbers of terms; ``active`` is the model's among them, 0 if it never spoke."""
+
+    active: int
+    all: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class _Order:
     sort: SortKey
     descending: bool
@@ -198,9 +206,14 @@ class Selector:
         return Scoring(tuple(sorted(asked)), self.models())
 
     def models(self) -> tuple[int, ...]:
-        """Numbers of the terms whose word on labels counts."""
+        """Return the numbers of the terms whose word on labels counts."""
+        return self.believed().all
+
+    def believed(self) -> Believed:
+        """Return whose word on labels counts."""
         known = (self._terms.known("model", name) for name in self._believed())
-        return tuple(sorted(number for number in known if number is not None))
+        active = self._terms.known("model", self._active_model() or "")
+        return Believed(active or 0, tuple(sorted(number for number in known if number is not None)))
 
     def everything(self) -> Photos:
         """All photos, those in the trash included."""

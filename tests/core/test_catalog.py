@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -380,6 +381,12 @@ def test_a_search_finds_what_reading_every_photo_finds(shots: list[Shot], asked:
         assert catalog.count(Query(node)) == len(found)
         # What was remembered meanwhile changes no answer.
         assert set(catalog.pids(Query(And(items=(node, node))))) == set(found)
+    visible = [shot for shot in shots if shot.trash is None]
+    assert catalog.label_counts() == Counter(name for shot in visible for name in shown_labels(shot))
+    assert {one.name: one.photos for one in catalog.albums()} == {
+        name: sum(album in shot.albums for shot in visible) for album, name in ALBUMS.items()
+    }
+    assert sum(photos for _, photos in catalog.months()) == sum(taken_ms(shot) is not None for shot in visible)
     catalog.close()
 
 
