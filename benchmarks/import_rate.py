@@ -27,6 +27,8 @@ import numpy as np
 import psutil
 from PIL import Image
 
+from core.importing.worker_pool import default_workers
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from multiprocessing.connection import Connection
@@ -83,7 +85,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--photos", type=int, default=120)
     parser.add_argument("--folder", type=Path, help="photos to import instead of made ones")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--workers", type=int, default=min(8, len(os.sched_getaffinity(0))))
+    parser.add_argument("--workers", type=int, default=default_workers())
     parser.add_argument("--pack", type=Path, default=model if model.is_dir() else None, help="pack to label with")
     parser.add_argument(
         "--manifest", type=Path, default=REPOSITORY / "tests" / "ml" / "manifests" / "mobilenet-v2.toml"

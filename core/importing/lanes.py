@@ -12,7 +12,9 @@ import logging
 import os
 import queue
 import threading
+import traceback
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import StorageFailed
@@ -23,7 +25,6 @@ from core.importing.walk import Found, LeftOut, Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from core.blobs import BlobStore
     from core.importing.worker_pool import WorkerPool
@@ -182,15 +183,8 @@ class Lanes:
             return Left(step.path, step.reason, step.failed)
         try:
             return self._file(step)
-        except FileRefused as refusal:
-            return Left(step.path, str(refusal), failed=True, size=step.size)
-        except (StorageFailed, WorkerBroken):
-            raise
-        except Exception as error:  # noqa: BLE001  see below
-            # A fault of ours must not stop the other files either. Nothing from the file may reach the log.
-            _log.exception("import_of_a_file_broke: %s", type(error).__name__)
-            reason = f"an error in the program itself ({type(error).__name__})"
-            return Left(step.path, reason, failed=True, size=step.size)
+        except Exception as error:  # noqa: BLE001  one file must not stop the others
+            return _left(step, error)
 
     def _file(self, found: Found) -> Result:
         with reading.open_source(found.path) as source:
@@ -198,17 +192,21 @@ class Lanes:
             if verdict is not None:
                 video = source.kind.nature is sniff.Nature.VIDEO
                 return Left(found.path, verdict.reason, verdict.failed, found.size, video)
+            beside = sidecar.read(found.path.parent, found.sidecars)
+            if beside.in_bin:
+                return Left(found.path, "it was in the bin of Google Photos", failed=False, size=found.size)
             content = reading.hash_content(source, self._epoch)
             standing = self._admission.claim(content.pid)
             if standing != "new":
                 return Known(found, content.pid, claimed=standing == "claimed")
             try:
-                return self._photo(found, source, content)
-            except FileRefused as refusal:
-                return Left(found.path, str(refusal), failed=True, size=found.size, pid=content.pid)
+                return self._photo(found, source, content, beside)
+            except Exception as error:  # noqa: BLE001  as above; who waits for this photo is told by its id
+                return _left(found, error, content.pid)
 
-    def _photo(self, found: Found, source: reading.Source, content: reading.Content) -> Prepared:
-        read = sidecar.read(found.path.parent, found.sidecars)
+    def _photo(
+        self, found: Found, source: reading.Source, content: reading.Content, beside: sidecar.SidecarReading
+    ) -> Prepared:
         path = None if content.data is not None else _bytes_of(found.path)
         request = protocol.Photo(found.path.name.encode("utf-8", "replace").decode(), content.size, path)
         done, preview = self._pool.photo(request, content.data or b"")
@@ -220,7 +218,22 @@ class Lanes:
         except BaseException:
             self._blobs.discard([original])
             raise
-        return Prepared(found, content.pid, content.size, original, rendition, done, read)
+        return Prepared(found, content.pid, content.size, original, rendition, done, beside)
+
+
+def _left(found: Found, error: Exception, pid: bytes | None = None) -> Left:
+    """Return what an error means for a file. Raises those that mean the end of the import."""
+    if isinstance(error, StorageFailed | WorkerBroken):
+        raise error
+    if isinstance(error, FileRefused):
+        reason = str(error)
+    else:
+        # A fault of ours. Its message may quote the file, so that only its kind and place are logged.
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        kind = type(error).__name__
+        _log.error("a file broke the import of it: %s at %s:%s", kind, Path(place.filename).name, place.lineno)
+        reason = f"an error in the program itself ({kind})"
+    return Left(found.path, reason, failed=True, size=found.size, pid=pid)
 
 
 def _bytes_of(path: Path) -> bytes:

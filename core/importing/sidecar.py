@@ -19,18 +19,23 @@ if TYPE_CHECKING:
 
 XMP_SUFFIX, JSON_SUFFIX = ".xmp", ".json"
 _MAX_RECORD_BYTES = 1 << 20
+_MAX_TITLE = 200
 # Takeout cuts the name of a record before ".json" to this many characters.
 _TAKEOUT_NAME = 46
 _TAKEOUT_TAIL = ".supplemental-metadata"
 _COUNTER = re.compile(r"(.+?)(\(\d+\))(\.[^.]+)?$")
 _EDITED = re.compile(r"-edited$")
+_TAKEOUT_ALBUM = "metadata.json"
+# Takeout's folders that are no albums of the user's.
+_NO_ALBUM = re.compile(r"Photos from \d{4}|Untitled(?:\(\d+\))?|", re.ASCII)
 
 
 class Sidecars(msgspec.Struct, frozen=True):
-    """The names, in the photo's own folder, of the files that describe it; the strongest XMP first."""
+    """The names, in the photo's own folder, of the files that describe it (the strongest XMP first) or the folder."""
 
     xmp: tuple[str, ...] = ()
     takeout: str | None = None
+    takeout_album: str | None = None
 
 
 NO_SIDECARS = Sidecars()
@@ -69,7 +74,12 @@ class _TakeoutRecord(msgspec.Struct, rename="camel"):
     people: list[_Person] = []
 
 
+class _TakeoutAlbum(msgspec.Struct):
+    title: str | None = None
+
+
 _decoder = msgspec.json.Decoder(_TakeoutRecord, strict=False)
+_album_decoder = msgspec.json.Decoder(_TakeoutAlbum, strict=False)
 
 
 def find(name: str, is_there: Callable[[str], bool]) -> Sidecars:
@@ -77,9 +87,11 @@ def find(name: str, is_there: Callable[[str], bool]) -> Sidecars:
     stem = PurePath(name).stem
     candidates = (f"{base}{suffix}" for base in (name, stem) for suffix in (XMP_SUFFIX, XMP_SUFFIX.upper()))
     records = (f"{base}{JSON_SUFFIX}" for base in takeout_names(name))
+    record = next((record for record in records if is_there(record)), None)
     return Sidecars(
         xmp=tuple(candidate for candidate in candidates if is_there(candidate)),
-        takeout=next((record for record in records if is_there(record)), None),
+        takeout=record,
+        takeout_album=_TAKEOUT_ALBUM if record is not None and is_there(_TAKEOUT_ALBUM) else None,
     )
 
 
@@ -116,12 +128,12 @@ def read(folder: Path, sidecars: Sidecars) -> SidecarReading:
     if sidecars.takeout is not None:
         try:
             record = _decoder.decode(_bounded(folder / sidecars.takeout, _MAX_RECORD_BYTES))
-        except (msgspec.MsgspecError, OSError, ValueError) as error:
+        except (msgspec.MsgspecError, OSError, ValueError, XmpRefused) as error:
             complaints.append(f"its Takeout record was not used: {_reason(error)}")
         else:
             # Any other JSON beside a photo has no time of capture, and says nothing to us.
             if record.photo_taken_time is not None:
-                description = description.over(_from_takeout(record))
+                description = description.over(_from_takeout(record, _album(folder, sidecars.takeout_album)))
                 in_bin = record.trashed
     return SidecarReading(description, tuple(complaints), in_bin)
 
@@ -131,7 +143,19 @@ def is_sidecar_name(name: str) -> bool:
     return PurePath(name).suffix.lower() in {XMP_SUFFIX, JSON_SUFFIX}
 
 
-def _from_takeout(record: _TakeoutRecord) -> Description:
+def _album(folder: Path, name: str | None) -> str | None:
+    """Return the title of the album that a folder of Takeout's is, or None."""
+    if name is None:
+        return None
+    try:
+        title = _album_decoder.decode(_bounded(folder / name, _MAX_RECORD_BYTES)).title
+    except (msgspec.MsgspecError, OSError, ValueError, XmpRefused):
+        return None
+    title = (title or "").strip()[:_MAX_TITLE]
+    return None if _NO_ALBUM.fullmatch(title) else title
+
+
+def _from_takeout(record: _TakeoutRecord, album: str | None) -> Description:
     taken = None
     if record.photo_taken_time is not None and record.photo_taken_time.timestamp is not None:
         try:
@@ -146,6 +170,7 @@ def _from_takeout(record: _TakeoutRecord) -> Description:
         caption=(record.description or "")[:MAX_CAPTION_CHARACTERS] or None,
         favourite=True if record.favorited else None,
         labels=_names(record.people),
+        albums=() if album is None else (album,),
         location=place,
         taken=taken,
     )

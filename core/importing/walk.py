@@ -109,7 +109,7 @@ def _folder(folder: Path, depth: int) -> Iterator[Step]:
     for name in names:
         if not sidecar.is_sidecar_name(name):
             photos[name] = found = sidecar.find(name, names.__contains__)
-            used.update(found.xmp, [found.takeout] if found.takeout else [])
+            used.update(found.xmp, filter(None, [found.takeout, found.takeout_album]))
     for name in sorted(names, key=os.fsencode):
         if name not in used:
             yield from _entry(folder / name, names[name], photos.get(name, NO_SIDECARS), depth)

@@ -256,12 +256,16 @@ def test_a_takeout_record_gives_date_and_words(library: Library, make_photo: Cal
     path = make_photo("IMG_1.jpg")
     record = {"photoTakenTime": {"timestamp": "1715514301"}, "description": "Three boats", "favorited": True}
     (path.parent / "IMG_1.jpg.supplemental-metadata.json").write_text(json.dumps(record))
+    (path.parent / "metadata.json").write_text(json.dumps({"title": "Harbours", "access": "protected"}))
+    binned = make_photo("IMG_2.jpg")
+    (path.parent / "IMG_2.jpg.json").write_text(json.dumps(record | {"trashed": True}))
     _, heard = run(library, path.parent)
-    assert heard.of("skipped") == []
+    assert heard.reasons("skipped") == {binned.name: "it was in the bin of Google Photos"}
     (photo,) = library.catalog.search()
     assert photo.document.startswith("undated:")
     assert photo.taken_at == "2024-05-12T11:45:01+00:00"
     assert (photo.caption, photo.favourite) == ("Three boats", True)
+    assert photo.albums == ("Harbours",)
 
 
 def test_a_bad_sidecar_is_noted_and_the_photo_imported(library: Library, make_photo: Callable[..., Path]) -> None:
@@ -438,3 +442,51 @@ def test_pictures_from_other_programs_survive_the_round_trip(library: Library, t
         copies = {copy.role: copy for copy in library.catalog.copies(photo.pid)}
         original = library.blobs.read(copies["original"].blob_id, copies["original"].key)
         assert original == (folder / (photo.filename or "")).read_bytes()
+
+
+def test_a_fault_of_the_program_costs_one_file_and_its_twins(
+    library: Library, make_photo: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from core.importing import reading
+
+    broken = make_photo("secret-name.jpg")
+    shutil.copy(broken, broken.with_name("twin.jpg"))
+    size = make_photo("whole.jpg", size=(300, 200)).stat().st_size
+    stage = reading.stage
+
+    def stumbling(source: reading.Source, content: reading.Content, blobs: object) -> object:
+        if source.size != size:
+            raise ZeroDivisionError(str(source.path))
+        return stage(source, content, blobs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(reading, "stage", stumbling)
+    summary, heard = run(library, broken.parent)
+    assert (summary.added, summary.failed) == (1, 2)
+    assert "error in the program itself" in heard.reasons("failed")["twin.jpg"]
+    assert "secret-name" not in caplog.text
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
+def test_a_disk_that_takes_no_more_ends_the_import_with_its_name(
+    bench: Bench, make_photo: Callable[..., Path], tmp_path: Path
+) -> None:
+    import resource
+
+    for number in range(3):
+        make_photo(f"a{number}.jpg")
+    Image.effect_noise((1600, 1200), 90).convert("RGB").save(tmp_path / "photos" / "b.png")
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with bench.open() as library:
+        # What a full disk or a quota does: the large photo's blob stops in the middle.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, usual[1]))
+        try:
+            with pytest.raises(DiskFull):
+                run(library, tmp_path / "photos")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+        assert list((bench.root / "blobs" / "incoming").iterdir()) == []
+    with bench.open() as library:
+        assert verify(library, deep=True).problems == []
+        summary, _ = run(library, tmp_path / "photos")
+        assert summary.added + summary.duplicates == 4
+        assert library.catalog.count() == 4
