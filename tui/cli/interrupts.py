@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -23,7 +25,11 @@ def first_interrupt_stops() -> Iterator[threading.Event]:
         if stopped.is_set():
             raise KeyboardInterrupt
         stopped.set()
-        output.say("\nFinishing what is begun; ^C again stops at once.")
+        if output.is_terminal(sys.stderr):
+            # Straight to the terminal: the signal may have come while a stream was being written to, and Python's
+            # streams refuse to be entered twice.
+            with contextlib.suppress(OSError, ValueError):
+                os.write(sys.stderr.fileno(), b"\nFinishing what is begun; ^C again stops at once.\n")
 
     numbers = (signal.SIGINT, signal.SIGTERM)
     if threading.current_thread() is not threading.main_thread():
