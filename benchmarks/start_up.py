@@ -30,8 +30,8 @@ def main() -> list[str]:
             SAFELIGHT_STATE_DIR=str(folder / "state"),
             SAFELIGHT_DATA_DIR=str(folder / "data"),
             SAFELIGHT_RUNTIME_DIR=str(folder / "run"),
-            # What is installed has its bytecode beside it; a checkout under PYTHONDONTWRITEBYTECODE would compile itself
-            # anew for every command.
+            # What is installed has its bytecode beside it; a checkout under PYTHONDONTWRITEBYTECODE would compile
+            # itself anew for every command.
             PYTHONPYCACHEPREFIX=str(folder / "bytecode"),
         )
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
