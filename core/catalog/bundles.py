@@ -37,10 +37,14 @@ class BundleWriter:
         self._connection = connection
         self._terms = terms
 
-    def load(self, document: str, read: ReplicaReader) -> None:
-        """All bundles of a document, in place of what was known of them."""
+    def forget(self, document: str) -> None:
+        """Remove the places that a document named."""
         home = self._terms.require("document", document)
         self._connection.execute(delete(thumbnail).where(thumbnail.c.document == home))
+
+    def load(self, document: str, read: ReplicaReader) -> None:
+        """Add all bundles of a document."""
+        home = self._terms.require("document", document)
         for key, value in read.items(BUNDLE_MAP):
             self._put(key, value, home)
 

@@ -129,7 +129,7 @@ class Catalog:
         with self._writing(forget=False):
             device_number = self._terms.require("device", device.hex())
             rows = [
-                {"document": self._terms.require("document", document), "device": device_number, "seq": seq}
+                {"document": self._terms.require("touched", document), "device": device_number, "seq": seq}
                 for document in dict.fromkeys(documents)
             ]
             if rows:
@@ -140,7 +140,7 @@ class Catalog:
         """Return the envelopes (device, number) past ``since`` that touched a document, as they arrived."""
         rows = self._connection.execute(
             select(envelope.c.device, envelope.c.seq)
-            .where(envelope.c.document == self._terms.known("document", document))
+            .where(envelope.c.document == self._terms.known("touched", document))
             .order_by(envelope.c.id)
         )
         places = ((bytes.fromhex(self._terms.text(device) or ""), seq) for device, seq in rows)
@@ -178,8 +178,11 @@ class Catalog:
                 self._library.load(read)
                 self._labeller.forget()
                 return
-            entries = dict.fromkeys(self._photos.pids_of(document), PhotoEntry())
-            entries |= read_entries(read, self._labeller)
+            entries = read_entries(read, self._labeller)
+            if self._terms.known("document", document) is not None:
+                # What it no longer speaks of goes; a document met for the first time needs no search for that.
+                entries = dict.fromkeys(self._photos.pids_of(document), PhotoEntry()) | entries
+                self._bundles.forget(document)
             self._photos.put(document, entries, self._labeller)
             self._bundles.load(document, read)
 

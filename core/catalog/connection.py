@@ -20,8 +20,9 @@ from core.query.fields import EARTH_KM
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-# More than a catalog of 300,000 photos: SQLite's own cache of 2 MB would copy pages out of its memory again and again.
-_CACHE_KIBIBYTES = 262_144
+# A database read from bytes is copied into this cache page by page: the tables that every query looks at fit, the rest
+# need not be in memory twice. Looking at 100,000 photos takes 15 ms with SQLite's own 2 MB, and 12 ms with this.
+_CACHE_KIBIBYTES = 32_768
 
 
 def empty_database() -> Connection:

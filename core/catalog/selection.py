@@ -219,10 +219,6 @@ class Selector:
         """All photos, those in the trash included."""
         return self._everything()[0]
 
-    def visible(self) -> Photos:
-        """All photos outside the trash."""
-        return self.everything() & ~self._set(Flag(field="is", name="trash"))
-
     def among(self, numbers: Iterable[int]) -> Photos:
         """Return the set of these photos."""
         size = self._everything()[1]

@@ -65,6 +65,8 @@ class PhotoWriter:
 
     def put(self, document: str, entries: Mapping[bytes, PhotoEntry], labeller: Labeller) -> None:
         """Make the rows of these photos say what ``document`` (now) and others say of them."""
+        # Even a document that shows no photo is known from now on, and looked for when it is read again.
+        self._terms.require("document", document)
         pids = list(entries)
         for start in range(0, len(pids), _CHUNK):
             chunk = pids[start : start + _CHUNK]
