@@ -63,11 +63,12 @@ class Prepared:
 
 @dataclass
 class Outcome:
-    """What became of a batch: photos that were added, that another process had added meanwhile, that are purged."""
+    """What became of a batch: photos that were added, were there meanwhile, are purged, cannot be stored."""
 
     added: list[Prepared] = field(default_factory=list)
     present: list[Prepared] = field(default_factory=list)
     purged: list[Prepared] = field(default_factory=list)
+    refused: list[tuple[Prepared, str]] = field(default_factory=list)
     notes: list[tuple[Prepared, str]] = field(default_factory=list)
 
 
@@ -130,7 +131,7 @@ class Committer:
         except BaseException:
             self.discard()
             raise
-        for photo in [*outcome.present, *outcome.purged]:
+        for photo in [*outcome.present, *outcome.purged, *(photo for photo, _ in outcome.refused)]:
             self._library.blobs.discard(photo.staged)
         self._clear()
         return outcome
@@ -158,8 +159,15 @@ class Committer:
     def _commit(self, outcome: Outcome) -> None:
         changes: dict[str, list[Operation]] = {}
         now = int(time.time())
-        for photo in outcome.added:
-            changes.setdefault(photo.document, []).extend(self._photo(photo, now, outcome))
+        for photo in list(outcome.added):
+            try:
+                operations = self._photo(photo, now, outcome)
+            except CrdtError as error:
+                # Facts that no document holds: the reader of metadata should have left them out.
+                outcome.added.remove(photo)
+                outcome.refused.append((photo, f"its metadata cannot be stored: {error}"))
+            else:
+                changes.setdefault(photo.document, []).extend(operations)
         staged = [blob for photo in outcome.added for blob in photo.staged]
         bundled: list[StagedBlob] = []
         try:

@@ -96,6 +96,11 @@ def decode(
         raise FileRefused(f"a damaged {kind.label} file: its header cannot be read") from None
     except _DAMAGED as error:
         raise FileRefused(f"a damaged {kind.label} file: {_one_line(error)}") from None
+    except FileRefused:
+        raise
+    except Exception as error:
+        # No decoder promises which exceptions it raises.
+        raise FileRefused(f"decoding the {kind.label} file failed ({type(error).__name__})") from error
 
 
 def _decode(stream: BinaryIO, kind: sniff.FileType, limits: Limits, before_heavy: Callable[[], None]) -> Decoded:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 MAX_CAPTION_CHARACTERS = 2000
 MAX_LABELS = 200
 _MAX_RATING = 5
+_MAX_ALBUM = 250
 _DEGREES = re.compile(r"(\d{1,3})(?:,(\d{1,2}(?:\.\d+)?))?(?:,(\d{1,2}(?:\.\d+)?))?\s*([NSEW])", re.ASCII)
 
 
@@ -65,7 +66,7 @@ def from_xmp(xmp: Properties) -> Description:
         # What a model said is left to the model: it will say it again, with its score.
         labels=tuple(name for name in _keywords(xmp) if name not in by_model)[:MAX_LABELS],
         rejected=_texts(xmp, "safelight:RejectedLabels")[:MAX_LABELS],
-        albums=_texts(xmp, "safelight:Albums")[:MAX_LABELS],
+        albums=tuple(dict.fromkeys(name[:_MAX_ALBUM] for name in _texts(xmp, "safelight:Albums")))[:MAX_LABELS],
         location=location(
             degrees(_first(xmp, "exif:GPSLatitude")),
             degrees(_first(xmp, "exif:GPSLongitude")),

@@ -215,6 +215,8 @@ class _Run:
             self._remove_source(photo.found, photo.pid)
         for photo in outcome.present:
             self._duplicate(photo.found, photo.pid)
+        for photo, reason in outcome.refused:
+            self._left(Left(photo.found.path, reason, failed=True, size=photo.found.size, pid=photo.pid))
         for photo in outcome.purged:
             self._left(Left(photo.found.path, _PURGED, failed=False, size=photo.found.size, pid=photo.pid))
         for photo in [*outcome.added, *outcome.present]:

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.importing import sidecar
+from core.importing import committer, sidecar
+from core.importing.committer import Prepared
 from core.importing.dates import CaptureTime
 from core.importing.description import Description, degrees, from_xmp
 from core.importing.errors import XmpRefused
-from core.importing.iptc import read_iptc
+from core.importing.exif import Exif, Value
+from core.importing.facts import gather
+from core.importing.iptc import Iptc, read_iptc
+from core.importing.protocol import Done
 from core.importing.sidecar import Sidecars, find, takeout_names
+from core.importing.walk import Found
 from core.importing.xmp_packet import MAX_PACKET_BYTES, read_packet
 from core.xmp import Sidecar, SidecarLabel, encode_sidecar
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from crdt.documents import DocumentKind, is_document_name
+from crdt.operations import Put
+from crdt.schema import SHAPES
 
 HEAD = (
     b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -213,3 +218,49 @@ def test_iptc_keywords_and_dates() -> None:
     found = read_iptc({0x0404: data})
     assert found.keywords == ("sea", "Österreich")
     assert found.created == "2024-05-12T13:45:01+0200"
+
+
+_values = (
+    st.text(max_size=400)
+    | st.binary(max_size=30)
+    | st.lists(st.integers(-(2**63), 2**64 - 1) | st.floats(), max_size=4).map(tuple)
+)
+_tags = st.sampled_from(
+    [0x010F, 0x0110, 0x0112, 0x0132, 0x4746, 0x829A, 0x829D, 0x8827, 0x9003, 0x9004, 0x9291, 0x9011, 0x920A, 0xA434]
+)
+
+
+@given(
+    image=st.dictionaries(_tags, _values, max_size=6),
+    photo=st.dictionaries(_tags, _values, max_size=8),
+    gps=st.dictionaries(st.integers(0, 31), _values, max_size=8),
+    clock=st.none() | st.from_regex(r"[0-9]{4}:[01][0-9]:[0-3][0-9] [0-2][0-9]:[0-6][0-9]:[0-6][0-9]", fullmatch=True),
+    subsec=st.none() | st.text("0123456789 x", max_size=12),
+    words=st.dictionaries(
+        st.sampled_from(
+            ["dc:title", "dc:subject", "xmp:Rating", "exif:GPSLatitude", "safelight:Albums", "xmp:CreateDate"]
+        ),
+        st.lists(st.text(st.characters(codec="utf-8"), max_size=300), max_size=5),
+    ),
+)
+def test_no_metadata_make_facts_that_cannot_be_stored(
+    image: dict[int, Value],
+    photo: dict[int, Value],
+    gps: dict[int, Value],
+    clock: str | None,
+    subsec: str | None,
+    words: dict[str, list[str]],
+) -> None:
+    if clock is not None:
+        photo[0x9003] = clock
+    if subsec is not None:
+        photo[0x9291] = subsec
+    facts = gather(size=(4, 3), orientation=1, mime="image/jpeg", exif=Exif(image, photo, gps), xmp=words, iptc=Iptc())
+    done = Done(facts, (4, 3), b"", b"", None)
+    source = Found(Path("IMG.jpg"), 10, 1.6e9, Sidecars())
+    prepared = Prepared(source, bytes(16), 10, None, None, done, sidecar.SidecarReading())  # type: ignore[arg-type]
+    committer._facts(prepared, 1_700_000_000).pack()
+    assert is_document_name(prepared.document)
+    for operation in committer._words(bytes(16), facts.description, facts):
+        assert isinstance(operation, Put)
+        assert SHAPES[DocumentKind.SHARD][operation.map].accepts(operation.value)
