@@ -1,0 +1,163 @@
+"""Connections to the relay's database, its transactions, and bringing its tables up to date at start.
+
+SQLite runs in WAL with every commit on the disk before it is acknowledged; transactions that write begin as such, and
+one at a time within a process, so that none fails because another came first. PostgreSQL needs neither.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from sync_relay.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from sqlalchemy import Connection
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+_READ_ONLY: Final = "relay_reads"
+_MIGRATION_LOCK: Final = 7_465_001  # of pg_advisory_xact_lock: workers that start together migrate one after the other
+_BUSY_MILLISECONDS: Final = 30_000
+
+
+class Database:
+    """One database, by its SQLAlchemy URL. `close` it; nothing is open before the first use."""
+
+    def __init__(self, url: str) -> None:
+        """Keep the URL and make the pool."""
+        self._url = make_url(url)
+        self.is_sqlite: Final = self._url.get_backend_name() == "sqlite"
+        options: dict[str, Any] = {} if self.is_sqlite else {"pool_pre_ping": True, "pool_size": 10}
+        # Parameters of a failed statement are somebody's ids and ciphertext: they stay out of the log.
+        self._engine: AsyncEngine = create_async_engine(url, hide_parameters=True, **options)
+        self._reading = self._engine.execution_options(**{_READ_ONLY: True})
+        self._writing = asyncio.Lock() if self.is_sqlite else None
+        if self.is_sqlite:
+            event.listen(self._engine.sync_engine, "connect", _configure_sqlite)
+            event.listen(self._engine.sync_engine, "begin", _begin_sqlite)
+
+    @contextlib.asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """Give a transaction that may write: committed at the end, undone if the block raises."""
+        async with contextlib.AsyncExitStack() as stack:
+            if self._writing is not None:
+                await stack.enter_async_context(self._writing)
+            with _database_errors():
+                yield await stack.enter_async_context(self._engine.begin())
+
+    @contextlib.asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """Give a transaction that only reads."""
+        with _database_errors():
+            async with self._reading.connect() as connection:
+                yield connection
+
+    async def migrate(self) -> Path | None:
+        """Bring the tables up to date; return the copy made of a SQLite file that was behind, if there was one."""
+        copy: Path | None = None
+        if self.is_sqlite and self._url.database:
+            file = Path(self._url.database)
+            copy = await asyncio.to_thread(_prepare_file, file)
+        with _database_errors():
+            async with self._engine.begin() as connection:
+                if not self.is_sqlite:
+                    await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+                await connection.run_sync(_upgrade)
+        return copy
+
+    async def check(self) -> None:
+        """Raise `Unavailable` unless the database answers, with tables of the version this program knows."""
+        async with self.read() as connection:
+            if await connection.run_sync(_revision) != newest_revision():
+                raise Unavailable("the database has tables of another version", hint="Restart the relay.")
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._engine.dispose()
+
+
+def newest_revision() -> str | None:
+    """Return the revision that this program's migrations lead to."""
+    return ScriptDirectory.from_config(_config()).get_current_head()
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _upgrade(connection: Connection) -> None:
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _prepare_file(file: Path) -> Path | None:
+    """Make the file, for its owner only; copy one that will be migrated: a migration that fails is then no loss."""
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file.touch(mode=0o600)
+    head = newest_revision()
+    with contextlib.closing(sqlite3.connect(file)) as source:
+        if not source.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone():
+            return None
+        row = source.execute("SELECT version_num FROM alembic_version").fetchone()
+        if row is None or row[0] == head:
+            return None
+        copy = file.with_name(f"{file.name}.before-{head}-from-{row[0]}")
+        copy.touch(mode=0o600)
+        with contextlib.closing(sqlite3.connect(copy)) as target:
+            source.backup(target)  # unlike a copy of the file, includes what is in the write-ahead log
+        return copy
+
+
+def _configure_sqlite(connection: Any, _record: object) -> None:
+    # The driver would begin transactions by itself, and late: `_begin_sqlite` does, and says which kind.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in (
+        f"busy_timeout={_BUSY_MILLISECONDS}",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "temp_store=MEMORY",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    only_reads = connection.get_execution_options().get(_READ_ONLY, False)
+    connection.exec_driver_sql("BEGIN" if only_reads else "BEGIN IMMEDIATE")
+
+
+@contextlib.contextmanager
+def _database_errors() -> Any:
+    try:
+        yield
+    except DBAPIError as error:
+        if error.connection_invalidated or isinstance(error, (OperationalError, InterfaceError)):
+            raise Unavailable(
+                f"the relay's database does not answer ({type(error.orig).__name__})",
+                hint="Try again; if it stays, the relay's owner finds the cause in its log.",
+            ) from error
+        raise

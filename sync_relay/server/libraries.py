@@ -1,0 +1,179 @@
+"""Invites, founding a library, its membership entries, and what the owner may know of all libraries."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from crypto.errors import CryptoError
+from crypto.membership import entry_hash, verify_genesis
+from sync_relay.errors import InviteRefused, LibraryExists
+from sync_relay.server import ledger, members, tables
+from sync_relay.server.sessions import new_token, token_hash
+from sync_relay.wire import KIND_MEMBERSHIP, Appended, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from sync_relay.server.parts import Parts
+    from sync_relay.wire import AppendEntries, CreateLibrary
+
+DEFAULT_QUOTA_BYTES: Final = 50 * 10**9
+DEFAULT_QUOTA_OBJECTS: Final = 5_000_000
+
+
+async def make_invite(parts: Parts, *, quota_bytes: int, quota_objects: int) -> str:
+    """Return a new invite: it founds one library, of these quotas, within thirty days."""
+    text, token = new_token()
+    async with parts.database.write() as connection:
+        await connection.execute(
+            insert(tables.invite).values(
+                hash=token_hash(token),
+                quota_bytes=quota_bytes,
+                quota_objects=quota_objects,
+                expires_at=parts.clock() + parts.limits.invite_seconds,
+            )
+        )
+    return text
+
+
+async def found(parts: Parts, request: CreateLibrary, invite: bytes | None) -> Usage:
+    """Found a library; `invite` are the bytes of the request's invite, None if it is none. Repeats are no error."""
+    try:
+        genesis = verify_genesis(request.genesis)
+    except CryptoError as error:
+        raise ledger.refused(error, 0) from None
+    hashed = token_hash(invite or b"")
+    with contextlib.suppress(IntegrityError):
+        async with parts.database.write() as connection:
+            claimed = await _claim(connection, hashed, genesis.library_id, parts.clock())
+            if claimed is not None:
+                await _insert_library(connection, genesis.library_id, request.genesis, claimed, parts.clock())
+            return await ledger.usage(connection, genesis.library_id)
+    raise LibraryExists("this library is at this relay already", hint="Sign in to it; the invite stays good.")
+
+
+async def append_entries(parts: Parts, library_id: bytes, request: AppendEntries) -> Appended:
+    """Add membership entries that are new, and bring the table of members up to what they say."""
+    hashes: dict[bytes, bytes] = {}
+    for index, entry in enumerate(request.entries):
+        try:
+            members.check_entry(entry)
+        except CryptoError as error:
+            raise ledger.refused(error, index) from None
+        hashes[entry_hash(entry)] = entry
+    async with parts.database.write() as connection:
+        account = await ledger.take(connection, library_id, len(hashes))
+        known = await ledger.known_hashes(connection, library_id, KIND_MEMBERSHIP, hashes)
+        new = {hashed: entry for hashed, entry in hashes.items() if hashed not in known}
+        if not new:
+            await connection.rollback()
+            return Appended(position=account.first - 1, stored=0)
+        await ledger.charge(connection, account, sum(map(len, new.values())), len(new))
+        await _insert_entries(connection, library_id, account.first, new)
+        await _refresh_members(connection, library_id)
+        return Appended(position=account.first + len(hashes) - 1, stored=len(new))
+
+
+async def statistics(parts: Parts) -> dict[str, int]:
+    """Return what an owner may know: sums over all libraries, never which."""
+    async with parts.database.read() as connection:
+
+        async def number(query: Any) -> int:
+            return int(await connection.scalar(query) or 0)
+
+        return {
+            "libraries": await number(select(func.count()).select_from(tables.library)),
+            "devices": await number(select(func.count()).select_from(tables.member).where(tables.member.c.active)),
+            "log_items": await number(select(func.count()).select_from(tables.item)),
+            "log_bytes": await number(select(func.sum(tables.item.c.size))),
+            "blobs": await number(select(func.count()).select_from(tables.blob).where(tables.blob.c.stored)),
+            "blob_bytes": await number(select(func.sum(tables.blob.c.size)).where(tables.blob.c.stored)),
+            "uploads": await number(select(func.count()).select_from(tables.blob).where(~tables.blob.c.stored)),
+            "quota_bytes": await number(select(func.sum(tables.library.c.quota_bytes))),
+            "open_invites": await number(
+                select(func.count())
+                .select_from(tables.invite)
+                .where(tables.invite.c.library_id.is_(None), tables.invite.c.expires_at > parts.clock())
+            ),
+        }
+
+
+async def _claim(connection: AsyncConnection, hashed: bytes, library_id: bytes, now: int) -> Any:
+    """Give the invite to this library; None if it has it already."""
+    row = (await connection.execute(select(tables.invite).where(tables.invite.c.hash == hashed))).first()
+    if row is not None and row.library_id == library_id:
+        return None
+    changed = await connection.execute(
+        update(tables.invite)
+        .where(tables.invite.c.hash == hashed, tables.invite.c.library_id.is_(None), tables.invite.c.expires_at > now)
+        .values(library_id=library_id)
+    )
+    if row is None or changed.rowcount != 1:
+        raise InviteRefused(
+            "this invite is unknown, expired, or was used for another library",
+            hint="Ask the relay's owner for a new one (`safelight-relay invite`).",
+        )
+    return row
+
+
+async def _insert_library(
+    connection: AsyncConnection, library_id: bytes, genesis: bytes, invite: Any, now: int
+) -> None:
+    await connection.execute(
+        insert(tables.library).values(
+            id=library_id,
+            position=1,
+            used_bytes=len(genesis),
+            used_objects=1,
+            quota_bytes=invite.quota_bytes,
+            quota_objects=invite.quota_objects,
+            created_at=now,
+        )
+    )
+    await _insert_entries(connection, library_id, 1, {library_id: genesis})
+    await _refresh_members(connection, library_id)
+
+
+async def _insert_entries(
+    connection: AsyncConnection, library_id: bytes, first: int, entries: dict[bytes, bytes]
+) -> None:
+    await connection.execute(
+        insert(tables.item),
+        [
+            {
+                "library_id": library_id,
+                "position": first + index,
+                "kind": KIND_MEMBERSHIP,
+                "hash": hashed,
+                "size": len(entry),
+                "body": entry,
+            }
+            for index, (hashed, entry) in enumerate(entries.items())
+        ],
+    )
+
+
+async def _refresh_members(connection: AsyncConnection, library_id: bytes) -> None:
+    entries: Sequence[bytes] = (
+        (
+            await connection.execute(
+                select(tables.item.c.body)
+                .where(tables.item.c.library_id == library_id, tables.item.c.kind == KIND_MEMBERSHIP)
+                .order_by(tables.item.c.position)
+            )
+        )
+        .scalars()
+        .all()
+    )
+    now = members.members(library_id, entries)
+    await connection.execute(delete(tables.member).where(tables.member.c.library_id == library_id))
+    await connection.execute(
+        insert(tables.member),
+        [{"library_id": library_id, "device_id": device, "active": active} for device, active in now.items()],
+    )

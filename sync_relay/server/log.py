@@ -1,0 +1,246 @@
+"""The log of a library: appending envelopes, reading after a position, and the vector of what is held.
+
+An envelope is taken if its signature holds, its author is or was a member, and it follows what the relay has of that
+device's chain: number and hash. Who sends it does not matter, because devices bring each relay what it lacks. Whether
+a revoked device's envelope lies past the cut is for devices to decide; they see the revocation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import insert, select
+
+from crypto.envelope import EnvelopeHeader, envelope_hash, read_header, verify_envelope
+from crypto.errors import CryptoError
+from sync_relay.errors import ErrorDetails, NotAMember, SequenceConflict, SequenceGap
+from sync_relay.server import ledger, tables
+from sync_relay.wire import KIND_ENVELOPE, MAX_ITEMS, MAX_PAGE_BYTES, Appended, Head, Heads, Item, LogPage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sqlalchemy import Row
+    from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
+    from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from sync_relay.server.parts import Parts
+
+_NO_HEAD: Final = (0, bytes(32))
+_AT_ONCE_BYTES: Final = 32 << 10  # checking more than this goes to a thread, so that other requests go on
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """An envelope whose signature holds."""
+
+    header: EnvelopeHeader
+    hash: bytes
+    body: bytes
+
+
+async def append(parts: Parts, library_id: bytes, envelopes: Sequence[bytes]) -> Appended:
+    """Add those envelopes that are new: all of them, or none where one is refused."""
+    if sum(map(len, envelopes)) > _AT_ONCE_BYTES:
+        checked = await asyncio.to_thread(_check, library_id, envelopes)
+    else:
+        checked = _check(library_id, envelopes)
+    async with parts.database.write() as connection:
+        account = await ledger.take(connection, library_id, len(checked))
+        new, heads = await _new_ones(connection, library_id, checked)
+        if not new:
+            await connection.rollback()
+            return Appended(position=account.first - 1, stored=0)
+        await ledger.charge(connection, account, sum(len(one.body) for one in new), len(new))
+        await connection.execute(
+            insert(tables.item),
+            [
+                {
+                    "library_id": library_id,
+                    "position": account.first + index,
+                    "kind": KIND_ENVELOPE,
+                    "device_id": one.header.device_id,
+                    "seq": one.header.seq,
+                    "hash": one.hash,
+                    "size": len(one.body),
+                    "body": one.body,
+                }
+                for index, one in enumerate(new)
+            ],
+        )
+        await set_heads(parts, connection, library_id, heads)
+    return Appended(position=account.first + len(checked) - 1, stored=len(new))
+
+
+async def pull(parts: Parts, library_id: bytes, after: int, limit: int) -> LogPage:
+    """Return the items after a position: at most `limit`, and about `MAX_PAGE_BYTES`, but at least one if there is."""
+    limit = min(limit, MAX_ITEMS)
+    of_library = tables.item.c.library_id == library_id
+    async with parts.database.read() as connection:
+        sizes = (
+            await connection.execute(
+                select(tables.item.c.position, tables.item.c.size)
+                .where(of_library, tables.item.c.position > after)
+                .order_by(tables.item.c.position)
+                .limit(limit + 1)
+            )
+        ).all()
+        taken = _page(sizes, limit)
+        if not taken:
+            return LogPage(items=[], position=await ledger.position(connection, library_id))
+        rows = await connection.execute(
+            select(tables.item)
+            .where(of_library, tables.item.c.position > after, tables.item.c.position <= sizes[taken - 1].position)
+            .order_by(tables.item.c.position)
+        )
+        items = [_item(row) for row in rows]
+    return LogPage(items=items, position=items[-1].position, more=taken < len(sizes))
+
+
+async def heads(parts: Parts, library_id: bytes) -> Heads:
+    """Return the newest envelope of each device that the relay has, or knows to have been pruned."""
+    async with parts.database.read() as connection:
+        rows = await connection.execute(
+            select(tables.head).where(tables.head.c.library_id == library_id).order_by(tables.head.c.device_id)
+        )
+        return Heads(
+            heads=[Head(device_id=row.device_id, seq=row.seq, hash=row.hash) for row in rows],
+            position=await ledger.position(connection, library_id),
+        )
+
+
+async def read_heads(
+    connection: AsyncConnection, library_id: bytes, devices: Iterable[bytes]
+) -> dict[bytes, tuple[int, bytes]]:
+    """Return (number, hash) of the newest envelope of each of these devices that has one."""
+    rows = await connection.execute(
+        select(tables.head).where(
+            tables.head.c.library_id == library_id, tables.head.c.device_id.in_(sorted(set(devices)))
+        )
+    )
+    return {row.device_id: (row.seq, row.hash) for row in rows}
+
+
+async def set_heads(
+    parts: Parts, connection: AsyncConnection, library_id: bytes, heads: dict[bytes, tuple[int, bytes]]
+) -> None:
+    """Write the heads of devices anew."""
+    # The statement is the same in both, but each has a class of its own for it.
+    upsert: SqliteInsert | PostgresInsert
+    if parts.database.is_sqlite:
+        from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+        upsert = sqlite_insert(tables.head)
+    else:
+        from sqlalchemy.dialects.postgresql import insert as postgres_insert
+
+        upsert = postgres_insert(tables.head)
+    upsert = upsert.on_conflict_do_update(
+        index_elements=["library_id", "device_id"], set_={"seq": upsert.excluded.seq, "hash": upsert.excluded.hash}
+    )
+    await connection.execute(
+        upsert,
+        [
+            {"library_id": library_id, "device_id": device, "seq": seq, "hash": hashed}
+            for device, (seq, hashed) in heads.items()
+        ],
+    )
+
+
+async def held_hash(connection: AsyncConnection, library_id: bytes, device_id: bytes, seq: int) -> bytes | None:
+    """Return the hash of the envelope at this place, though its body may be pruned; None if there is none."""
+    found: bytes | None = await connection.scalar(
+        select(tables.item.c.hash).where(
+            tables.item.c.library_id == library_id, tables.item.c.device_id == device_id, tables.item.c.seq == seq
+        )
+    )
+    return found
+
+
+async def require_members(connection: AsyncConnection, library_id: bytes, devices: Iterable[bytes]) -> None:
+    """Raise `NotAMember` unless each of these devices is or was a member."""
+    wanted = set(devices)
+    rows = await connection.execute(
+        select(tables.member.c.device_id).where(
+            tables.member.c.library_id == library_id, tables.member.c.device_id.in_(sorted(wanted))
+        )
+    )
+    strangers = wanted - set(rows.scalars())
+    if strangers:
+        raise NotAMember(
+            "signed by a device that is no member of the library, as far as this relay was told",
+            hint="Send the membership entry that adds it first.",
+            details=ErrorDetails(device_id=min(strangers)),
+        )
+
+
+def _check(library_id: bytes, envelopes: Sequence[bytes]) -> list[_Checked]:
+    checked = []
+    for index, body in enumerate(envelopes):
+        try:
+            author = read_header(body).device_id
+            header = verify_envelope(body, library_id=library_id, device_id=author)
+        except (CryptoError, ValueError) as error:
+            known = error if isinstance(error, CryptoError) else CryptoError(str(error))
+            raise ledger.refused(known, index) from None
+        checked.append(_Checked(header, envelope_hash(body), body))
+    return checked
+
+
+async def _new_ones(
+    connection: AsyncConnection, library_id: bytes, checked: Sequence[_Checked]
+) -> tuple[list[_Checked], dict[bytes, tuple[int, bytes]]]:
+    """Return those that are new, each following the one before it in its chain, and the heads after them."""
+    devices = {one.header.device_id for one in checked}
+    await require_members(connection, library_id, devices)
+    heads = await read_heads(connection, library_id, devices)
+    new = []
+    fresh: dict[tuple[bytes, int], bytes] = {}
+    for index, one in enumerate(checked):
+        device, seq = one.header.device_id, one.header.seq
+        head_seq, head_hash = heads.get(device, _NO_HEAD)
+        if seq <= head_seq:
+            held = fresh.get((device, seq)) or await held_hash(connection, library_id, device, seq)
+            # None: covered by a prune entry before this relay ever saw it, so there is nothing to compare with.
+            if held is not None and held != one.hash:
+                raise _conflict(index, device, seq, held)
+            continue
+        if seq != head_seq + 1:
+            raise SequenceGap(
+                f"{one.header.name} does not follow: the relay has this device's chain up to {head_seq}",
+                hint="Send what is missing first.",
+                details=ErrorDetails(index=index, device_id=device, seq=head_seq),
+            )
+        if one.header.previous != head_hash:
+            raise _conflict(index, device, head_seq, head_hash)
+        new.append(one)
+        fresh[device, seq] = one.hash
+        heads[device] = (seq, one.hash)
+    return new, heads
+
+
+def _conflict(index: int, device: bytes, seq: int, held: bytes) -> SequenceConflict:
+    return SequenceConflict(
+        f"the relay holds another envelope {seq} of device {device.hex()[:8]}",
+        hint="Two copies of one device are at work, or one of the two is forged. Neither was changed here.",
+        details=ErrorDetails(index=index, device_id=device, seq=seq, hash=held),
+    )
+
+
+def _page(sizes: Sequence[Row[int, int]], limit: int) -> int:
+    """Return how many of these fit a page."""
+    total = 0
+    for count, row in enumerate(sizes[:limit]):
+        total += row.size
+        if count and total > MAX_PAGE_BYTES:
+            return count
+    return min(len(sizes), limit)
+
+
+def _item(row: Row[Any]) -> Item:
+    if row.body is not None:
+        return Item(position=row.position, kind=row.kind, body=row.body)
+    return Item(position=row.position, kind=row.kind, device_id=row.device_id, seq=row.seq, hash=row.hash)

@@ -1,0 +1,137 @@
+"""Blobs as objects of a store: a local folder, or whatever `obstore` opens by URL (`s3://bucket/prefix`).
+
+Objects are written once under a name of their own and never changed; the database alone says which of them count. In
+a local folder, an object that counts is on the disk before its row says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, from_url
+
+from crypto.hashing import HASH_BYTES, Blake2b
+from sync_relay.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+    from obstore.store import ObjectStore
+
+PIECE_BYTES: Final = 1 << 20
+_CHUNK_BYTES: Final = 8 << 20  # of a multi-part upload: S3 takes 10,000, so blobs of up to 78 GiB
+
+
+class ObjectMissing(Exception):
+    """An object that a row names is not in the store."""
+
+
+class Objects:
+    """The store at `location`, a path or a URL."""
+
+    def __init__(self, location: str) -> None:
+        """Open the store; a local folder is made if it is missing."""
+        parts = urlsplit(location)
+        self._folder: Path | None = None
+        self._store: ObjectStore
+        if len(parts.scheme) <= 1 or parts.scheme == "file":  # a path; `C:\…` has a scheme of one letter
+            self._folder = Path(unquote(parts.path) if parts.scheme == "file" else location).absolute()
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._store = LocalStore(self._folder)
+        else:
+            self._store = from_url(location)
+
+    async def put(self, name: str, content: bytes, *, durable: bool) -> None:
+        """Write a small object; `durable` if it counts as soon as its row does."""
+        with _store_errors():
+            await obstore.put_async(self._store, name, content, use_multipart=False)
+            if durable:
+                await self._sync(name)
+
+    async def put_stream(self, name: str, content: AsyncIterator[bytes]) -> None:
+        """Write an object of any size in constant memory. Nothing appears under `name` unless `content` ends well."""
+        with _store_errors():
+            await obstore.put_async(self._store, name, content, chunk_size=_CHUNK_BYTES, max_concurrency=2)
+            await self._sync(name)
+
+    async def read(self, name: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """Yield the bytes from `start` to before `end` (by default all), about a megabyte at a time.
+
+        Raises `ObjectMissing` before anything was yielded.
+        """
+        with _store_errors():
+            options: Any = {} if end is None else {"range": (start, end)}
+            if end is None and start:
+                options = {"range": {"offset": start}}
+            result = await obstore.get_async(self._store, name, options=options)
+            async for piece in result.stream(min_chunk_size=PIECE_BYTES):
+                yield bytes(piece)
+
+    async def hash(self, name: str, key: bytes | None = None) -> bytes:
+        """Return BLAKE2b-256 of a whole object, keyed with 32 bytes or plain."""
+        hasher = Blake2b(HASH_BYTES, key)
+        async for piece in self.read(name):
+            await asyncio.to_thread(hasher.update, piece)
+        return hasher.digest()
+
+    async def delete(self, names: Iterable[str]) -> None:
+        """Delete objects; those that are gone already are no error."""
+        for name in names:
+            with _store_errors(), contextlib.suppress(FileNotFoundError):
+                await obstore.delete_async(self._store, name)
+
+    async def size(self, name: str) -> int | None:
+        """Return an object's size, or None if there is no such object."""
+        with _store_errors():
+            try:
+                return int((await obstore.head_async(self._store, name))["size"])
+            except FileNotFoundError:
+                return None
+
+    async def check(self) -> None:
+        """Raise `Unavailable` unless the store takes an object and gives it back."""
+        await self.put("relay-check", b"safelight", durable=False)
+        if await self.size("relay-check") is None:
+            raise Unavailable("the relay's storage does not keep what it is given")
+
+    async def _sync(self, name: str) -> None:
+        if self._folder is not None:
+            await asyncio.to_thread(_sync_file, self._folder, self._folder / name)
+
+
+def _sync_file(root: Path, file: Path) -> None:
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    if os.name == "nt":
+        return  # folders cannot be opened there, and need not be
+    for folder in file.parents:  # the folders above may be new as well
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if folder == root:
+            return
+
+
+@contextlib.contextmanager
+def _store_errors() -> Any:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise ObjectMissing from error
+    except (BaseError, OSError) as error:
+        raise Unavailable(
+            f"the relay's storage does not answer ({type(error).__name__})",
+            hint="Try again; if it stays, the relay's owner finds the cause in its log.",
+        ) from error
