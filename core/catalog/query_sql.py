@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Select, and_, bindparam, false, func, lite
 from core.catalog.records import DateSource
 from core.catalog.tables import DEGREE_UNIT, album, album_photo, label_photo, photo, words
 from core.errors import QueryError
-from core.query.fields import EARTH_KM, MEDIA_TYPES
+from core.query.fields import COLOURS, EARTH_KM, MEDIA_TYPES
 from core.query.nodes import Colour, Flag, IdPrefix, MediaType, Near, Node, Range, Similar, Text
 from core.query.words import contains
 from core.query.words import words as words_of
@@ -67,7 +67,7 @@ _PLAIN_FLAGS: dict[tuple[str, str], Condition] = {
 }
 
 
-def column_condition(  # noqa: PLR0911 - one answer a kind of node
+def column_condition(  # noqa: C901, PLR0911 - one answer a kind of node
     node: Node, terms: Terms, models: Collection[str]
 ) -> Condition | None:
     """Return the condition on a photo's own row that decides the node; ``None`` if rows of other tables decide it.
@@ -94,6 +94,8 @@ def column_condition(  # noqa: PLR0911 - one answer a kind of node
             return photo.c.mime.in_([number for number, mime in known if mime.lower() in subtypes])
         case Near():
             return _near(node)
+        case Colour(name=name):
+            return photo.c.colours.op("&")(1 << COLOURS.index(name)) != 0
         case IdPrefix(digits=digits):
             first, last = bytes.fromhex(digits.ljust(32, "0")), bytes.fromhex(digits.ljust(32, "f"))
             return photo.c.pid.between(first, last)
@@ -164,14 +166,6 @@ def refuse_what_is_missing(node: Node, query: str) -> None:
                 column=span.column,
                 length=span.length,
                 hint="search for labels and words instead: label:dog beach",
-            )
-        case Colour(span=span):
-            raise QueryError(
-                "colours cannot be searched yet",
-                query=query,
-                column=span.column,
-                length=span.length,
-                hint="leave colour: out",
             )
         case _:
             pass

@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-VERSION = 2
+VERSION = 3
 """Of the tables and of how their rows are made from the shards."""
 
 APPLICATION_ID = 0x534C4354
@@ -70,6 +70,7 @@ photo = Table(
     Column("focal", Integer),  # micrometres
     Column("motion", Integer),  # milliseconds of video inside the file
     Column("models", Integer),  # term: who gives it labels, sorted names with spaces between; NULL: it has no label
+    Column("colours", Integer, nullable=False),  # those that stand out: core.catalog.colours
     Column("name", Text),  # of the file, the first of its names
     Column("caption", Text),  # NULL: none
     Column("extra", LargeBinary),  # what is shown but never searched: core.catalog.records.Extra, packed

@@ -7,7 +7,7 @@ rows field by field would need a rule for each map, and each rule a way to be wr
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from sqlalchemy import delete, insert, select
@@ -55,6 +55,15 @@ _INSERTS = {
 }
 
 
+class _Known(NamedTuple):
+    """What the catalog holds of a photo before it is written again."""
+
+    number: int
+    document: str
+    extra: bytes
+    colours: int
+
+
 class PhotoWriter:
     """Writes photos into one catalog. The caller commits."""
 
@@ -88,7 +97,8 @@ class PhotoWriter:
             said = parts.get(pid)
             if said is None:
                 row = known.get(pid)
-                said = {row[1]: self._entry_of_rows(row[0])} if row is not None and row[1] != document else {}
+                other_home = row is not None and row.document != document
+                said = {row.document: self._entry_of_rows(row.number)} if row is not None and other_home else {}
             said[document] = entry
             said = {name: other for name, other in said.items() if not other.silent}
             if len(said) > 1 or not all(other.shown for other in said.values()):
@@ -102,18 +112,21 @@ class PhotoWriter:
         self._many("part", kept)
         # Numbers are chosen before rows go: what is replaced keeps its own.
         numbers = self._numbers([pid for pid in shown if pid not in known])
-        self._remove_rows([number for number, _ in known.values()])
-        gone = [(number,) for pid, (number, _) in known.items() if pid not in shown]
+        self._remove_rows([row.number for row in known.values()])
+        gone = [(row.number,) for pid, row in known.items() if pid not in shown]
         self._many("free_number", gone)
         self._insert_rows(
-            [(known[pid][0] if pid in known else next(numbers), pid, *entry) for pid, entry in shown.items()]
+            [(known[pid].number if pid in known else next(numbers), pid, *entry) for pid, entry in shown.items()],
+            known,
         )
 
-    def _known(self, pids: Iterable[bytes]) -> dict[bytes, tuple[int, str]]:
+    def _known(self, pids: Iterable[bytes]) -> dict[bytes, _Known]:
         rows = self._connection.execute(
-            select(photo.c.pid, photo.c.id, photo.c.document).where(photo.c.pid.in_(list(pids)))
+            select(photo.c.pid, photo.c.id, photo.c.document, photo.c.extra, photo.c.colours).where(
+                photo.c.pid.in_(list(pids))
+            )
         )
-        return {pid: (number, self._terms.text(home) or "") for pid, number, home in rows}
+        return {row.pid: _Known(row.id, self._terms.text(row.document) or "", row.extra, row.colours) for row in rows}
 
     def _parts(self, pids: Iterable[bytes]) -> dict[bytes, dict[str, PhotoEntry]]:
         found: defaultdict[bytes, dict[str, PhotoEntry]] = defaultdict(dict)
@@ -156,17 +169,21 @@ class PhotoWriter:
             self._connection.execute(delete(table).where(table.c.photo.in_(numbers)))
         self._connection.execute(delete(photo).where(photo.c.id.in_(numbers)))
 
-    def _insert_rows(self, rows: Sequence[tuple[int, bytes, str, PhotoEntry]]) -> None:
+    def _insert_rows(self, rows: Sequence[tuple[int, bytes, str, PhotoEntry]], known: Mapping[bytes, _Known]) -> None:
         terms = self._terms
+        extras = [_ENCODER.encode(entry.facts.extra if entry.facts else None) for _, _, _, entry in rows]
+        colours = _colours_of(rows, extras, known)
         photos: list[tuple[Any, ...]] = []
         labels: list[tuple[int, int, int, int]] = []
         refused: list[tuple[int, int]] = []
         albums: list[tuple[int, int, float]] = []
         copies: list[tuple[Any, ...]] = []
         indexed: list[tuple[int, list[str], str]] = []
-        for number, pid, home, entry in rows:
+        for (number, pid, home, entry), extra, colour in zip(rows, extras, colours, strict=True):
             names = [one.name for one in entry.copies if one.name is not None]
-            photos.append(self._photo_row(number, pid, home, entry, names))
+            photos.append(
+                (*self._photo_row(number, pid, home, entry), colour, names[0] if names else None, entry.caption, extra)
+            )
             labels.extend(
                 (terms.label(given.name), number, terms.require("model", given.model), given.score)
                 for given in entry.labels
@@ -183,9 +200,7 @@ class PhotoWriter:
         self._many("copy", copies)
         self._words(_SET_WORDS, indexed)
 
-    def _photo_row(
-        self, number: int, pid: bytes, home: str, entry: PhotoEntry, names: Sequence[str]
-    ) -> tuple[Any, ...]:
+    def _photo_row(self, number: int, pid: bytes, home: str, entry: PhotoEntry) -> tuple[Any, ...]:
         facts, terms = entry.facts, self._terms
         if facts is None:
             raise TypeError("a photo without facts has no row")
@@ -198,7 +213,7 @@ class PhotoWriter:
             facts.height, facts.size, terms.require("mime", facts.mime), terms.number("camera", facts.camera),
             terms.number("lens", facts.lens), entry.rating or 0, int(entry.favourite), entry.rotation or 0,
             entry.trashed, facts.latitude, facts.longitude, facts.iso, facts.aperture, facts.focal, facts.motion,
-            terms.number("models", models), names[0] if names else None, entry.caption, _ENCODER.encode(facts.extra),
+            terms.number("models", models),
         )  # fmt: skip
 
     def _words(self, statement: str, texts: Iterable[tuple[int, list[str], str]]) -> None:
@@ -248,3 +263,24 @@ class PhotoWriter:
             corrected=corrected,
             trashed=row.trashed,
         )
+
+
+def _colours_of(
+    rows: Sequence[tuple[int, bytes, str, PhotoEntry]], extras: Sequence[bytes], known: Mapping[bytes, _Known]
+) -> list[int]:
+    """Return the colours of photos; those whose placeholder has not changed keep theirs."""
+    found = [0] * len(rows)
+    unknown: list[tuple[int, bytes]] = []
+    for place, ((_, pid, _, entry), extra) in enumerate(zip(rows, extras, strict=True)):
+        before = known.get(pid)
+        if before is not None and before.extra == extra:
+            found[place] = before.colours
+        elif entry.facts is not None and entry.facts.extra.thumbhash is not None:
+            unknown.append((place, entry.facts.extra.thumbhash))
+    if unknown:
+        # NumPy is heavy, and an edit of a photo's labels needs none of it.
+        from core.catalog.colours import colours_of
+
+        for (place, _), colours in zip(unknown, colours_of([thumbhash for _, thumbhash in unknown]), strict=True):
+            found[place] = colours
+    return found

@@ -10,13 +10,32 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from core.catalog import SORT_KEYS, Catalog, selection
+from core.catalog.colours import colours_of
 from core.catalog.connection import ground_km
 from core.query import Query
-from core.query.nodes import And, Bound, Flag, IdPrefix, MediaType, Near, Node, Not, Or, Range, Text, Words, walk
+from core.query.fields import COLOURS
+from core.query.nodes import (
+    And,
+    Bound,
+    Colour,
+    Flag,
+    IdPrefix,
+    MediaType,
+    Near,
+    Node,
+    Not,
+    Or,
+    Range,
+    Text,
+    Words,
+    walk,
+)
 from core.query.values import wall_clock_ms
 from core.query.words import contains, words
+from core.thumbhash import of_image
 from crdt.documents import LIBRARY, shard_name
 from crdt.operations import Delete, Operation, Put
 from crdt.records import AutoRecord, BundleEntry, BundleRecord, CopyRecord, PhotoFacts
@@ -171,6 +190,9 @@ def is_true(node: Node, shot: Shot) -> bool:  # noqa: C901, PLR0911, PLR0912 - o
             if facts.latitude is None or facts.longitude is None:
                 return False
             return ground_km(round(facts.latitude, 7), round(facts.longitude, 7), latitude, longitude) <= kilometres
+        case Colour(name=name):
+            colours = colours_of([shot.facts.thumbhash or b""])[0]
+            return bool(colours >> COLOURS.index(name) & 1)
         case IdPrefix(digits=digits):
             return shot.pid.hex().startswith(digits)
         case _:
@@ -245,6 +267,7 @@ _PLACES = [
     (89.9, 180.0),
 ]
 _NAMES = ["IMG_1.jpg", "IMG_12.jpg", "Grüße aus Lisbon.png", "日本の花.jpg", "beach beagle.jpg"]
+_HASHES = [of_image(Image.new("RGB", (4, 3), colour)) for colour in ("red", "blue", "white")]
 _CAPTIONS = [None, "Birthday party", "At the beach", "GRÜSSE", "🎉 party 🎉", "..."]
 
 
@@ -273,6 +296,7 @@ def _shots(draw: st.DrawFn, number: int) -> Shot:
         iso=draw(st.sampled_from([None, 100, 400])),
         f_number=draw(st.sampled_from([None, 1.8, 2.8])),
         imported_at=draw(st.sampled_from([1_700_000_000, 1_700_000_001])),
+        thumbhash=draw(st.sampled_from([None, *_HASHES])),
         fallback_clock=None if clock else draw(st.sampled_from([None, _CLOCKS[1]])),
     )
     return Shot(
@@ -352,6 +376,7 @@ _leaves: st.SearchStrategy[Node] = st.one_of(
     st.sampled_from(_flags).map(lambda pair: Flag(field=pair[0], name=pair[1])),
     st.sampled_from(["jpeg", "png", "raw"]).map(lambda name: MediaType(name=name)),
     _ranges(),
+    st.sampled_from(["red", "blue", "white", "pink"]).map(lambda name: Colour(name=name)),
     st.builds(
         lambda place, kilometres: Near(latitude=place[0], longitude=place[1], kilometres=kilometres),
         st.sampled_from([*_PLACES, (0.0, 0.0), (-90.0, 0.0)]),
@@ -467,7 +492,14 @@ def _edits_of(pid: bytes) -> st.SearchStrategy[Operation]:
     key = pid_key(pid)
     facts = st.builds(
         lambda clock, size, make: PhotoFacts(
-            width=4, height=3, size=size, mime="image/jpeg", wall_clock=clock, make=make, imported_at=size
+            width=4,
+            height=3,
+            size=size,
+            mime="image/jpeg",
+            wall_clock=clock,
+            make=make,
+            imported_at=size,
+            thumbhash=_HASHES[size - 1],
         ).pack(),
         st.sampled_from([None, "2024-05-17T14:03:00", "2024-06-01T00:00:00"]),
         st.integers(1, 3),
@@ -547,6 +579,7 @@ def said_by(catalog: Catalog) -> dict[str, Any]:
                 "name:img",
                 "caption:party",
                 "album:lisbon",
+                "colour:red",
                 "label:dog",
                 "-label:animal",
                 "has:gps",
