@@ -11,18 +11,28 @@ import argparse
 import hashlib
 import json
 import re
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import onnx
 import torch
 
 from ml.taxonomy import BUILTIN, Taxonomy
 from ml.training.calibrate import LabelEvaluation, calibration_error, fit_temperature, softmax
-from ml.training.dataset import IMAGE_SIZE, PIXEL_MEAN, PIXEL_STD, data_directory, load_split
+from ml.training.dataset import (
+    APP_SOFTNESS,
+    IMAGE_SIZE,
+    PIXEL_MEAN,
+    PIXEL_STD,
+    data_directory,
+    load_split,
+    sample,
+    softened,
+)
 from ml.training.network import SafelightMini
+from ml.training.norms import recalibrate
 from ml.training.onnx_graph import EMBEDDING, INPUT, LOGITS, build_model
 from ml.training.quantise import accuracy, quantise, run
 
@@ -30,6 +40,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 VERSION = "1.0.0"
+SHORTER_SIDE = 66
+SAMPLE = 6400
+"""Training pictures from which the norms' figures and the ranges of the eight-bit numbers are taken."""
+SAMPLE_SEED = 0
 FILES = ("model.onnx", "labels.txt", "wnids.txt", "README.md", "training-log.jsonl")
 
 MANIFEST = """\
@@ -71,11 +85,14 @@ threshold = {threshold}
 """
 
 
-def load_network(file: Path) -> tuple[SafelightMini, list[str]]:
-    """Return the averaged network of a saved run, ready to be evaluated, and its classes in output order."""
+def load_network(file: Path, weights: str) -> tuple[SafelightMini, list[str]]:
+    """Return a saved run's network, ready to be evaluated, and its classes in output order.
+
+    ``weights`` is "model" for the last step's, "averaged" for the moving average's.
+    """
     state = torch.load(file, weights_only=True)
     network = SafelightMini(len(state["wnids"]))
-    network.load_state_dict(state["averaged"])
+    network.load_state_dict(state[weights])
     network.eval()
     return network, list(state["wnids"])
 
@@ -104,25 +121,47 @@ def seal(pack: Path) -> None:
     manifest.write_text(text, encoding="utf-8")
 
 
-def export(checkpoint: Path, cache: Path, pack: Path, shorter_side: int, method: str) -> dict[str, object]:
-    """Write the pack and return its figures (shares of 1, bytes)."""
-    network, wnids = load_network(checkpoint)
-    train, validation = load_split("train", cache), load_split("val", cache)
+def export(checkpoint: Path, cache: Path, pack: Path, shorter_side: int, weights: str) -> dict[str, object]:
+    """Write the pack and return its figures (shares of 1), which also end its log."""
+    network, wnids = load_network(checkpoint, weights)
+    train = sample(load_split("train", cache), SAMPLE, SAMPLE_SEED)
+    sharp = load_split("val", cache)
+    # Everything is measured and fitted on pictures as soft as the photos of the app.
+    validation = softened(sharp, np.full(len(sharp), APP_SOFTNESS))
+    recalibrate(network, train)
     model = build_model(network, IMAGE_SIZE)
     float_logits, _ = run(model, validation)
-    small = quantise(model, train, method)
+    small = quantise(model, train)
     logits, _ = run(small, validation)
+    sharp_logits, _ = run(small, sharp)
     targets = validation.targets
     temperature = round(fit_temperature(logits, targets), 3)
     probabilities = softmax(logits, temperature)
     evaluation = LabelEvaluation(wnids, probabilities, targets)
     even, odd = slice(0, None, 2), slice(1, None, 2)
-    threshold = evaluation.fit()
+    threshold, held_out = evaluation.fit(), evaluation.fit(even)
+    figures = {
+        "event": "export",
+        "weights": weights,
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "float32": _rounded(dict(zip(("top1", "top5"), accuracy(float_logits, targets), strict=True))),
+        "int8": _rounded(dict(zip(("top1", "top5"), accuracy(logits, targets), strict=True))),
+        "int8_sharp": _rounded(dict(zip(("top1", "top5"), accuracy(sharp_logits, targets), strict=True))),
+        "agreement": round(float((logits.argmax(1) == float_logits.argmax(1)).mean()), 4),
+        "temperature": temperature,
+        "ece_before": round(calibration_error(softmax(logits, 1.0), targets), 4),
+        "ece": round(calibration_error(probabilities, targets), 4),
+        "threshold": threshold,
+        "labels": _rounded(asdict(evaluation.at(threshold))),
+        # Fitted on one half of the pictures and measured on the other: the honest version of the line above.
+        "held_out": {"threshold": held_out, **_rounded(asdict(evaluation.at(held_out, odd)))},
+    }
     pack.mkdir(parents=True, exist_ok=True)
     onnx.save(small, pack / "model.onnx")
     (pack / "labels.txt").write_text("".join(f"{line}\n" for line in label_lines(wnids)), encoding="utf-8")
     (pack / "wnids.txt").write_text("".join(f"{wnid}\n" for wnid in wnids), encoding="utf-8")
-    shutil.copyfile(checkpoint.parent / "log.jsonl", pack / "training-log.jsonl")
+    log = (checkpoint.parent / "log.jsonl").read_text(encoding="utf-8")
+    (pack / "training-log.jsonl").write_text(f"{log}{json.dumps(figures)}\n", encoding="utf-8")
     (pack / "README.md").touch()
     (pack / "pack.toml").write_text(
         MANIFEST.format(
@@ -141,21 +180,11 @@ def export(checkpoint: Path, cache: Path, pack: Path, shorter_side: int, method:
         ),
         encoding="utf-8",
     )
-    held_out = evaluation.fit(even)
-    return {
-        "parameters": sum(p.numel() for p in network.parameters()),
-        "model_bytes": (pack / "model.onnx").stat().st_size,
-        "float": accuracy(float_logits, targets),
-        "int8": accuracy(logits, targets),
-        "agreement": float((logits.argmax(1) == float_logits.argmax(1)).mean()),
-        "temperature": temperature,
-        "ece_before": calibration_error(softmax(logits, 1.0), targets),
-        "ece": calibration_error(probabilities, targets),
-        "threshold": threshold,
-        "labels": asdict(evaluation.at(threshold)),
-        # Fitted on one half of the pictures and measured on the other: the honest version of the line above.
-        "held_out": {"threshold": held_out, **asdict(evaluation.at(held_out, odd))},
-    }
+    return figures
+
+
+def _rounded(figures: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in figures.items()}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -164,8 +193,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("checkpoint", type=Path, nargs="?", help="final.pt of a run; its log.jsonl lies beside it")
     parser.add_argument("--cache", type=Path, help="folder of decoded pictures")
     parser.add_argument("--pack", type=Path, required=True, help="folder of the pack")
-    parser.add_argument("--shorter-side", type=int, default=IMAGE_SIZE, help="pixels, before the crop to 64")
-    parser.add_argument("--calibration", default="percentile", choices=["minmax", "entropy", "percentile"])
+    parser.add_argument("--shorter-side", type=int, default=SHORTER_SIDE, help="pixels, before the crop to 64")
+    parser.add_argument("--weights", default="model", choices=["model", "averaged"])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seal", action="store_true", help="only rewrite the digests")
     options = parser.parse_args(arguments)
@@ -175,7 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if options.checkpoint is None or options.cache is None:
         parser.error("a checkpoint and --cache are needed")
-    figures = export(options.checkpoint, options.cache, options.pack, options.shorter_side, options.calibration)
+    figures = export(options.checkpoint, options.cache, options.pack, options.shorter_side, options.weights)
     print(json.dumps(figures, indent=2))
 
 

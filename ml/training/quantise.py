@@ -28,7 +28,7 @@ CALIBRATION_BATCH = 100
 
 
 class TrainingPictures(CalibrationDataReader):  # type: ignore[misc]
-    """Every n-th training picture, normalised, in batches: all classes are among them in equal parts."""
+    """Every n-th of the pictures given, normalised, in batches."""
 
     def __init__(self, train: Split) -> None:
         chosen = np.linspace(0, len(train) - 1, CALIBRATION_PICTURES).astype(np.int64)

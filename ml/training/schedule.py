@@ -14,6 +14,9 @@ WARM_UP = 0.1
 SMALL_UNTIL = 0.6
 SMALL_SIZE = 48
 FULL_SIZE = 64
+SOFT_FROM = 0.835
+"""From here on pictures are made as soft as the photos of the app (``dataset.SOFTNESS``)."""
+
 UNCOUNTED_STEPS = 5
 """The first steps compile kernels and say nothing about the speed of the rest."""
 

@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from ml.training.dataset import Split, augment, batches, epoch_order, load_split, to_input
 from ml.training.network import SafelightMini
-from ml.training.schedule import Planner, learning_rate, picture_size
+from ml.training.schedule import SOFT_FROM, Planner, learning_rate, picture_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,7 +84,9 @@ class Run:
         rows = epoch_order(len(self.train), recipe.seed, epoch)[place * recipe.batch : (place + 1) * recipe.batch]
         # Seeding by step rather than keeping one generator makes a restarted run draw what an unbroken one draws.
         rng = np.random.default_rng((recipe.seed, 1, self.step))
-        images = augment(self.train.pixels[np.sort(rows)], picture_size(self.progress), rng)
+        images = augment(
+            self.train.pixels[np.sort(rows)], picture_size(self.progress), rng, soft=self.progress >= SOFT_FROM
+        )
         targets = torch.from_numpy(self.train.targets[np.sort(rows)])
         rate = learning_rate(self.progress, recipe.peak_rate)
         for group in self.optimiser.param_groups:
