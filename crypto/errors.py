@@ -15,7 +15,13 @@
     ├── BlobSourceChanged
     ├── KeyRefused
     ├── MembershipInvalid
-    │   └── NotAMember
+    │   ├── NotAMember
+    │   │   └── PhraseReplaced
+    │   └── RotationDue
+    ├── PairingError
+    │   ├── PairingCodeInvalid
+    │   ├── PairingFailed
+    │   └── PairingCodeUsed
     └── Misplaced
         ├── WrongLibrary
         ├── WrongDevice
@@ -113,7 +119,38 @@ class MembershipInvalid(CryptoError):
 
 
 class NotAMember(MembershipInvalid):
-    """These keys belong to none of the members the entry names."""
+    """These keys belong to none of the members the entry, or the library, names."""
+
+
+class PhraseReplaced(NotAMember):
+    """A recovery phrase that was one of this library, until another took its place."""
+
+
+class RotationDue(MembershipInvalid):
+    """Devices were revoked, or histories merged: the epoch's key has to be changed before anything else is written."""
+
+
+class PairingError(CryptoError):
+    """Two devices that did not come together."""
+
+
+class PairingCodeInvalid(PairingError):
+    """What was typed is no pairing code; nothing was sent."""
+
+    suggestions: tuple[str, ...]
+
+    def __init__(self, message: str, *, suggestions: tuple[str, ...] = (), hint: str | None = None) -> None:
+        """Keep the words perhaps meant: for the typist's eyes only, never for a log."""
+        super().__init__(message, hint=hint)
+        self.suggestions = suggestions
+
+
+class PairingFailed(PairingError):
+    """The other side does not know the code, or somebody stands between; the code is dead."""
+
+
+class PairingCodeUsed(PairingError):
+    """The code has been used already, or died with a failed attempt."""
 
 
 class Misplaced(CryptoError):

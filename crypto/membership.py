@@ -1,185 +1,331 @@
-"""Who belongs to a library: for now its genesis entry, the first of the membership DAG.
+"""Who belongs to a library: what a set of membership entries amounts to.
 
-    preamble (8) ‖ entry kind (1) = 1 ‖ created at, UTC seconds (8)
-    ‖ device: Ed25519 (32) ‖ X25519 (32) ‖ phrase member: Ed25519 (32) ‖ X25519 (32)
-    ‖ check of the epoch's keys (32) ‖ box to the device (144) ‖ box to the phrase member (144)
-    ‖ signature of the device (64) ‖ countersignature of the phrase member (64)
+`evaluate` takes genesis and any entries whose form and signatures hold (`crypto.membership_entry.verify_entry`), in
+any order, and returns the same `Membership` for the same set. The rules (why they are what they are: docs/formats.md,
+"Membership: evaluation"):
 
-In all 593 bytes. The hash of them is the library id. An epoch is named by the hash of the entry that makes it, so the
-first epoch has the same id as the library. That hash covers the boxes, hence the boxes cannot contain it; they are
-bound to all bytes before them instead.
+- An entry counts only if its author was a member as far as the author itself knew, and might do what the entry does.
+- A revocation always holds, also when it is mutual; the recovery phrase remains.
+- An add or a rotation whose author was revoked concurrently is void, and so is what a member so added adds.
+- An author that says two things, neither knowing of the other, contradicts itself: that is an alarm, and nothing else.
+- A rotation is due wherever the newest epoch's key is not held by exactly the members, or nobody can say which epoch
+  is the newest: after a revocation, and after histories merge.
 
-The phrase member countersigns, the device's signature included, so nobody can invent a library for somebody else's
-phrase. The check is a keyed hash under the epoch's keys: a member that was given other keys than the rest
-notices.
+New entries are made by `crypto.membership_change`, and epochs' keys opened by `crypto.epochs`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import secrets as system_random
-import struct
+from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from crypto import exchange, signing
-from crypto.aead import KEY_BYTES, derive, require_length
-from crypto.errors import FormatError, MembershipInvalid, NotAMember, Truncated, WrongLibrary
-from crypto.keys import DeviceSecrets, EpochKeys
-from crypto.preamble import PREAMBLE_BYTES, Kind, check_preamble, preamble
-from crypto.purposes import Person, Signed
-from crypto.signing import SIGNATURE_BYTES
+from crypto.errors import WrongLibrary
+from crypto.genesis import (
+    ENTRY_HASH_BYTES,
+    GENESIS_BYTES,
+    GENESIS_KIND,
+    Genesis,
+    create_genesis,
+    entry_hash,
+    heads_hash,
+    open_epoch,
+    verify_genesis,
+)
+from crypto.membership_dag import Dag, View
+from crypto.membership_entry import MAX_HEADS, NO_ENVELOPE, Cut, Entry, EntryKind, Revocation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping
 
-ENTRY_HASH_BYTES: Final = 32
-GENESIS_KIND: Final = 1
-_END_OF_TIME: Final = 253_402_300_800  # the year 10000, which no calendar of ours can show
-_FIELDS: Final = struct.Struct(">BQ32s32s32s32s")
-_CHECK_BYTES: Final = 32
-_EPOCH_SECRETS_BYTES: Final = 2 * KEY_BYTES
-_BOX_BYTES: Final = exchange.BOX_OVERHEAD + _EPOCH_SECRETS_BYTES
-_CHECK_AT: Final = PREAMBLE_BYTES + _FIELDS.size
-_BOXES_AT: Final = _CHECK_AT + _CHECK_BYTES
-_SIGNATURES_AT: Final = _BOXES_AT + 2 * _BOX_BYTES
-GENESIS_BYTES: Final = _SIGNATURES_AT + 2 * SIGNATURE_BYTES
+__all__ = [
+    "ENTRY_HASH_BYTES",
+    "GENESIS_BYTES",
+    "GENESIS_KIND",
+    "Contradiction",
+    "Cut",
+    "Departure",
+    "Epoch",
+    "Genesis",
+    "Member",
+    "Membership",
+    "create_genesis",
+    "entry_hash",
+    "evaluate",
+    "heads_hash",
+    "open_epoch",
+    "verify_genesis",
+]
 
 
 @dataclass(frozen=True)
-class Genesis:
-    """A verified genesis entry. Ids and public keys are 32 bytes; nothing here is secret.
+class Member:
+    """A member: its two public keys, and the entry that admitted it (genesis, for the founders).
 
-    `entry` are its bytes; `library_id` their hash, and `epoch_id` the same; `created_at` is in UTC seconds, as its
-    author's clock had it.
+    `added_by` is the author of that entry (None for the founders); `continues` that same author, if the member is a
+    copy of it (a restored backup, a copied folder) and goes on with its replica actors.
     """
 
-    entry: bytes = field(repr=False)
-    library_id: bytes
-    created_at: int
     device_id: bytes
-    device_exchange: bytes
-    phrase_id: bytes
-    phrase_exchange: bytes
+    exchange: bytes
+    added_at: int
+    entry: bytes
+    added_by: bytes | None
+    is_phrase: bool
+    continues: bytes | None
+
+
+@dataclass(frozen=True)
+class Departure:
+    """One that is no member any more, or that never was because every add of it is void.
+
+    `cuts` are the last envelopes accepted of it, by those whose word counts (`crypto.acceptance`); `removed_by` the
+    entries that revoke it: none, if its adds are void.
+    """
+
+    device_id: bytes
+    cuts: tuple[Cut, ...]
+    removed_by: tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """An epoch, named by the entry that made it.
+
+    `holders` were given its key; `wraps` are the epochs whose keys open with it. A void epoch is never written under,
+    but what was written under it may still have to be read.
+    """
+
+    epoch_id: bytes
+    author: bytes
+    created_at: int
+    holders: frozenset[bytes]
+    wraps: frozenset[bytes]
+    is_void: bool
+
+
+@dataclass(frozen=True)
+class Contradiction:
+    """The alarm: entries of one author, each concurrent with another of them."""
+
+    author: bytes
+    entries: tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
+class Membership:
+    """What a set of entries amounts to. Ids and hashes are 32 bytes, tuples are sorted; nothing here is secret.
+
+    - `heads`: the newest entries; `void`: adds and rotations that do not stand.
+    - `members`: all members by id, the phrase included; `departed`: those that are none any more.
+    - `epochs` by id, and `current`, the one to write under, unless `rotation_due`: then rotate first, after which
+      `current` is the new one (`crypto.epochs.must_rotate` asks the keys a device really holds as well).
+    - `alarms`: authors that contradicted themselves.
+    - `pending`: entries that build on entries not known yet; `refused`: entries that can never count, each with why.
+    """
+
+    genesis: Genesis
+    entries: Mapping[bytes, Entry] = field(repr=False)
+    heads: tuple[bytes, ...]
+    members: Mapping[bytes, Member]
+    departed: Mapping[bytes, Departure]
+    void: frozenset[bytes]
+    epochs: Mapping[bytes, Epoch] = field(repr=False)
+    current: bytes
+    rotation_due: bool
+    alarms: tuple[Contradiction, ...]
+    pending: Mapping[bytes, Entry]
+    refused: Mapping[bytes, str]
+    _known: Mapping[bytes, Entry] = field(repr=False, compare=False)
+    _dag: Dag = field(repr=False, compare=False)
 
     @property
-    def epoch_id(self) -> bytes:
-        """The id of the first epoch: the hash of the entry that makes it, which for genesis is the library id."""
-        return self.library_id
+    def library_id(self) -> bytes:
+        """The hash of genesis."""
+        return self.genesis.library_id
 
     @property
     def membership(self) -> bytes:
-        """`heads_hash` while genesis is the only entry: what the headers of envelopes carry."""
-        return heads_hash([self.library_id])
+        """`heads_hash` of the heads: what the headers of envelopes carry."""
+        return heads_hash(self.heads)
+
+    @property
+    def phrases(self) -> tuple[bytes, ...]:
+        """The recovery phrase's id: or several ids, if it was replaced more than once at the same time."""
+        return tuple(sorted(member.device_id for member in self.members.values() if member.is_phrase))
+
+    def heads_for(self, author: bytes) -> tuple[bytes, ...]:
+        """Return the heads a new entry by `author` names: all, or, of more than 64, its own line and the lowest.
+
+        The rest is named by the entries after it, each of which leaves 63 fewer.
+        """
+        if len(self.heads) <= MAX_HEADS:
+            return self.heads
+        own = self._dag.latest_of(author)
+        first = [head for head in self.heads if any(one == head or self._dag.precedes(one, head) for one in own)]
+        rest = [head for head in self.heads if head not in first]
+        return tuple(sorted([*first, *rest][:MAX_HEADS]))
+
+    def admissions(self, device_id: bytes) -> Iterator[Entry]:
+        """Yield the entries that admitted a device, void ones included."""
+        return self._dag.everything().admissions(device_id)
+
+    def refusal(self, entry: Entry) -> str | None:
+        """Return why a new entry, made beside heads that are all known, would be refused; None if it would not."""
+        return self._dag.refusal(entry)
+
+    def precedes(self, one: bytes, other: bytes) -> bool:
+        """Tell whether admitted entry `one` was seen by the author of admitted entry `other`."""
+        return self._dag.precedes(one, other)
+
+    def with_entries(self, entries: Iterable[Entry]) -> Membership:
+        """Return what all entries given so far, pending and refused ones included, and `entries` amount to together."""
+        return evaluate(self.genesis, [*self._known.values(), *entries])
 
 
-def entry_hash(entry: bytes) -> bytes:
-    """Return BLAKE2b-256 of a whole membership entry: its name, and for genesis the library id."""
-    return hashlib.blake2b(entry, digest_size=ENTRY_HASH_BYTES).digest()
+def evaluate(genesis: Genesis, entries: Iterable[Entry]) -> Membership:
+    """Return what `entries` amount to, in any order and any number of times each.
 
-
-def heads_hash(heads: Iterable[bytes]) -> bytes:
-    """Return BLAKE2b-256 of the sorted, distinct 32-byte hashes of the heads of the membership DAG."""
-    ordered = sorted(set(heads))
-    if not ordered:
-        raise ValueError("a membership has at least one head")
-    for head in ordered:
-        require_length(head, ENTRY_HASH_BYTES, "a membership head")
-    return hashlib.blake2b(b"".join(ordered), digest_size=ENTRY_HASH_BYTES).digest()
-
-
-def create_genesis(device: DeviceSecrets, phrase_member: DeviceSecrets, *, created_at: int = 0) -> bytes:
-    """Return the genesis entry of a new library: fresh epoch keys, sealed to both members, signed by both.
-
-    `created_at` is in UTC seconds (0: not told). The device reads its keys back with
-    `open_epoch(verify_genesis(entry), device)`.
+    `genesis` is verified, and so are the entries, for its library (`WrongLibrary`).
     """
-    keys = system_random.token_bytes(_EPOCH_SECRETS_BYTES)
-    return _create_with(keys, (exchange.new_secret(), exchange.new_secret()), device, phrase_member, created_at)
-
-
-def _create_with(
-    keys: bytes, ephemerals: tuple[bytes, bytes], device: DeviceSecrets, phrase_member: DeviceSecrets, created_at: int
-) -> bytes:
-    if not 0 <= created_at < _END_OF_TIME:
-        raise ValueError(f"{created_at} is not a time in UTC seconds from 1970 to 9999")
-    start = preamble(Kind.MEMBERSHIP) + _FIELDS.pack(
-        GENESIS_KIND,
-        created_at,
-        device.device_id,
-        device.exchange_public,
-        phrase_member.device_id,
-        phrase_member.exchange_public,
+    known = {entry.hash: entry for entry in entries}
+    for entry in known.values():
+        if entry.library_id != genesis.library_id:
+            raise WrongLibrary(f"{entry.name} is not of library {genesis.library_id.hex()[:8]}")
+    dag = Dag(genesis)
+    refused = _admit(dag, known)
+    view = dag.everything()
+    void = frozenset(entry.hash for entry in dag.entries.values() if not view.stands(entry))
+    members = {device: _member(dag, view, device) for device in sorted(view.members())}
+    departed = _departed(dag, view, members)
+    epochs = _epochs(dag, void)
+    newest = dag.unseen(epoch.epoch_id for epoch in epochs.values() if not epoch.is_void)
+    current = min(newest)
+    return Membership(
+        genesis=genesis,
+        entries={entry_id: dag.entries[entry_id] for entry_id in sorted(dag.entries)},
+        heads=tuple(sorted(dag.heads)),
+        members=members,
+        departed=departed,
+        void=void,
+        epochs={epoch_id: epochs[epoch_id] for epoch_id in sorted(epochs)},
+        current=current,
+        rotation_due=len(newest) > 1 or epochs[current].holders != members.keys(),
+        alarms=tuple(Contradiction(author, found) for author, found in sorted(dag.contradictions().items())),
+        pending={one: known[one] for one in sorted(known.keys() - dag.entries.keys() - refused.keys())},
+        refused=dict(sorted(refused.items())),
+        _known=known,
+        _dag=dag,
     )
-    start += derive(keys, Person.EPOCH_CHECK, start)
-    body = start + b"".join(
-        exchange.seal_to(member.exchange_public, Person.EPOCH_BOX, start, keys, ephemeral=ephemeral)
-        for member, ephemeral in zip((device, phrase_member), ephemerals, strict=True)
+
+
+def _admit(dag: Dag, known: Mapping[bytes, Entry]) -> dict[bytes, str]:
+    """Offer every entry to `dag` after its heads (Kahn's order); return those refused, with the reasons."""
+    followers: dict[bytes, list[Entry]] = {}
+    missing = {}
+    ready = deque[Entry]()
+    for entry in known.values():
+        missing[entry.hash] = sum(head not in dag for head in entry.heads)
+        for head in entry.heads:
+            followers.setdefault(head, []).append(entry)
+        if not missing[entry.hash]:
+            ready.append(entry)
+    refused: dict[bytes, str] = {}
+    while ready:
+        entry = ready.popleft()
+        refusal = dag.offer(entry)
+        if refusal is not None:
+            refused[entry.hash] = refusal
+            continue
+        for follower in followers.get(entry.hash, ()):
+            missing[follower.hash] -= 1
+            if not missing[follower.hash]:
+                ready.append(follower)
+    _refuse_followers(refused, followers)
+    return refused
+
+
+def _refuse_followers(refused: dict[bytes, str], followers: Mapping[bytes, list[Entry]]) -> None:
+    spreading = deque(refused)
+    while spreading:
+        for follower in followers.get(spreading.popleft(), ()):
+            if follower.hash not in refused:
+                refused[follower.hash] = "it builds on an entry that is refused"
+                spreading.append(follower.hash)
+
+
+def _member(dag: Dag, view: View, device: bytes) -> Member:
+    genesis = dag.genesis
+    if device == genesis.device_id:
+        return Member(device, genesis.device_exchange, genesis.created_at, genesis.library_id, None, False, None)
+    if device == genesis.phrase_id:
+        return Member(device, genesis.phrase_exchange, genesis.created_at, genesis.library_id, None, True, None)
+    standing = [entry for entry in view.admissions(device) if view.stands(entry)]
+    # Two members may have added one newcomer at the same time.
+    entry = min(standing, key=lambda one: (one.kind is not EntryKind.REPLACE, one.hash))
+    content = entry.admission
+    return Member(
+        device_id=device,
+        exchange=content.exchange,
+        added_at=entry.created_at,
+        entry=entry.hash,
+        added_by=entry.author,
+        is_phrase=entry.kind is EntryKind.REPLACE,
+        continues=entry.author if content.continues else None,
     )
-    body += signing.sign(device.signing_seed, Signed.MEMBERSHIP, body)
-    return body + signing.sign(phrase_member.signing_seed, Signed.COUNTERSIGNATURE, body)
 
 
-def verify_genesis(entry: bytes, expected_library_id: bytes | None = None) -> Genesis:
-    """Return what a genesis entry says, after checking its form, its keys, both signatures and, if given, its hash.
-
-    Raises `Truncated`, `FormatError`, `UnknownVersion`, `KeyRefused`, `MembershipInvalid`, `SignatureInvalid`, and
-    `WrongLibrary` for a valid entry of another library. Without `expected_library_id` the caller must compare
-    `phrase_id` or `library_id` with one it trusts: anyone can make a valid genesis.
-    """
-    check_preamble(entry, Kind.MEMBERSHIP)
-    if len(entry) < GENESIS_BYTES:
-        raise Truncated(f"a genesis entry is {GENESIS_BYTES} bytes, not {len(entry)}")
-    if len(entry) > GENESIS_BYTES:
-        raise FormatError(f"a genesis entry is {GENESIS_BYTES} bytes, not {len(entry)}")
-    kind, created_at, device_id, device_exchange, phrase_id, phrase_exchange = _FIELDS.unpack_from(
-        entry, PREAMBLE_BYTES
-    )
-    if kind != GENESIS_KIND:
-        raise MembershipInvalid(f"the first membership entry must be genesis (kind {GENESIS_KIND}), not kind {kind}")
-    if created_at >= _END_OF_TIME:
-        raise FormatError("a genesis entry made after the year 9999")
-    if device_id == phrase_id or device_exchange == phrase_exchange:
-        raise MembershipInvalid("the device and the recovery phrase of a genesis entry have the same key")
-    for name, public, agreed in (("device", device_id, device_exchange), ("phrase", phrase_id, phrase_exchange)):
-        signing.check_public_key(public, f"the {name} in a genesis entry")
-        exchange.check_public_key(agreed)
-    signed = entry[:-SIGNATURE_BYTES]
-    signing.verify(
-        device_id, Signed.MEMBERSHIP, entry[:_SIGNATURES_AT], signed[_SIGNATURES_AT:], "the genesis entry (device)"
-    )
-    signing.verify(
-        phrase_id, Signed.COUNTERSIGNATURE, signed, entry[-SIGNATURE_BYTES:], "the genesis entry (recovery phrase)"
-    )
-    library_id = entry_hash(entry)
-    if expected_library_id is not None and library_id != expected_library_id:
-        raise WrongLibrary(f"a genesis entry of library {library_id.hex()[:8]}, not of {expected_library_id.hex()[:8]}")
-    return Genesis(entry, library_id, created_at, device_id, device_exchange, phrase_id, phrase_exchange)
-
-
-def open_epoch(genesis: Genesis, secrets: DeviceSecrets) -> EpochKeys:
-    """Return the first epoch's keys, opened with the secrets of the device or of the recovery phrase.
-
-    Raises `NotAMember`, `CommitmentMismatch`, `DecryptionFailed`, `KeyRefused`, or `MembershipInvalid` where this
-    member was given other keys than the entry's check stands for.
-    """
-    members = ((genesis.device_id, genesis.device_exchange), (genesis.phrase_id, genesis.phrase_exchange))
-    mine = (secrets.device_id, secrets.exchange_public)
-    if mine not in members:
-        raise NotAMember(
-            f"device {secrets.device_id.hex()[:8]} is not a member of library {genesis.library_id.hex()[:8]}",
-            hint="These secrets or this recovery phrase belong to another library.",
+def _departed(dag: Dag, view: View, members: Mapping[bytes, Member]) -> dict[bytes, Departure]:
+    every = {dag.genesis.device_id, dag.genesis.phrase_id, *dag.admissions}
+    return {
+        device: Departure(
+            device,
+            _cuts(view, device),
+            tuple(sorted(removal.hash for removal in view.removals(device))),
         )
-    at = _BOXES_AT + _BOX_BYTES * members.index(mine)
-    start = genesis.entry[:_BOXES_AT]
-    keys = exchange.open_box(
-        secrets.exchange_secret,
-        Person.EPOCH_BOX,
-        start,
-        genesis.entry[at : at + _BOX_BYTES],
-        "the epoch keys in genesis",
-    )
-    if not hmac.compare_digest(derive(keys, Person.EPOCH_CHECK, start[:_CHECK_AT]), start[_CHECK_AT:]):
-        raise MembershipInvalid("genesis gave its members different epoch keys")
-    return EpochKeys(genesis.epoch_id, keys[:KEY_BYTES], keys[KEY_BYTES:])
+        for device in sorted(every - members.keys())
+    }
+
+
+def _cuts(view: View, device: bytes) -> tuple[Cut, ...]:
+    """Return the cuts that count.
+
+    Those of members in good standing count together: each accepted what it says it accepted. One that was revoked
+    concurrently could use a revocation to have forged envelopes of an accomplice accepted, so its word counts only
+    where nobody else revoked the device, and then the lowest.
+    """
+    said = [(view.is_uncontested(removal), _cut(removal)) for removal in view.removals(device)]
+    trusted = {cut for uncontested, cut in said if uncontested}
+    if trusted:
+        return tuple(sorted(trusted, key=lambda cut: (cut.seq, cut.hash)))
+    lowest = min((cut.seq for _, cut in said), default=0)
+    counting = {cut for _, cut in said if cut.seq == lowest} or {NO_ENVELOPE}
+    return tuple(sorted(counting, key=lambda cut: cut.hash))
+
+
+def _cut(removal: Entry) -> Cut:
+    return removal.content.cut if isinstance(removal.content, Revocation) else NO_ENVELOPE
+
+
+def _epochs(dag: Dag, void: frozenset[bytes]) -> dict[bytes, Epoch]:
+    """Return all epochs: genesis first, and each after those its author knew."""
+    genesis = dag.genesis
+    holders: dict[bytes, set[bytes]] = {genesis.library_id: {genesis.device_id, genesis.phrase_id}}
+    for entry in dag.rotations:
+        holders[entry.hash] = set(entry.rotation.boxes)
+    for device, admissions in dag.admissions.items():
+        for entry in admissions:
+            # Void or not: the newcomer can read.
+            holders[entry.admission.epoch_id].add(device)
+    first = genesis.library_id
+    epochs = {first: Epoch(first, genesis.device_id, genesis.created_at, frozenset(holders[first]), frozenset(), False)}
+    for entry in dag.rotations:
+        epochs[entry.hash] = Epoch(
+            entry.hash,
+            entry.author,
+            entry.created_at,
+            frozenset(holders[entry.hash]),
+            frozenset(entry.rotation.wrapped),
+            entry.hash in void,
+        )
+    return epochs

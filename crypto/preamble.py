@@ -20,6 +20,7 @@ class Kind(Enum):
     SEALED = b"SE"
     SECRETS = b"DS"
     MEMBERSHIP = b"MB"
+    PAIRING = b"PA"
 
 
 _NAMES: Final = {
@@ -28,6 +29,7 @@ _NAMES: Final = {
     Kind.SEALED: "a sealed file",
     Kind.SECRETS: "wrapped device secrets",
     Kind.MEMBERSHIP: "a membership entry",
+    Kind.PAIRING: "a pairing message",
 }
 
 

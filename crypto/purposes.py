@@ -30,8 +30,12 @@ class Person(Enum):
     STORAGE = b"sl1-storage"
     EPOCH_BOX = b"sl1-epoch-box"
     EPOCH_CHECK = b"sl1-epoch-check"
+    EPOCH_WRAP = b"sl1-epoch-wrap"
     PHRASE_SIGNING = b"sl1-phrase-sign"
     PHRASE_EXCHANGE = b"sl1-phrase-exch"
+    PAIRING_CHECK = b"sl1-pair-check"
+    PAIRING = b"sl1-pairing"
+    FINGERPRINT = b"sl1-fingerprint"
 
 
 class Signed(Enum):

@@ -24,10 +24,10 @@ from crypto.aead import committed_key, derive, encrypt
 from crypto.blob import BLOB_HEADER_BYTES, blob_key_hasher, encrypt_blob
 from crypto.envelope import NO_PREVIOUS, EnvelopeHeader, envelope_hash
 from crypto.envelope import _seal_with as seal_envelope_with
+from crypto.genesis import _create_with as create_genesis_with
 from crypto.kdf import CEILING, FLOOR, KdfParameters, derive_passphrase_key
 from crypto.keys import DeviceSecrets
 from crypto.keys import _wrap_with as wrap_with
-from crypto.membership import _create_with as create_genesis_with
 from crypto.membership import open_epoch, verify_genesis
 from crypto.padme import padded_length
 from crypto.phrase import phrase_secrets

@@ -1,205 +1,275 @@
+"""The rules of `crypto.membership`, each as a property of what honest devices do while apart."""
+
 from __future__ import annotations
 
-import hashlib
+from typing import TYPE_CHECKING
 
-import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto import exchange, signing
-from crypto.errors import (
-    CryptoError,
-    FormatError,
-    KeyRefused,
-    MembershipInvalid,
-    NotAMember,
-    SignatureInvalid,
-    Truncated,
-    UnknownVersion,
-    WrongLibrary,
+from crypto.epochs import must_rotate, open_epochs
+from crypto.membership import evaluate, heads_hash
+from crypto.membership_entry import NO_ENVELOPE, Cut, EntryKind, Revocation
+from tests.crypto.membership_world import (
+    FOUNDER,
+    GENESIS,
+    HOSTILE_STEPS,
+    PHRASE,
+    STEPS,
+    SlowReading,
+    World,
+    play,
+    play_hostile,
+    secrets_of,
 )
-from crypto.keys import DeviceSecrets
-from crypto.membership import GENESIS_BYTES, Genesis, create_genesis, heads_hash, open_epoch, verify_genesis
-from crypto.purposes import Person, Signed
 
-FIELDS = {
-    "magic": (0, FormatError),
-    "format": (4, FormatError),
-    "version": (7, UnknownVersion),
-    "kind": (8, MembershipInvalid),
-    "created at, high": (9, FormatError),
-    "created at, low": (16, SignatureInvalid),
-    "check": (145, SignatureInvalid),
-    "device box: ephemeral": (177, SignatureInvalid),
-    "device box: commitment": (209, SignatureInvalid),
-    "device box: ciphertext": (241, SignatureInvalid),
-    "phrase box: ephemeral": (321, SignatureInvalid),
-    "phrase box: ciphertext": (464, SignatureInvalid),
-    "device signature": (465, SignatureInvalid),
-    "phrase signature": (592, SignatureInvalid),
-}
+if TYPE_CHECKING:
+    import random
+
+    from crypto.membership_entry import Entry
+    from tests.crypto.membership_world import HostileStep
 
 
-def resign(body: bytes, device: DeviceSecrets, phrase_member: DeviceSecrets) -> bytes:
-    """Sign a changed entry again, as a hostile founder could."""
-    signed = body[:465]
-    signed += signing.sign(device.signing_seed, Signed.MEMBERSHIP, signed)
-    return signed + signing.sign(phrase_member.signing_seed, Signed.COUNTERSIGNATURE, signed)
+def test_genesis_alone() -> None:
+    state = evaluate(GENESIS, [])
+    assert set(state.members) == {FOUNDER.device_id, PHRASE.device_id}
+    assert state.phrases == (PHRASE.device_id,)
+    assert state.heads == (GENESIS.library_id,)
+    assert state.membership == GENESIS.membership
+    assert state.current == GENESIS.epoch_id
+    assert not state.rotation_due
+    for nothing in (state.alarms, state.pending, state.refused, state.departed, state.void):
+        assert not nothing
 
 
-def test_genesis_says_who_made_it_and_is_named_by_its_hash(
-    genesis: Genesis, device: DeviceSecrets, phrase_member: DeviceSecrets
+def check_against_the_rules(entries: list[Entry], order: random.Random) -> SlowReading:
+    shuffled = [*entries, *entries[: len(entries) // 2]]
+    order.shuffle(shuffled)
+    state = evaluate(GENESIS, shuffled)
+    slow = SlowReading(entries)
+    assert set(state.members) == slow.members
+    assert set(state.phrases) == slow.phrases(slow.all)
+    assert state.void == slow.void
+    assert set(state.pending) == slow.pending
+    assert set(state.refused) == slow.refused
+    assert {alarm.author: set(alarm.entries) for alarm in state.alarms} == slow.contradicting()
+    assert state == evaluate(GENESIS, entries)
+    piecemeal = evaluate(GENESIS, [])
+    while shuffled:
+        piecemeal = piecemeal.with_entries(shuffled[:3])
+        del shuffled[:3]
+    assert piecemeal == state == state.with_entries(entries)
+    assert state.membership == heads_hash(state.heads)
+    return slow
+
+
+@settings(max_examples=40)
+@given(STEPS, st.randoms(use_true_random=False), st.lists(st.booleans(), max_size=40))
+def test_what_honest_devices_say_means_what_the_rules_say_in_any_order_of_arrival(
+    steps: list[tuple[str, int, int]], order: random.Random, lost: list[bool]
 ) -> None:
-    assert len(genesis.entry) == GENESIS_BYTES == 593
-    assert genesis.created_at == 1_700_000_000
-    assert (genesis.device_id, genesis.device_exchange) == (device.device_id, device.exchange_public)
-    assert (genesis.phrase_id, genesis.phrase_exchange) == (phrase_member.device_id, phrase_member.exchange_public)
-    assert genesis.library_id == hashlib.blake2b(genesis.entry, digest_size=32).digest() == genesis.epoch_id
-    assert genesis.membership == hashlib.blake2b(genesis.library_id, digest_size=32).digest()
-    assert genesis.entry.hex() not in repr(genesis)
+    entries = play(steps).everything()
+    kept = [entry for at, entry in enumerate(entries) if not (at < len(lost) and lost[at])]
+    assert check_against_the_rules(kept, order).refused == set()
 
 
-def test_device_and_phrase_open_the_same_keys_and_nobody_else_does(
-    genesis: Genesis, device: DeviceSecrets, phrase_member: DeviceSecrets
+@settings(max_examples=150)
+@given(HOSTILE_STEPS, st.randoms(use_true_random=False), st.lists(st.booleans(), max_size=16))
+def test_what_anybody_says_means_what_the_rules_say_in_any_order_of_arrival(
+    steps: list[HostileStep], order: random.Random, lost: list[bool]
 ) -> None:
-    keys = open_epoch(genesis, device)
-    assert keys == open_epoch(genesis, phrase_member)
-    assert keys.epoch_id == genesis.epoch_id
-    assert keys.epoch_key != keys.pid_key
-    for stranger in (
-        DeviceSecrets.generate(),
-        DeviceSecrets(device.signing_seed, phrase_member.exchange_secret),
-        DeviceSecrets(phrase_member.signing_seed, device.exchange_secret),
-    ):
-        with pytest.raises(NotAMember) as caught:
-            open_epoch(genesis, stranger)
-        assert caught.value.hint
+    entries = play_hostile(steps)
+    check_against_the_rules([entry for at, entry in enumerate(entries) if not (at < len(lost) and lost[at])], order)
 
 
-def test_every_library_has_keys_of_its_own(device: DeviceSecrets, phrase_member: DeviceSecrets) -> None:
-    one = verify_genesis(create_genesis(device, phrase_member))
-    other = verify_genesis(create_genesis(device, phrase_member))
-    assert one.library_id != other.library_id
-    assert open_epoch(one, device).epoch_key != open_epoch(other, device).epoch_key
-    assert open_epoch(one, device).pid_key != open_epoch(other, device).pid_key
-
-
-def test_the_expected_library_is_accepted_and_another_named(
-    genesis: Genesis, device: DeviceSecrets, phrase_member: DeviceSecrets
+@settings(max_examples=40)
+@given(STEPS)
+def test_honest_devices_refuse_nothing_alarm_nobody_and_every_revocation_holds(
+    steps: list[tuple[str, int, int]],
 ) -> None:
-    assert verify_genesis(genesis.entry, genesis.library_id) == genesis
-    other = create_genesis(device, phrase_member)
-    with pytest.raises(WrongLibrary):
-        verify_genesis(other, genesis.library_id)
+    state = play(steps).merged()
+    assert not state.refused
+    assert not state.pending
+    assert not state.alarms
+    for entry in state.entries.values():
+        if isinstance(entry.content, Revocation):
+            assert entry.content.device_id not in state.members
+            assert entry.hash in state.departed[entry.content.device_id].removed_by
+            assert entry.hash not in state.void
+    assert len(state.phrases) >= 1
 
 
-@pytest.mark.parametrize("field", FIELDS)
-def test_a_changed_field_is_a_named_error(field: str, genesis: Genesis) -> None:
-    place, error = FIELDS[field]
-    changed = bytearray(genesis.entry)
-    changed[place] ^= 1
-    with pytest.raises(error):
-        verify_genesis(bytes(changed), genesis.library_id)
-
-
-@given(st.integers(0, GENESIS_BYTES * 8 - 1))
-def test_any_changed_bit_is_a_named_error(genesis: Genesis, bit: int) -> None:
-    changed = bytearray(genesis.entry)
-    changed[bit // 8] ^= 1 << bit % 8
-    with pytest.raises(CryptoError):
-        verify_genesis(bytes(changed))
-
-
-def test_another_length_is_a_named_error(genesis: Genesis) -> None:
-    for length in range(0, GENESIS_BYTES, 37):
-        with pytest.raises(Truncated):
-            verify_genesis(genesis.entry[:length])
-    with pytest.raises(FormatError):
-        verify_genesis(genesis.entry + b"\0")
-
-
-def test_nobody_invents_a_library_for_somebody_elses_phrase(phrase_member: DeviceSecrets) -> None:
-    """A relay names the phrase's public keys, which it knows, but cannot countersign."""
-    relay = DeviceSecrets.generate()
-    forged = create_genesis(relay, phrase_member)[:-64]
-    for signature in (
-        signing.sign(relay.signing_seed, Signed.COUNTERSIGNATURE, forged),
-        bytes(64),
-        forged[-64:],
-    ):
-        with pytest.raises(SignatureInvalid, match="recovery phrase"):
-            verify_genesis(forged + signature)
-
-
-def test_a_countersignature_of_another_genesis_does_not_hold(
-    genesis: Genesis, device: DeviceSecrets, phrase_member: DeviceSecrets
+@settings(max_examples=40)
+@given(STEPS, st.integers(0, 9))
+def test_after_a_merge_one_rotation_makes_one_epoch_that_exactly_the_members_hold(
+    steps: list[tuple[str, int, int]], who: int
 ) -> None:
-    other = create_genesis(device, phrase_member)
-    with pytest.raises(SignatureInvalid):
-        verify_genesis(other[:-64] + genesis.entry[-64:])
+    world = play(steps)
+    before = world.merged()
+    held = {device: set(open_epochs(before, world.secrets[device]).keys) for device in before.members}
+    writer = world.secrets[sorted(before.members)[who % len(before.members)]]
+    state = world.settle(writer)
+    assert not state.rotation_due
+    assert state.current in open_epochs(state, writer).keys
+    assert state.epochs[state.current].holders == set(state.members)
+    # Whoever holds keys that the writer did not have wraps them in turn; then every member reads whatever any could.
+    for device in sorted(state.members):
+        world.states[device] = state
+        state = world.settle(world.secrets[device])
+    for device in state.members:
+        ring = open_epochs(state, world.secrets[device])
+        readable = {epoch_id for epochs in held.values() for epoch_id in epochs if not state.epochs[epoch_id].is_void}
+        assert readable <= set(ring.keys)
+        assert not must_rotate(state, ring)
+        assert not ring.damaged
+    for device in state.departed:
+        if device in world.secrets:
+            assert state.current not in open_epochs(state, world.secrets[device]).keys
 
 
-def test_the_two_signatures_cannot_change_places(
-    genesis: Genesis, device: DeviceSecrets, phrase_member: DeviceSecrets
-) -> None:
-    body = genesis.entry[:465]
-    countersignature = signing.sign(device.signing_seed, Signed.COUNTERSIGNATURE, body)
-    with pytest.raises(SignatureInvalid):
-        verify_genesis(body + countersignature + genesis.entry[-64:])
+def test_mutual_revocation_leaves_the_phrase() -> None:
+    world = World()
+    added = world.add(FOUNDER)
+    phone = world.secrets[added.admission.device_id]
+    world.revoke(FOUNDER, phone.device_id)
+    world.revoke(phone, FOUNDER.device_id)
+    state = world.merged()
+    assert set(state.members) == {PHRASE.device_id}
+    assert set(state.departed) == {FOUNDER.device_id, phone.device_id}
+    assert state.rotation_due
+    assert not state.alarms
 
 
-def test_members_given_different_keys_notice(
-    genesis: Genesis, device: DeviceSecrets, phrase_member: DeviceSecrets
-) -> None:
-    """A hostile founder seals other keys to the phrase, so that recovery would find nothing it can read."""
-    start = genesis.entry[:177]
-    other = exchange.seal_to(
-        phrase_member.exchange_public,
-        Person.EPOCH_BOX,
-        start,
-        bytes(64),
-        ephemeral=exchange.new_secret(),
-    )
-    split = verify_genesis(resign(start + genesis.entry[177:321] + other, device, phrase_member))
-    assert open_epoch(split, device).epoch_id == split.library_id
-    with pytest.raises(MembershipInvalid, match="different epoch keys"):
-        open_epoch(split, phrase_member)
+def test_what_a_device_does_while_it_is_revoked_elsewhere_is_void_and_what_it_did_before_is_not() -> None:
+    world = World()
+    laptop = world.secrets[world.add(FOUNDER).admission.device_id]
+    before = world.add(laptop)
+    world.meet(FOUNDER.device_id, laptop.device_id)
+    world.revoke(FOUNDER, laptop.device_id)
+    rotation = world.rotate(laptop)
+    add = world.add(laptop)
+    by_newcomer = world.add(world.secrets[add.admission.device_id])
+    state = world.merged()
+    assert state.void == {rotation.hash, add.hash, by_newcomer.hash}
+    assert before.admission.device_id in state.members
+    for entry in (add, by_newcomer):
+        departure = state.departed[entry.admission.device_id]
+        assert departure.cuts == (NO_ENVELOPE,)
+        assert departure.removed_by == ()
+    assert state.epochs[rotation.hash].is_void
+    assert state.current != rotation.hash
+    assert state.rotation_due
 
 
-def test_a_box_moved_from_another_genesis_does_not_open(
-    genesis: Genesis, device: DeviceSecrets, phrase_member: DeviceSecrets
-) -> None:
-    donor = create_genesis(device, phrase_member)
-    mixed = verify_genesis(resign(genesis.entry[:177] + donor[177:465], device, phrase_member))
-    with pytest.raises(CryptoError):
-        open_epoch(mixed, device)
+def test_two_halves_that_remove_each_others_adder_end_in_one_state() -> None:
+    """Each newcomer revokes the one that added the other: were revocations void with their author, neither order
+    of judging would be the right one."""
+    world = World()
+    other = world.secrets[world.add(FOUNDER).admission.device_id]
+    one_new = world.secrets[world.add(FOUNDER).admission.device_id]
+    other_new = world.secrets[world.add(other).admission.device_id]
+    world.states[one_new.device_id] = world.states[FOUNDER.device_id]
+    world.revoke(one_new, other.device_id)
+    world.revoke(other_new, FOUNDER.device_id)
+    state = world.merged()
+    assert set(state.members) == {PHRASE.device_id}
 
 
-@pytest.mark.parametrize("place", [17, 49, 81, 113])
-@pytest.mark.parametrize("key", [bytes(32), (1).to_bytes(32, "little"), b"\xff" * 32])
-def test_keys_no_honest_device_makes_are_refused(place: int, key: bytes, genesis: Genesis) -> None:
-    with pytest.raises(KeyRefused):
-        verify_genesis(genesis.entry[:place] + key + genesis.entry[place + 32 :])
+def test_epochs_are_named_by_their_entries_and_concurrent_ones_make_a_rotation_due() -> None:
+    world = World()
+    phone = world.secrets[world.add(FOUNDER).admission.device_id]
+    one, other = world.rotate(FOUNDER), world.rotate(phone)
+    state = world.merged()
+    assert set(state.epochs) == {GENESIS.library_id, one.hash, other.hash}
+    assert state.rotation_due
+    assert not state.alarms
+    third = world.rotate(phone)
+    state = world.states[phone.device_id]
+    assert state.current == third.hash
+    assert state.epochs[third.hash].wraps == {one.hash, other.hash}
+    assert not state.rotation_due
 
 
-def test_the_device_cannot_be_its_own_phrase(device: DeviceSecrets) -> None:
-    with pytest.raises(MembershipInvalid, match="same key"):
-        verify_genesis(create_genesis(device, device))
+def test_a_device_added_while_another_rotates_makes_a_rotation_due() -> None:
+    world = World()
+    phone = world.secrets[world.add(FOUNDER).admission.device_id]
+    world.rotate(FOUNDER)
+    newcomer = world.secrets[world.add(phone).admission.device_id]
+    state = world.merged()
+    assert state.rotation_due
+    assert must_rotate(state, open_epochs(state, newcomer))
+    assert not world.settle(newcomer).rotation_due
 
 
-@pytest.mark.parametrize("created_at", [-1, 253_402_300_800, 1 << 64])
-def test_a_time_no_calendar_can_show_is_a_mistake(
-    created_at: int, device: DeviceSecrets, phrase_member: DeviceSecrets
-) -> None:
-    with pytest.raises(ValueError, match="UTC seconds"):
-        create_genesis(device, phrase_member, created_at=created_at)
+def test_two_members_may_add_one_newcomer_at_the_same_time() -> None:
+    world = World()
+    phone = world.secrets[world.add(FOUNDER).admission.device_id]
+    newcomer = secrets_of(77)
+    one, other = world.add(FOUNDER, newcomer), world.add(phone, newcomer)
+    state = world.merged()
+    assert state.members[newcomer.device_id].entry == min(one.hash, other.hash)
+    assert not state.alarms
 
 
-def test_heads_are_a_set() -> None:
-    one, other = b"1" * 32, b"2" * 32
-    assert heads_hash([one, other]) == heads_hash([other, one, other])
-    assert heads_hash([one]) != heads_hash([other]) != heads_hash([one, other])
-    with pytest.raises(ValueError, match="at least one"):
-        heads_hash([])
-    with pytest.raises(ValueError, match="32 bytes"):
-        heads_hash([b"short"])
+def test_cuts_of_members_in_good_standing_count_and_not_those_of_one_revoked_at_the_same_time() -> None:
+    world = World()
+    phone, tablet, thief = (world.secrets[world.add(FOUNDER).admission.device_id] for _ in range(3))
+    for device in (phone, tablet, thief):
+        world.meet(FOUNDER.device_id, device.device_id)
+    cuts = [Cut(seq, bytes([seq]) * 32) for seq in (3, 5, 9)]
+    world.revoke(FOUNDER, thief.device_id, cuts[0])
+    world.revoke(phone, thief.device_id, cuts[1])
+    world.revoke(tablet, thief.device_id, cuts[2])
+    world.revoke(FOUNDER, tablet.device_id)
+    state = world.merged()
+    assert state.departed[thief.device_id].cuts == (cuts[0], cuts[1])
+    assert len(state.departed[thief.device_id].removed_by) == 3
+
+
+def test_where_no_word_counts_the_lowest_cut_does() -> None:
+    world = World()
+    phone, tablet, thief = (world.secrets[world.add(FOUNDER).admission.device_id] for _ in range(3))
+    for device in (phone, tablet, thief):
+        world.meet(FOUNDER.device_id, device.device_id)
+    cuts = [Cut(seq, bytes([seq]) * 32) for seq in (3, 5)]
+    world.revoke(phone, thief.device_id, cuts[0])
+    world.revoke(tablet, thief.device_id, cuts[1])
+    world.revoke(phone, tablet.device_id)
+    world.revoke(tablet, phone.device_id)
+    assert world.merged().departed[thief.device_id].cuts == (cuts[0],)
+
+
+def test_a_replaced_phrase_is_a_member_no_more_and_the_new_one_reads_everything() -> None:
+    world = World()
+    world.add(FOUNDER)
+    world.rotate(FOUNDER)
+    world.meet(FOUNDER.device_id, PHRASE.device_id)
+    entry = world.replace(PHRASE)
+    new = world.secrets[entry.admission.device_id]
+    world.meet(FOUNDER.device_id, PHRASE.device_id)
+    state = world.states[FOUNDER.device_id]
+    assert state.phrases == (new.device_id,)
+    assert state.rotation_due
+    assert set(open_epochs(state, new).keys) == set(state.epochs)
+    after = world.settle(FOUNDER)
+    assert after.current in open_epochs(after, new).keys
+    assert after.current not in open_epochs(after, PHRASE).keys
+
+
+def test_a_copy_adds_itself_without_an_alarm() -> None:
+    world = World()
+    copy = World()
+    world.add(FOUNDER)
+    add = copy.add(FOUNDER, secrets_of(99), continues=True)
+    state = evaluate(GENESIS, [*world.everything(), *copy.everything()])
+    assert not state.alarms
+    assert state.members[add.admission.device_id].continues == FOUNDER.device_id
+
+
+def test_every_entry_names_all_heads_its_author_knows() -> None:
+    world = World()
+    phone = world.secrets[world.add(FOUNDER).admission.device_id]
+    heads = {world.rotate(FOUNDER).hash, world.rotate(phone).hash}
+    world.merged()
+    assert set(world.rotate(phone).heads) == heads
+    assert world.states[phone.device_id].entries[world.states[phone.device_id].heads[0]].kind is EntryKind.ROTATE
