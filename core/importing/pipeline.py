@@ -148,6 +148,9 @@ class _Run:
     def follow(self, lanes: Lanes, committer: Committer, should_stop: Callable[[], bool]) -> None:
         """Take the results as they come, until all is imported or the caller wants to stop."""
         for result in lanes.results(_REPORT_SECONDS):
+            if result is not None:
+                self._files += 1
+                self._bytes += result.size if isinstance(result, Left) else result.found.size
             if isinstance(result, Prepared):
                 self._prepared(result, committer)
             elif isinstance(result, Known):
@@ -199,7 +202,6 @@ class _Run:
     def _left(self, left: Left) -> None:
         self._videos += left.video
         self._event("failed" if left.failed else "skipped", left.path, pid=left.pid, reason=left.reason)
-        self._done(left.size)
         if left.pid is not None:
             self._left_pids[left.pid] = left
             for found in self._waiting.pop(left.pid, []):
@@ -211,7 +213,6 @@ class _Run:
             self._event("note", photo.found.path, pid=photo.pid, reason=note)
         for photo in outcome.added:
             self._event("added", photo.found.path, pid=photo.pid)
-            self._done(photo.found.size)
             self._remove_source(photo.found, photo.pid)
         for photo in outcome.present:
             self._duplicate(photo.found, photo.pid)
@@ -227,7 +228,6 @@ class _Run:
     def _duplicate(self, found: Found, pid: bytes) -> None:
         trashed = moving.is_trashed(self._library, pid)
         self._event("duplicate", found.path, pid=pid, reason="in the trash" if trashed else None)
-        self._done(found.size)
         moving.heal(self._library, pid, found)
         if not trashed:
             self._remove_source(found, pid)
@@ -245,10 +245,6 @@ class _Run:
         if kind in self._counts:
             self._counts[kind] += 1
         self._tell(ImportEvent(kind, printable(path), pid, reason))
-
-    def _done(self, size: int) -> None:
-        self._files += 1
-        self._bytes += size
 
     def _report(self, *, last: bool = False) -> None:
         now = time.monotonic()

@@ -230,7 +230,7 @@ def test_large_files_are_streamed_and_come_out_as_they_went_in(
 def test_sidecars_describe_but_never_decide(library: Library, make_photo: Callable[..., Path]) -> None:
     path = make_photo("IMG_1.jpg", taken="2024:05:17 14:03:02")
     told = Sidecar(
-        labels=(SidecarLabel("Sea"), SidecarLabel("boat", by_model=True)),
+        labels=(SidecarLabel("Harbour Walk"), SidecarLabel("boat", by_model=True)),
         caption="At the harbour",
         rating=4,
         favourite=True,
@@ -247,7 +247,7 @@ def test_sidecars_describe_but_never_decide(library: Library, make_photo: Callab
     assert photo.document == "photos:2024-05"
     assert (photo.caption, photo.rating, photo.favourite, photo.rotation) == ("At the harbour", 4, True, 90)
     assert photo.taken_at == "2019-01-02T03:04:05+01:00"
-    assert [label.name for label in photo.labels] == ["sea"]
+    assert [label.name for label in photo.labels] == ["harbour walk"]
     assert photo.albums == ("Everything", "Lisbon")
     assert (photo.latitude, photo.longitude) == pytest.approx((38.72, -9.14))
 
