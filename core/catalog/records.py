@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+# Records hold no cycles, and lists of them can be long: `gc=False` spares Python's collector from walking them.
+
 
 class DateSource(IntEnum):
     """Where a photo's date comes from; the numbers stand in the catalog."""
@@ -21,7 +23,7 @@ class DateSource(IntEnum):
     """From the file's name or time, or a sidecar."""
 
 
-class LabelRecord(msgspec.Struct, frozen=True):
+class LabelRecord(msgspec.Struct, frozen=True, gc=False):
     """One label of a photo.
 
     Attributes:
@@ -45,7 +47,7 @@ class AlbumRecord(msgspec.Struct, frozen=True):
     photos: int
 
 
-class Extra(msgspec.Struct, array_like=True, omit_defaults=True):
+class Extra(msgspec.Struct, array_like=True, omit_defaults=True, gc=False):
     """Facts that are shown but never searched; packed into one column, last fields optional."""
 
     thumbhash: bytes | None = None
@@ -55,7 +57,7 @@ class Extra(msgspec.Struct, array_like=True, omit_defaults=True):
     date_source: str | None = None
 
 
-class PhotoRecord(msgspec.Struct, frozen=True, kw_only=True):
+class PhotoRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """All that is known of a photo but its copies.
 
     Attributes:

@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-VERSION = 3
+VERSION = 4
 """Of the tables and of how their rows are made from the shards."""
 
 APPLICATION_ID = 0x534C4354
@@ -43,34 +43,36 @@ term = Table(
     UniqueConstraint("kind", "text"),
 )
 
+# SQLite reads a row from its left to the column it needs: what has no index and is searched by looking at every row
+# comes first, what is only shown comes last.
 photo = Table(
     "photo",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("pid", LargeBinary, nullable=False, unique=True),
-    Column("document", Integer, nullable=False),  # term: where its facts stand
-    Column("taken", Integer),  # wall clock, milliseconds since 1970-01-01T00:00; NULL: unknown
-    Column("taken_offset", Integer),  # minutes from UTC; NULL: unknown
-    Column("taken_from", Integer, nullable=False),  # a number of core.catalog.records.DateSource
-    Column("imported", Integer),  # UTC seconds
     Column("width", Integer, nullable=False),
     Column("height", Integer, nullable=False),
-    Column("size", Integer, nullable=False),
-    Column("mime", Integer, nullable=False),  # term
-    Column("camera", Integer),  # term: make and model
-    Column("lens", Integer),  # term
-    Column("rating", Integer, nullable=False),
-    Column("favourite", Integer, nullable=False),
     Column("rotation", Integer, nullable=False),
-    Column("trashed", Integer),  # UTC seconds; NULL: not in the trash
-    Column("latitude", Integer),  # in parts of DEGREE_UNIT
-    Column("longitude", Integer),
+    Column("mime", Integer, nullable=False),  # term
+    Column("colours", Integer, nullable=False),  # those that stand out: core.catalog.colours
     Column("iso", Integer),
     Column("aperture", Integer),  # f-number in thousandths
     Column("focal", Integer),  # micrometres
     Column("motion", Integer),  # milliseconds of video inside the file
+    Column("taken_from", Integer, nullable=False),  # a number of core.catalog.records.DateSource
+    Column("size", Integer, nullable=False),
+    Column("rating", Integer, nullable=False),
+    Column("favourite", Integer, nullable=False),
+    Column("taken", Integer),  # wall clock, milliseconds since 1970-01-01T00:00; NULL: unknown
+    Column("imported", Integer),  # UTC seconds
+    Column("trashed", Integer),  # UTC seconds; NULL: not in the trash
+    Column("camera", Integer),  # term: make and model
+    Column("lens", Integer),  # term
     Column("models", Integer),  # term: who gives it labels, sorted names with spaces between; NULL: it has no label
-    Column("colours", Integer, nullable=False),  # those that stand out: core.catalog.colours
+    Column("latitude", Integer),  # in parts of DEGREE_UNIT
+    Column("longitude", Integer),
+    Column("document", Integer, nullable=False),  # term: where its facts stand
+    Column("taken_offset", Integer),  # minutes from UTC; NULL: unknown
+    Column("pid", LargeBinary, nullable=False, unique=True),
     Column("name", Text),  # of the file, the first of its names
     Column("caption", Text),  # NULL: none
     Column("extra", LargeBinary),  # what is shown but never searched: core.catalog.records.Extra, packed

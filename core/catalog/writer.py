@@ -181,9 +181,8 @@ class PhotoWriter:
         indexed: list[tuple[int, list[str], str]] = []
         for (number, pid, home, entry), extra, colour in zip(rows, extras, colours, strict=True):
             names = [one.name for one in entry.copies if one.name is not None]
-            photos.append(
-                (*self._photo_row(number, pid, home, entry), colour, names[0] if names else None, entry.caption, extra)
-            )
+            texts = (pid, names[0] if names else None, entry.caption, extra)
+            photos.append((number, *self._photo_row(home, entry, colour), *texts))
             labels.extend(
                 (terms.label(given.name), number, terms.require("model", given.model), given.score)
                 for given in entry.labels
@@ -200,7 +199,8 @@ class PhotoWriter:
         self._many("copy", copies)
         self._words(_SET_WORDS, indexed)
 
-    def _photo_row(self, number: int, pid: bytes, home: str, entry: PhotoEntry) -> tuple[Any, ...]:
+    def _photo_row(self, home: str, entry: PhotoEntry, colours: int) -> tuple[int | None, ...]:
+        """Return the numbers of a photo's row, between its own and its id."""
         facts, terms = entry.facts, self._terms
         if facts is None:
             raise TypeError("a photo without facts has no row")
@@ -209,11 +209,11 @@ class PhotoWriter:
             (taken, offset), source = entry.corrected, DateSource.USER
         models = " ".join(sorted({given.model for given in entry.labels})) or None
         return (
-            number, pid, terms.require("document", home), taken, offset, source, facts.imported, facts.width,
-            facts.height, facts.size, terms.require("mime", facts.mime), terms.number("camera", facts.camera),
-            terms.number("lens", facts.lens), entry.rating or 0, int(entry.favourite), entry.rotation or 0,
-            entry.trashed, facts.latitude, facts.longitude, facts.iso, facts.aperture, facts.focal, facts.motion,
-            terms.number("models", models),
+            facts.width, facts.height, entry.rotation or 0, terms.require("mime", facts.mime), colours, facts.iso,
+            facts.aperture, facts.focal, facts.motion, source, facts.size, entry.rating or 0, int(entry.favourite),
+            taken, facts.imported, entry.trashed, terms.number("camera", facts.camera),
+            terms.number("lens", facts.lens), terms.number("models", models), facts.latitude, facts.longitude,
+            terms.require("document", home), offset,
         )  # fmt: skip
 
     def _words(self, statement: str, texts: Iterable[tuple[int, list[str], str]]) -> None:

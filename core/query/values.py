@@ -92,8 +92,10 @@ def wall_clock_ms(moment: datetime) -> int:
 
 def wall_clock_text(milliseconds: float) -> str:
     """Return a wall clock as ``YYYY-MM-DDTHH:MM:SS``, with milliseconds where there are any."""
-    moment = _EPOCH + timedelta(milliseconds=milliseconds)
-    return moment.isoformat(timespec="milliseconds" if moment.microsecond else "seconds")
+    # Whole seconds make half the arithmetic of a timedelta from milliseconds: this runs for every photo listed.
+    seconds, rest = divmod(round(milliseconds), 1000)
+    moment = (_EPOCH + timedelta(0, seconds)).isoformat()
+    return f"{moment}.{rest:03}" if rest else moment
 
 
 def date(text: str, now: datetime) -> Stretch:
