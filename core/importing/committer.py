@@ -295,6 +295,7 @@ def _facts(photo: Prepared, now: int) -> PhotoFacts:
         exposure_s=facts.exposure_s,
         focal_mm=facts.focal_mm,
         thumbhash=photo.done.thumbhash,
+        motion_s=facts.motion_s,
         imported_at=now,
         fallback_clock=None if fallback is None else fallback.clock,
         fallback_source=None if fallback is None else fallback.source,

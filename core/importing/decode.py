@@ -20,6 +20,7 @@ from core.importing.errors import FileRefused, XmpRefused
 from core.importing.exif import NO_EXIF, XMP_PACKET, Exif, read_exif
 from core.importing.facts import FileFacts, gather, orientation_of
 from core.importing.iptc import read_iptc
+from core.importing.motion import motion_seconds
 from core.importing.xmp_packet import NO_PROPERTIES, Properties, read_packet
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ _TRANSPOSITIONS = {
     8: Image.Transpose.ROTATE_90,
 }
 _SIDEWAYS = 5
+_WITH_MOTION = frozenset({"image/jpeg", "image/heic", "image/heif", "image/avif"})
 
 # Every exception that Pillow and its decoders were seen to raise for damaged files.
 _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, ArithmeticError, LookupError, TypeError)
@@ -133,7 +135,9 @@ def _decode(stream: BinaryIO, kind: sniff.FileType, limits: Limits, before_heavy
     if turn in _TRANSPOSITIONS and kind.mime not in _TURNED_BY_DECODER:
         picture = picture.transpose(_TRANSPOSITIONS[turn])
         size = full if turn < _SIDEWAYS else (full[1], full[0])
-    facts = gather(size=size, orientation=turn, mime=kind.mime, exif=exif, xmp=xmp, iptc=iptc)
+    facts = gather(
+        size=size, orientation=turn, mime=kind.mime, exif=exif, xmp=xmp, iptc=iptc, motion_s=_motion(stream, kind)
+    )
     return Decoded(picture, profile, facts)
 
 
@@ -194,6 +198,16 @@ def _exif_of(image: Image.Image, stream: BinaryIO, kind: sniff.FileType) -> Exif
         return _exif_of_tiff(stream)
     data = image.info.get("exif")
     return read_exif(data) if isinstance(data, bytes) else NO_EXIF
+
+
+def _motion(stream: BinaryIO, kind: sniff.FileType) -> float | None:
+    if kind.mime not in _WITH_MOTION:
+        return None
+    if isinstance(stream, io.BytesIO):
+        # Shares the bytes it was made from, unless somebody writes.
+        return motion_seconds(stream.getvalue())
+    with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        return motion_seconds(mapped)
 
 
 def _exif_of_tiff(stream: BinaryIO) -> Exif:

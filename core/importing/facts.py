@@ -41,9 +41,19 @@ class FileFacts(msgspec.Struct, frozen=True, array_like=True):
     exposure_s: float | None = None
     focal_mm: float | None = None
     description: Description = NOTHING
+    motion_s: float | None = None
 
 
-def gather(*, size: tuple[int, int], orientation: int, mime: str, exif: Exif, xmp: Properties, iptc: Iptc) -> FileFacts:
+def gather(
+    *,
+    size: tuple[int, int],
+    orientation: int,
+    mime: str,
+    exif: Exif,
+    xmp: Properties,
+    iptc: Iptc,
+    motion_s: float | None = None,
+) -> FileFacts:
     """Return the facts of a file of `size` (upright) from its parsed metadata; what makes no sense is left out."""
     words = from_xmp(xmp).over(from_iptc(iptc))
     if words.rating is None:
@@ -69,6 +79,7 @@ def gather(*, size: tuple[int, int], orientation: int, mime: str, exif: Exif, xm
         focal_mm=_positive(exif.number(_FOCAL)),
         # Date and place of the file's own XMP are facts, already counted above; as words they would be corrections.
         description=msgspec.structs.replace(words, taken=None, location=None),
+        motion_s=motion_s,
     )
 
 

@@ -18,6 +18,7 @@ from core.importing import sniff
 from core.importing.decode import MAX_LONGEST, decode
 from core.importing.errors import FileRefused
 from core.importing.limits import STANDARD, Limits
+from core.importing.motion import motion_seconds
 from core.importing.renditions import THUMBNAIL_LONGEST, render
 
 if TYPE_CHECKING:
@@ -255,6 +256,21 @@ def test_dates_of_real_photos(shared_data: Path, name: str, clock: str, offset: 
     taken = decode(path.read_bytes(), path.name, STANDARD).facts.taken
     assert taken is not None
     assert (taken.clock, taken.offset_minutes, taken.source) == (clock, offset, source)
+
+
+def test_the_video_inside_a_motion_photo_is_measured(shared_data: Path) -> None:
+    path = shared_data / "photos" / "immich" / "formats__motionphoto__samsung-one-ui-6.heic"
+    data = path.read_bytes()
+    assert decode(data, path.name, STANDARD).facts.motion_s == pytest.approx(2.3, abs=1)
+    assert decode(encoded(quadrants(), "JPEG"), "a.jpg", STANDARD).facts.motion_s is None
+    # The video of that photo, as other makers put it: behind a JPEG.
+    video = data[data.rfind(b"ftypmp42") - 4 :]
+    assert decode(encoded(quadrants(), "JPEG") + video, "a.jpg", STANDARD).facts.motion_s
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_behind_a_photo_make_the_search_for_video_fail(data: bytes) -> None:
+    motion_seconds(b"\xff\xd8\xff" * 5 + b"\0\0\0\x18ftypmp42" + data + b"moov" + data + b"mvhd" + data)
 
 
 def test_facts_of_a_real_photo(shared_data: Path) -> None:
