@@ -50,6 +50,8 @@ _TRANSPOSITIONS = {
     8: Image.Transpose.ROTATE_90,
 }
 _SIDEWAYS = 5
+_MOTION_MARKS = (b"MotionPhoto", b"MicroVideo")
+_SAMSUNG_TRAILER = b"SEFT"
 _WITH_MOTION = frozenset({"image/jpeg", "image/heic", "image/heif", "image/avif"})
 
 # Every exception that Pillow and its decoders were seen to raise for damaged files.
@@ -136,7 +138,13 @@ def _decode(stream: BinaryIO, kind: sniff.FileType, limits: Limits, before_heavy
         picture = picture.transpose(_TRANSPOSITIONS[turn])
         size = full if turn < _SIDEWAYS else (full[1], full[0])
     facts = gather(
-        size=size, orientation=turn, mime=kind.mime, exif=exif, xmp=xmp, iptc=iptc, motion_s=_motion(stream, kind)
+        size=size,
+        orientation=turn,
+        mime=kind.mime,
+        exif=exif,
+        xmp=xmp,
+        iptc=iptc,
+        motion_s=_motion(stream, kind, image),
     )
     return Decoded(picture, profile, facts)
 
@@ -200,8 +208,12 @@ def _exif_of(image: Image.Image, stream: BinaryIO, kind: sniff.FileType) -> Exif
     return read_exif(data) if isinstance(data, bytes) else NO_EXIF
 
 
-def _motion(stream: BinaryIO, kind: sniff.FileType) -> float | None:
-    if kind.mime not in _WITH_MOTION:
+def _motion(stream: BinaryIO, kind: sniff.FileType, image: Image.Image) -> float | None:
+    """Look for a video only where something says that there is one: searching costs as much as hashing."""
+    xmp = image.info.get("xmp")
+    stream.seek(-len(_SAMSUNG_TRAILER), io.SEEK_END)
+    told = isinstance(xmp, bytes) and any(mark in xmp for mark in _MOTION_MARKS)
+    if kind.mime not in _WITH_MOTION or not (told or stream.read() == _SAMSUNG_TRAILER):
         return None
     if isinstance(stream, io.BytesIO):
         # Shares the bytes it was made from, unless somebody writes.

@@ -263,8 +263,9 @@ def test_the_video_inside_a_motion_photo_is_measured(shared_data: Path) -> None:
     data = path.read_bytes()
     assert decode(data, path.name, STANDARD).facts.motion_s == pytest.approx(2.3, abs=1)
     assert decode(encoded(quadrants(), "JPEG"), "a.jpg", STANDARD).facts.motion_s is None
-    # The video of that photo, as other makers put it: behind a JPEG.
+    # The video of that photo, as it stands behind a JPEG, with the mark that Samsung puts at the end.
     video = data[data.rfind(b"ftypmp42") - 4 :]
+    assert video.endswith(b"SEFT")
     assert decode(encoded(quadrants(), "JPEG") + video, "a.jpg", STANDARD).facts.motion_s
 
 
