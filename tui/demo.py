@@ -20,15 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 # Photographs among the pictures that scikit-image's wheel carries (its data/README.txt names their authors and
-# licences); the others are test patterns, drawings and microscope slides.
+# licences); the others are test patterns, drawings, and what microscopes and telescopes saw.
 BUNDLED_PHOTOS = (
     "astronaut.png",
     "camera.png",
     "chelsea.png",
     "coffee.png",
     "coins.png",
-    "hubble_deep_field.jpg",
-    "moon.png",
     "motorcycle_left.png",
     "motorcycle_right.png",
     "rocket.jpg",
@@ -95,10 +93,20 @@ def run(photos: Sequence[Path], model: Path | None, folder: Path) -> None:
     shown = f"import {photos[0]}" if len(photos) == 1 else f"import …/{photos[0].name} … ({len(photos)} photos)"
     shell.show("import", *map(str, photos), accepted=(0, 7), shown_as=shown)
     shell.show("search", "--limit", "25")
-    labels = sorted(shell.json_lines("label", "list"), key=lambda line: int(str(line["photos"])))
-    for label in labels[:SEARCHES_SHOWN]:
-        name = str(label["name"])
-        shell.show("search", f'label:"{name}"' if " " in name else f"label:{name}")
+    found: set[str] = set()
+    searches = 0
+    for label in sorted(shell.json_lines("label", "list"), key=lambda line: (-int(str(line["photos"])), line["name"])):
+        query = f'label:"{label["name"]}"'
+        photos_found = {str(photo["id"]) for photo in shell.json_lines("search", query)}
+        if photos_found <= found:
+            continue  # `drink` after `coffee` would show the same photo again
+        found |= photos_found
+        shell.show("search", query)
+        if searches == 0:
+            shell.show("why", min(photos_found)[:8])
+        searches += 1
+        if searches == SEARCHES_SHOWN:
+            break
     print("\nThe library was a throw-away one and is gone. Start your own: safelight init")  # noqa: T201 - shown
 
 
