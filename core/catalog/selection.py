@@ -163,12 +163,13 @@ class Selector:
             count = found.bit_count()
             # How far all photos, in order, have to be walked if those found are spread evenly, and half as far again.
             walked = _WALK_AT_LEAST + stop * self.everything().bit_count() * 3 // (2 * count)
-            if count <= _SORTED_IN_SQL and count * _SORT_COST <= walked:
-                return self._sorted(self.numbers(found), order)[:stop]
-            if walked <= _WALK_AT_MOST:
+            few = count <= _SORTED_IN_SQL
+            if walked <= _WALK_AT_MOST and not (few and count * _SORT_COST <= walked):
                 picked = self._held(found, self._first(order, walked), stop)
                 if len(picked) == stop:
                     return picked
+            if few:
+                return self._sorted(self.numbers(found), order)[:stop]
             known = self._orders[order] = self._first(order, -1)
         return self._held(found, known, stop)
 
