@@ -67,7 +67,10 @@ class _Group:
 
 
 def entries(library: Library, limit: int | None = None) -> Iterator[HistoryEntry]:
-    """Yield the edits of all devices, the newest first, at most `limit`. Envelopes that are damaged are left out."""
+    """Yield the edits of all devices, the newest first, at most `limit`.
+
+    Envelopes that are damaged are left out, and told in `library.alarms`.
+    """
     library.refresh()
     undone: set[bytes] = set()
     left = limit
@@ -138,10 +141,11 @@ def _compose(bodies: list[EnvelopeBody]) -> list[Inverse]:
 def _groups(library: Library, undone: set[bytes]) -> Iterator[tuple[bytes, _Group]]:
     """Yield the groups in the order of their newest envelopes; fills `undone` with what later groups took back."""
     open_groups: OrderedDict[bytes, _Group] = OrderedDict()
-    for stored in library.log.newest_first():
+    for stored in library.log.newest_first(library.raise_alarm):
         try:
             body = library.chain.open(stored)
-        except IntegrityAlarm:
+        except IntegrityAlarm as alarm:
+            library.raise_alarm(alarm)
             continue
         group = open_groups.get(body.group)
         if group is None:

@@ -273,6 +273,10 @@ class Library:
         operation = Delete("setting", name) if value is None else Put("setting", name, value)
         self.commit({LIBRARY: [operation]}, action="setting", summary=f"setting {name}")
 
+    def raise_alarm(self, alarm: IntegrityAlarm) -> None:
+        """Keep an alarm that was met while reading on."""
+        self._view.raise_alarm(alarm)
+
     def save_derived(self) -> None:
         """Save catalog and long replicas now (at the end of an import)."""
         with self._guard:

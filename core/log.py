@@ -8,6 +8,7 @@ for one transaction at a time.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import sqlite3
 from dataclasses import dataclass
@@ -18,9 +19,10 @@ from sqlalchemy.dialects import sqlite
 
 from core.errors import DiskFull, LibraryBusy, LogDamaged, StorageFailed, UnknownFormat
 from core.private_files import open_private, storage_errors
+from crypto.envelope import MIN_ENVELOPE_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
 SCHEMA_VERSION = 1
@@ -130,6 +132,7 @@ class Log:
         if not path.is_file():
             raise LogDamaged("log.db is missing", hint=_RESTORE)
         self._closed = False
+        self._path = path
         self.damage: LogDamaged | None = None
         """Set where the file is cut off: it is open for reading only, and what lies on whole pages can be read."""
         try:
@@ -178,20 +181,20 @@ class Log:
     def fact(self, name: str) -> bytes | None:
         """Return what the log remembers under `name`."""
         value = self._scalar(sa.select(_facts.c.value).where(_facts.c.name == name))
-        return None if value is None else bytes(value)
+        return None if value is None else _bytes(value)
 
     def membership_entry(self, entry_hash: bytes) -> bytes:
         """Return a membership entry; raises `LogDamaged` when the log lacks it."""
         entry = self._scalar(sa.select(_membership.c.entry).where(_membership.c.hash == entry_hash))
         if entry is None:
             raise LogDamaged("log.db lacks the entry that founded the library", hint=_RESTORE)
-        return bytes(entry)
+        return _bytes(entry)
 
     def heads(self) -> Vector:
         """Return the head of every device's chain."""
         with _log_errors():
             rows = self._connection.exec_driver_sql(_READ_HEADS).all()
-        return {bytes(device): (int(seq), bytes(hash_)) for device, seq, hash_ in rows}
+        return {_bytes(device): (_number(seq), _bytes(hash_)) for device, seq, hash_ in rows}
 
     def head(self, device: bytes) -> tuple[int, bytes]:
         """Return (seq, hash) of the newest envelope of `device`; (0, zeros) before the first."""
@@ -200,7 +203,7 @@ class Log:
     def hash_at(self, device: bytes, seq: int) -> bytes | None:
         """Return the hash that the log has for an envelope, or None."""
         found = self._scalar(sa.select(_envelopes.c.hash).where(_envelopes.c.device == device, _envelopes.c.seq == seq))
-        return None if found is None else bytes(found)
+        return None if found is None else _bytes(found)
 
     def envelope(self, device: bytes, seq: int) -> StoredEnvelope | None:
         """Return one envelope, or None."""
@@ -222,25 +225,31 @@ class Log:
             page = _select_envelopes().where(known, _envelopes.c.position > position).order_by(_envelopes.c.position)
             try:
                 envelopes = self._envelopes(page.limit(_PAGE_OF_ENVELOPES))
+                _require_order([position, *(stored.position for stored in envelopes)])
             except LogDamaged as damage:
                 on_damage(damage)
-                yield from self._salvage(position, known)
+                yield from self._salvage(range(position + 1, self._last_position() + 1), known)
                 return
             yield from envelopes
             if len(envelopes) < _PAGE_OF_ENVELOPES:
                 return
             position = envelopes[-1].position
 
-    def newest_first(self) -> Iterator[StoredEnvelope]:
-        """Yield all envelopes, the last one that came in first."""
+    def newest_first(self, on_damage: Callable[[LogDamaged], None]) -> Iterator[StoredEnvelope]:
+        """Yield all envelopes, the last one that came in first; what is damaged is left out, as in `after`."""
         position = 1 << 62
-        while envelopes := self._envelopes(
-            _select_envelopes()
-            .where(_envelopes.c.position < position)
-            .order_by(_envelopes.c.position.desc())
-            .limit(_PAGE_OF_ENVELOPES)
-        ):
+        while True:
+            page = _select_envelopes().where(_envelopes.c.position < position).order_by(_envelopes.c.position.desc())
+            try:
+                envelopes = self._envelopes(page.limit(_PAGE_OF_ENVELOPES))
+                _require_order([*(stored.position for stored in reversed(envelopes)), position])
+            except LogDamaged as damage:
+                on_damage(damage)
+                yield from self._salvage(reversed(range(1, min(position, self._last_position() + 1))), sa.true())
+                return
             yield from envelopes
+            if len(envelopes) < _PAGE_OF_ENVELOPES:
+                return
             position = envelopes[-1].position
 
     def count(self) -> int:
@@ -253,12 +262,12 @@ class Log:
             sa.select(_envelopes.c.device, _envelopes.c.seq).order_by(_envelopes.c.device, _envelopes.c.seq)
         )
         for device, seq in rows:
-            yield bytes(device), int(seq)
+            yield _bytes(device), _number(seq)
 
     def blobs_in_state(self, state: int) -> set[bytes]:
         """Return the blobs that are in `state`."""
         return {
-            bytes(row[0]) for row in self._rows(sa.select(_blob_states.c.blob).where(_blob_states.c.state == state))
+            _bytes(row[0]) for row in self._rows(sa.select(_blob_states.c.blob).where(_blob_states.c.state == state))
         }
 
     def page_check(self) -> list[str]:
@@ -296,16 +305,19 @@ class Log:
                 f"log.db has schema version {version}", hint="Update safelight: a newer version wrote this library."
             )
 
-    def _salvage(self, position: int, known: sa.ColumnElement[bool]) -> Iterator[StoredEnvelope]:
-        """Read one envelope at a time past `position`, leaving out what lies on damaged pages."""
-        try:
-            # Every envelope has one position, and the heads count the envelopes.
-            last = sum(seq for seq, _ in self.heads().values())
-        except LogDamaged:
-            return
-        for candidate in range(position + 1, last + 1):
+    def _salvage(self, positions: Iterable[int], known: sa.ColumnElement[bool]) -> Iterator[StoredEnvelope]:
+        """Read one envelope at a time, leaving out what lies on damaged pages."""
+        for position in positions:
             with contextlib.suppress(LogDamaged):
-                yield from self._envelopes(_select_envelopes().where(known, _envelopes.c.position == candidate))
+                yield from self._envelopes(_select_envelopes().where(known, _envelopes.c.position == position))
+
+    def _last_position(self) -> int:
+        """Return a position that no envelope lies past: the heads count the envelopes, and each takes its room."""
+        room = self._path.stat().st_size // MIN_ENVELOPE_BYTES
+        try:
+            return min(room, sum(seq for seq, _ in self.heads().values()))
+        except LogDamaged:
+            return room
 
     def _envelopes(self, statement: sa.Executable) -> list[StoredEnvelope]:
         return [_stored(row) for row in self._rows(statement)]
@@ -325,7 +337,7 @@ class Log:
         )
         if strangers:
             return 0
-        found = [int(position) for position in positions if position is not None]
+        found = [_number(position) for position in positions if position is not None]
         if len(found) == sum(self._has_past(device, seq) for device, (seq, _) in vector.items()):
             return min(found, default=1 << 62)
         return 0
@@ -373,11 +385,27 @@ def _select_envelopes() -> sa.Select[Any]:
     return sa.select(columns.position, columns.device, columns.seq, columns.hash, columns.envelope)
 
 
+def _require_order(positions: list[int]) -> None:
+    """Raise `LogDamaged` unless positions ascend: a damaged tree of pages can lead in circles."""
+    if any(later <= earlier for earlier, later in itertools.pairwise(positions)):
+        raise LogDamaged("log.db is damaged: its envelopes are out of order", hint=_RESTORE)
+
+
 def _stored(row: Any) -> StoredEnvelope:
-    try:
-        return StoredEnvelope(int(row[0]), bytes(row[1]), int(row[2]), bytes(row[3]), bytes(row[4]))
-    except (TypeError, ValueError) as error:
-        raise LogDamaged("log.db holds a row that is no envelope", hint=_RESTORE) from error
+    return StoredEnvelope(_number(row[0]), _bytes(row[1]), _number(row[2]), _bytes(row[3]), _bytes(row[4]))
+
+
+def _bytes(value: object) -> bytes:
+    # SQLite stores any type in any column; a damaged or edited file makes use of that.
+    if not isinstance(value, bytes):
+        raise LogDamaged("log.db holds a value of another type than it must", hint=_RESTORE)
+    return value
+
+
+def _number(value: object) -> int:
+    if not isinstance(value, int):
+        raise LogDamaged("log.db holds a value of another type than it must", hint=_RESTORE)
+    return value
 
 
 def _connect(path: Path, *, salvage: bool = False) -> tuple[sa.Engine, sa.Connection]:

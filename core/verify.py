@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from core.errors import BlobDamaged, BlobMissing, ChainBroken, CoreError, IntegrityAlarm, LogDamaged
-from core.log import NO_HASH, Vector, name_envelope
+from core.log import NO_HASH, StoredEnvelope, Vector, name_envelope
 from crdt.documents import is_document_name
 from crdt.errors import RecordInvalid
 from crdt.records import BundleRecord, CopyRecord
@@ -68,45 +68,57 @@ def verify(
     """
     report = VerifyReport()
     documents = _check_log(library, report, progress)
+    # While anything is wrong with the log, what it names is not known for sure, and nothing is removed.
+    certain = report.sound
+    catalog = library.catalog
+    documents.update(catalog.documents_of([*catalog.pids(), *catalog.pids("is:trash")]).values())
     named, purged = _named_blobs(library, documents, report)
     _check_blobs(library, named, report, progress, deep=deep)
-    _check_unnamed(library, named, purged, report, gc=gc)
+    _check_unnamed(library, named, purged, report, gc=gc and certain, finish=certain)
     return report
 
 
 def _check_log(library: Library, report: VerifyReport, progress: VerifyProgress | None) -> set[str]:
+    """Check the log and return the names of the documents in it."""
     library.refresh()
     for alarm in library.alarms:
         _add(report, alarm, "library")
     for fault in library.log.page_check():
         _add(report, LogDamaged(f"log.db is damaged: {fault}", hint="Restore log.db from a backup."), "log.db")
-    count = library.log.count()
+    try:
+        count, heads = library.log.count(), library.log.heads()
+    except LogDamaged as damage:
+        _add(report, damage, "log.db")
+        count, heads = 0, {}
     documents: set[str] = set()
     seen: Vector = {}
     for done, stored in enumerate(library.log.after({}, lambda alarm: _add(report, alarm, "log.db"))):
-        report.envelopes += 1
-        known = seen.get(stored.device, (0, NO_HASH))
+        documents.update(_check_envelope(library, stored, seen.get(stored.device, (0, NO_HASH)), report))
         seen[stored.device] = (stored.seq, stored.hash)
-        try:
-            body, previous = library.chain.open_linked(stored)
-        except IntegrityAlarm as alarm:
-            _add(report, alarm, str(stored))
-        else:
-            broken = library.chain.link_alarm(stored, previous, known)
-            if broken is not None:
-                _add(report, broken, str(stored))
-            documents.update(name for name in body.documents if is_document_name(name))
         if progress is not None:
             progress("envelopes", done + 1, count)
-    for device, (seq, hash_) in library.log.heads().items():
+    for device, (seq, hash_) in heads.items():
         if seen.get(device, (0, NO_HASH)) != (seq, hash_):
             thing = name_envelope(device, seq)
-            _add(
-                report,
-                ChainBroken(f"the chain does not end with {thing}, as log.db says", hint="Restore log.db."),
-                thing,
-            )
+            message = f"the chain does not end with {thing}, as log.db says"
+            _add(report, ChainBroken(message, hint="Restore log.db from a backup."), thing)
     return documents
+
+
+def _check_envelope(
+    library: Library, stored: StoredEnvelope, known: tuple[int, bytes], report: VerifyReport
+) -> Iterator[str]:
+    """Check one envelope, which should follow `known`, and yield the names of its documents."""
+    report.envelopes += 1
+    try:
+        body, previous = library.chain.open_linked(stored)
+    except IntegrityAlarm as alarm:
+        _add(report, alarm, str(stored))
+        return
+    broken = library.chain.link_alarm(stored, previous, known)
+    if broken is not None:
+        _add(report, broken, str(stored))
+    yield from (name for name in body.documents if is_document_name(name))
 
 
 def _named_blobs(
@@ -169,21 +181,25 @@ def _check_content(library: Library, blob_id: bytes, blob: _Named) -> None:
 
 
 def _check_unnamed(
-    library: Library, named: dict[bytes, _Named], purged: dict[bytes, _Named], report: VerifyReport, *, gc: bool
+    library: Library,
+    named: dict[bytes, _Named],
+    purged: dict[bytes, _Named],
+    report: VerifyReport,
+    *,
+    gc: bool,
+    finish: bool,
 ) -> None:
     for blob_id in _unnamed(library, named):
-        if blob_id in purged:
+        if blob_id in purged and finish:
             # A purge that was interrupted after its envelope: what it said is done now.
             report.removed_bytes += library.blobs.size_on_disk(blob_id)
             report.removed_blobs += library.blobs.remove(blob_id)
             continue
         report.unnamed_blobs += 1
-        # While an envelope is damaged, what it named is unknown, so nothing may be called unnamed for good.
-        if gc and not library.alarms:
-            size = library.blobs.remove_if_old(blob_id)
-            if size is not None:
-                report.removed_blobs += 1
-                report.removed_bytes += size
+        size = library.blobs.remove_if_old(blob_id) if gc else None
+        if size is not None:
+            report.removed_blobs += 1
+            report.removed_bytes += size
     if gc:
         library.blobs.remove_stale_incoming()
 

@@ -101,13 +101,13 @@ class View:
             self.catch_up()
         except LogDamaged as damage:
             # What the catalog knew is shown all the same.
-            self._alarm(damage)
+            self.raise_alarm(damage)
         return self.catalog
 
     def _compare_with_log(self, vector: Vector) -> None:
         for device, (seq, hash_) in vector.items():
             if seq and self._log.hash_at(device, seq) != hash_:
-                self._alarm(
+                self.raise_alarm(
                     LogRolledBack(
                         f"log.db lacks {name_envelope(device, seq)}, which this device has already shown",
                         hint="Put the newer log.db back; what is shown is what the library knew before.",
@@ -127,7 +127,7 @@ class View:
             self.rebuild()
             return True
         reload: set[str] = set()
-        for stored in self._log.after(self.vector, self._alarm):
+        for stored in self._log.after(self.vector, self.raise_alarm):
             self._take(stored, reload)
         for document in sorted(reload):
             self.catalog.load_document(document, self.replicas.get(document))
@@ -230,7 +230,7 @@ class View:
 
     def _read_all(self, count: int, progress: Progress | None) -> dict[str, list[tuple[StoredEnvelope, list[bytes]]]]:
         parts: dict[str, list[tuple[StoredEnvelope, list[bytes]]]] = {}
-        for done, stored in enumerate(self._log.after({}, self._alarm)):
+        for done, stored in enumerate(self._log.after({}, self.raise_alarm)):
             body = self._open(stored)
             self.vector[stored.device] = (stored.seq, stored.hash)
             place = dataclasses.replace(stored, data=b"")  # the name is enough from here on
@@ -266,7 +266,7 @@ class View:
         for device, seq in places:
             stored = self._log.envelope(device, seq)
             if stored is None:
-                self._alarm(
+                self.raise_alarm(
                     ChainBroken(
                         f"{name_envelope(device, seq)} is missing from log.db", hint="Restore log.db from a backup."
                     )
@@ -275,7 +275,7 @@ class View:
             try:
                 body = self._chain.open(stored)
             except IntegrityAlarm as alarm:
-                self._alarm(alarm)
+                self.raise_alarm(alarm)
                 continue
             for part in body.payload:
                 if part.document == document:
@@ -285,7 +285,7 @@ class View:
         try:
             return self._log.heads()
         except LogDamaged as damage:
-            self._alarm(damage)
+            self.raise_alarm(damage)
             return {}
 
     def _open(self, stored: StoredEnvelope) -> EnvelopeBody | None:
@@ -293,11 +293,11 @@ class View:
         try:
             body, previous = self._chain.open_linked(stored)
         except IntegrityAlarm as alarm:
-            self._alarm(alarm)
+            self.raise_alarm(alarm)
             return None
         broken = self._chain.link_alarm(stored, previous, known)
         if broken is not None:
-            self._alarm(broken)
+            self.raise_alarm(broken)
         return body
 
     def _note(self, device: bytes, seq: int, envelope_hash: bytes, documents: Iterable[str]) -> None:
@@ -311,7 +311,7 @@ class View:
         """Where the log could not be read to its end, count it as read: the alarm is raised, and not once a second."""
         for device, head in heads.items():
             if self.vector.get(device, (0, NO_HASH))[0] < head[0]:
-                self._alarm(
+                self.raise_alarm(
                     ChainBroken(
                         f"{name_envelope(device, head[0])} is named as the last one, but log.db does not hold it",
                         hint="Restore log.db from a backup; everything else stays readable.",
@@ -320,12 +320,12 @@ class View:
                 self.vector[device] = head
 
     def _refuse_changes(self, stored: StoredEnvelope, error: CrdtError) -> None:
-        self._alarm(EnvelopeDamaged(f"{stored} holds changes that cannot be accepted: {error}", hint=error.hint))
+        self.raise_alarm(EnvelopeDamaged(f"{stored} holds changes that cannot be accepted: {error}", hint=error.hint))
 
     def _alarm_of_refusals(self) -> None:
         while self.replicas.refusals:
             document, refusal = self.replicas.refusals.pop()
-            self._alarm(
+            self.raise_alarm(
                 EnvelopeDamaged(
                     f"actor {refusal.actor.hex()} made a change to {document} that cannot be accepted: {refusal.error}",
                     hint=refusal.error.hint,
@@ -339,7 +339,8 @@ class View:
         if note not in self.notes:
             self.notes.append(note)
 
-    def _alarm(self, alarm: IntegrityAlarm) -> None:
+    def raise_alarm(self, alarm: IntegrityAlarm) -> None:
+        """Keep an alarm, once."""
         if str(alarm) not in {str(known) for known in self.alarms}:
             self.alarms.append(alarm)
             _log.error("integrity_alarm: %s", alarm.name)

@@ -132,17 +132,25 @@ def test_gc_removes_what_nothing_names_only_after_a_day(library: Library, bench:
     assert all(library.blobs.exists(blob_id) for blob_id in (blobs_of(library, pid) for pid in pids))
 
 
-def test_gc_removes_nothing_while_an_envelope_is_damaged(bench: Bench) -> None:
+@pytest.mark.parametrize("keep_derived", [True, False])
+def test_gc_removes_nothing_while_an_envelope_is_damaged(bench: Bench, *, keep_derived: bool) -> None:
     with bench.open() as library:
         pids = bench.add_photos(library, 2, blobs=True)
+        edits.set_rating(library, pids, 1)
         blob_ids = [blobs_of(library, pid) for pid in pids]
         yesterday = time.time() - 90_000
         for blob_id in blob_ids:
             os.utime(library.blobs.path(blob_id), (yesterday, yesterday))
         library.log._connection.exec_driver_sql("UPDATE envelope SET hash = zeroblob(32) WHERE seq = 2").close()
-    shutil.rmtree(bench.root / "derived")
+        unnamed = library.blobs.put_bytes(b"an import was killed before its commit")
+        os.utime(library.blobs.path(unnamed.id), (yesterday, yesterday))
+        library.save_derived()
+    if not keep_derived:
+        shutil.rmtree(bench.root / "derived")
     with bench.open() as library:
-        verify(library, gc=True)
+        assert bool(library.alarms) is not keep_derived
+        assert verify(library, gc=True).removed_blobs == 0
+        assert library.blobs.exists(unnamed.id)
         assert all(library.blobs.exists(blob_id) for blob_id in blob_ids)
 
 
