@@ -14,7 +14,7 @@ WARM_UP = 0.1
 SMALL_UNTIL = 0.6
 SMALL_SIZE = 48
 FULL_SIZE = 64
-SOFT_FROM = 0.835
+SOFT_FROM = 0.8358
 """From here on pictures are made as soft as the photos of the app (``dataset.SOFTNESS``)."""
 
 UNCOUNTED_STEPS = 5
