@@ -26,9 +26,9 @@ COLUMNS = 100
 FORMAT = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
 SESSION = (
     ("search", "--limit", "8"),
-    ("search", "label:cat"),
-    ("why", "{cat}"),
-    ("search", "labl:cat"),
+    ("search", "label:vehicle"),
+    ("why", "{found}"),
+    ("search", "labl:coffee"),
 )
 
 
@@ -79,10 +79,12 @@ def main() -> None:
         subprocess.run([*safelight, "init", "--yes"], env=environment, check=True, capture_output=True)
         photos = [str(photo) for photo in bundled_photos()]
         subprocess.run([*safelight, "import", *photos], env=environment, check=True, capture_output=True)
-        found = subprocess.run([*safelight, "search", "label:cat"], env=environment, check=True, capture_output=True)
-        cat = found.stdout.decode().split("\t")[0][:8]
+        completed = subprocess.run(
+            [*safelight, "search", "label:vehicle"], env=environment, check=True, capture_output=True
+        )
+        identity = completed.stdout.decode().split("\t")[0][:8]
         for arguments in SESSION:
-            line = tuple(part.format(cat=cat) for part in arguments)
+            line = tuple(part.format(found=identity) for part in arguments)
             console.print(Text.assemble(("$ ", "bold green"), (typed(line), "bold")))
             console.print(Text.from_ansi(on_a_terminal([*safelight, *line], environment)))
     console.save_svg(str(Path(__file__).with_name("search.svg")), title="safelight", code_format=FORMAT)
