@@ -15,11 +15,11 @@ from core import bundles
 from core.importing import dates
 from core.importing.renditions import MIME
 from core.importing.walk import Found, printable
-from crdt.documents import LIBRARY, shard_name
-from crdt.errors import CrdtError
+from crdt.documents import LIBRARY, DocumentKind, shard_name
+from crdt.errors import CrdtError, ValueRefused
 from crdt.operations import Delete, Operation, Put
 from crdt.records import AutoRecord, BundleRecord, CopyRecord, PhotoFacts
-from crdt.schema import album_key, auto_key, copy_key, label_key, pid_key
+from crdt.schema import SHAPES, album_key, auto_key, copy_key, label_key, pid_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 MAX_PHOTOS = 256
 MAX_SECONDS = 3.0
 _MAX_NAME = 200
+_SHAPES = SHAPES[DocumentKind.SHARD]
 
 
 @dataclass(frozen=True)
@@ -209,6 +210,10 @@ class Committer:
                 operations.append(Put("label", label_key(photo.pid, name), name not in words.rejected))
             except CrdtError as error:
                 outcome.notes.append((photo, f"one of its keywords was left out: {error}"))
+        for operation in operations:
+            # What a decoder answers is not trusted further than any other file.
+            if isinstance(operation, Put) and not _SHAPES[operation.map].accepts(operation.value):
+                raise ValueRefused(f"its {operation.map} is of no shape that is kept")
         return operations
 
     def _bundle(

@@ -72,8 +72,11 @@ def import_paths(
     Raises:
         DiskFull: nothing is half-stored; what was reported as added is there.
         WorkerBroken: no worker process can be started.
-        CoreError: whatever `Library.commit` raises.
+        CoreError: whatever `Library.commit` raises; the first of the library's alarms, if it has any.
     """
+    if library.alarms:
+        # Nothing could be committed: better said now than after the first batch was decoded.
+        raise library.alarms[0]
     run = _Run(library, paths, progress or (lambda _: None), move=move)
     model = run.model(pack) if label else None
     count = workers or default_workers()

@@ -10,12 +10,15 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 from PIL import Image
 
 from core import bundles, edits
 from core.catalog import DateSource
 from core.errors import DiskFull
 from core.importing import moving
+from core.importing.dates import CaptureTime
+from core.importing.description import Description
 from core.importing.pipeline import import_paths
 from core.importing.walk import printable
 from core.verify import verify
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from core.importing.events import ImportEvent, ImportSummary
+    from core.importing.protocol import Done, Photo
     from core.library import Library
     from tests.core.conftest import Bench
 
@@ -490,3 +494,29 @@ def test_a_disk_that_takes_no_more_ends_the_import_with_its_name(
         summary, _ = run(library, tmp_path / "photos")
         assert summary.added + summary.duplicates == 4
         assert library.catalog.count() == 4
+
+
+def test_a_decoder_that_lies_costs_its_own_photo(
+    library: Library, make_photo: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from core.importing.worker_pool import WorkerPool
+
+    for name in ("a.jpg", "b.jpg", "c.jpg", "d.jpg"):
+        folder = make_photo(name, size=(60, 40)).parent
+    photo = WorkerPool.photo
+    lies = {
+        "a.jpg": lambda facts: replace(facts, width=-3),
+        "b.jpg": lambda facts: replace(facts, description=Description(caption="x" * 100_000)),
+        "c.jpg": lambda facts: replace(facts, taken=CaptureTime("../../etc", None, "exif")),
+    }
+
+    def lying(self: WorkerPool, request: Photo, body: bytes = b"") -> tuple[Done, bytearray]:
+        done, preview = photo(self, request, body)
+        return replace(done, facts=lies.get(request.name, lambda facts: facts)(done.facts)), preview
+
+    monkeypatch.setattr(WorkerPool, "photo", lying)
+    summary, heard = run(library, folder)
+    assert (summary.added, summary.failed) == (1, 3)
+    assert set(heard.reasons("failed")) == set(lies)
+    assert verify(library, deep=True).problems == []
+    assert list((library.root / "blobs" / "incoming").iterdir()) == []
