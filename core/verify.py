@@ -42,6 +42,8 @@ class VerifyReport:
     unnamed_blobs: int = 0
     removed_blobs: int = 0
     removed_bytes: int = 0
+    told: set[str] = field(default_factory=set, repr=False)
+    """Messages of `problems`: what is met twice is told once."""
 
     @property
     def sound(self) -> bool:
@@ -209,6 +211,6 @@ def _unnamed(library: Library, named: dict[bytes, _Named]) -> Iterator[bytes]:
 
 
 def _add(report: VerifyReport, alarm: IntegrityAlarm, thing: str) -> None:
-    problem = Problem(alarm.name, thing, str(alarm), alarm.hint)
-    if problem.message not in {known.message for known in report.problems}:
-        report.problems.append(problem)
+    if str(alarm) not in report.told:
+        report.told.add(str(alarm))
+        report.problems.append(Problem(alarm.name, thing, str(alarm), alarm.hint))

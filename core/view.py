@@ -69,6 +69,7 @@ class View:
         self.vector: Vector = {}
         self._catalog: Catalog | None = None
         self.alarms: list[IntegrityAlarm] = []
+        self._told: set[str] = set()
         self.notes: list[str] = []
         self._tail_envelopes = 0
         self._tail_documents: set[str] = set()
@@ -166,6 +167,7 @@ class View:
         self.forget()
         self._catalog = Catalog.empty()
         self.alarms.clear()
+        self._told.clear()
         heads = self._heads()
         parts = self._read_all(sum(seq for seq, _ in heads.values()), progress)
         documents = sorted(parts, key=lambda name: (name != LIBRARY, name))
@@ -341,6 +343,7 @@ class View:
 
     def raise_alarm(self, alarm: IntegrityAlarm) -> None:
         """Keep an alarm, once."""
-        if str(alarm) not in {str(known) for known in self.alarms}:
+        if str(alarm) not in self._told:
+            self._told.add(str(alarm))
             self.alarms.append(alarm)
             _log.error("integrity_alarm: %s", alarm.name)
