@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from sqlalchemy import BindParameter, String, bindparam, select, text
@@ -25,7 +25,7 @@ from core.catalog.tables import (
 from core.query.values import wall_clock_text
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from sqlalchemy import TextClause
     from sqlalchemy.engine import Connection
@@ -36,6 +36,37 @@ if TYPE_CHECKING:
 _NO_EXTRA = Extra()
 _DATE_SOURCES = {int(source): source for source in DateSource}
 _extra = msgspec.msgpack.Decoder(Extra)
+
+
+class _Labels:
+    """The labels of one photo: those that are shown, and the scores of all that count when it is searched."""
+
+    __slots__ = ("_scores", "_shown")
+
+    def __init__(self) -> None:
+        self._shown: dict[int, LabelRecord] = {}
+        self._scores: dict[int, int] = {}
+
+    def add(self, number: int, name: str, model: str, score: int) -> None:
+        """Add a label on the word of a model, of the user, or because the user gave a more special one."""
+        self._scores[number] = max(score, self._scores.get(number, 0))
+        if model == USER:
+            self._shown[number] = LabelRecord(name, 1.0, "user", None)
+        elif model != IMPLIED and number not in self._shown:
+            # What is implied finds the photo, but is not shown: it would look like the user's own word.
+            self._shown[number] = LabelRecord(name, score / SCORE_UNIT, "model", model)
+
+    def shown(self) -> tuple[LabelRecord, ...]:
+        """Return the labels to show: the user's own, then the model's, strongest first."""
+        return tuple(sorted(self._shown.values(), key=_by_weight))
+
+    def score(self, scoring: Scoring | None) -> float | None:
+        """Return the mean score of those labels that the query asks for; ``None`` if there is none of them."""
+        asked = [self._scores[number] for number in scoring.labels if number in self._scores] if scoring else []
+        return sum(asked) / len(asked) / SCORE_UNIT if asked else None
+
+
+_NO_LABELS = _Labels()
 
 
 def _listed(column: str) -> TextClause:
@@ -96,10 +127,10 @@ def records(
     if not numbers:
         return []
     listed = {"numbers": msgspec.json.encode(numbers).decode()}
-    labels: defaultdict[int, dict[int, LabelRecord]] = defaultdict(dict)
+    labels: defaultdict[int, _Labels] = defaultdict(_Labels)
     for number, label_number, model, given in connection.execute(_LABELS, listed).all():
         if model in models:
-            _add_label(labels[number], label_number, terms.text(model), given, terms)
+            labels[number].add(label_number, terms.label_name(label_number), terms.text(model) or "", given)
     albums: defaultdict[int, list[tuple[str, str]]] = defaultdict(list)
     for number, album_id, name in connection.execute(_ALBUMS, listed).all():
         albums[number].append((album_id, name))
@@ -109,17 +140,9 @@ def records(
     found: dict[int, PhotoRecord] = {}
     for row in connection.execute(_PHOTOS, listed).all():
         number = row[0]
-        own = labels.get(number, {})
-        found[number] = _record(row, terms, own, albums.get(number, ()), refused.get(number, ()), score(own, scoring))
+        own = labels.get(number, _NO_LABELS)
+        found[number] = _record(row, terms, own, albums.get(number, ()), refused.get(number, ()), own.score(scoring))
     return [found[number] for number in numbers if number in found]
-
-
-def score(labels: Mapping[int, LabelRecord], scoring: Scoring | None) -> float | None:
-    """Return the mean score of those labels of a photo that the query asks for; ``None`` if it has none of them."""
-    if scoring is None:
-        return None
-    asked = [labels[number].score for number in scoring.labels if number in labels]
-    return sum(asked) / len(asked) if asked else None
 
 
 def copies(connection: Connection, pid: bytes) -> list[Copy]:
@@ -142,14 +165,6 @@ def thumbnails_of(connection: Connection, pids: Iterable[bytes]) -> dict[bytes, 
     return {pid: place for pid, place in found if place is not None}
 
 
-def _add_label(labels: dict[int, LabelRecord], number: int, model: str | None, given: int, terms: Terms) -> None:
-    source: Literal["model", "user"] = "user" if model in {USER, IMPLIED} else "model"
-    if source == "user":
-        labels[number] = LabelRecord(terms.label_name(number), 1.0, "user", None)
-    elif number not in labels:
-        labels[number] = LabelRecord(terms.label_name(number), given / SCORE_UNIT, "model", model)
-
-
 def _by_weight(label: LabelRecord) -> tuple[bool, float, str]:
     return label.model is not None, -label.score, label.name
 
@@ -157,7 +172,7 @@ def _by_weight(label: LabelRecord) -> tuple[bool, float, str]:
 def _record(
     row: Sequence[Any],
     terms: Terms,
-    labels: Mapping[int, LabelRecord],
+    labels: _Labels,
     albums: Sequence[tuple[str, str]],
     refused: Sequence[str],
     found_score: float | None,
@@ -186,7 +201,7 @@ def _record(
         motion_s=_whole(motion),
         latitude=None if latitude is None else latitude / DEGREE_UNIT,
         longitude=None if longitude is None else longitude / DEGREE_UNIT,
-        labels=tuple(sorted(labels.values(), key=_by_weight)),
+        labels=labels.shown(),
         albums=tuple([album_name for _, album_name in albums]),
         album_ids=tuple([album_id for album_id, _ in albums]),
         rejected=tuple(sorted(refused)),

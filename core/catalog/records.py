@@ -29,7 +29,7 @@ class LabelRecord(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         name: in its compared form (lower case), as in the documents.
         score: 0 to 1; 1.0 for the user's own.
-        source: who says so. A label more general than one of the user's own counts as the user's.
+        source: who says so.
         model: ``name@version``, ``None`` for the user's own.
     """
 
@@ -80,7 +80,8 @@ class PhotoRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         motion_s: seconds of video inside the file.
         latitude: degrees.
         longitude: degrees.
-        labels: strongest first; the user's own before the model's.
+        labels: the user's own, then the model's, strongest first. What is only above one of the user's own is not among
+            them, but finds the photo.
         albums: names of the albums that hold it, sorted.
         album_ids: their ids, in the same order.
         rejected: names of labels the user took away, sorted.
