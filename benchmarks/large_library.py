@@ -64,9 +64,10 @@ def edit_times(library: Library, pids: list[bytes]) -> list[float]:
     from core import edits
 
     times = []
+    run = os.urandom(4).hex()  # a label that the photo has already is no edit
     for number, pid in enumerate(pids):
         begin = time.perf_counter()
-        edits.add_label(library, [pid], f"benchmark {number % 7}")
+        edits.add_label(library, [pid], f"benchmark {run} {number % 7}")
         times.append(time.perf_counter() - begin)
     return times
 
