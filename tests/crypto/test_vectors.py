@@ -15,10 +15,14 @@ from crypto import errors
 from crypto.aead import derive
 from crypto.blob import BlobReader, blob_key_hasher, check_blob_id, encrypt_blob
 from crypto.envelope import envelope_hash, open_envelope
+from crypto.epochs import open_epochs
 from crypto.kdf import KdfParameters, derive_passphrase_key
 from crypto.keys import DeviceSecrets, EpochKeys, unwrap_secrets
-from crypto.membership import open_epoch, verify_genesis
+from crypto.membership import evaluate, open_epoch, verify_genesis
+from crypto.membership_entry import verify_entry
 from crypto.padme import padded_length
+from crypto.pairing import Inviter, Newcomer
+from crypto.pairing_code import parse_code
 from crypto.phrase import phrase_secrets
 from crypto.purposes import Person
 from crypto.sealed import open_sealed, seal, sealed_size
@@ -148,6 +152,68 @@ def run_blob(given: Given) -> Given:
     return {"plaintext": plaintext.hex()}
 
 
+def run_membership_entry(given: Given) -> Given:
+    entry = verify_entry(unhex(given, "entry"), unhex(given, "library_id"))
+    return {
+        "hash": entry.hash.hex(),
+        "kind": int(entry.kind),
+        "author": entry.author.hex(),
+        "created_at": entry.created_at,
+    }
+
+
+def run_membership(given: Given) -> Given:
+    genesis = verify_genesis(unhex(given, "genesis"))
+    entries = [verify_entry(bytes.fromhex(entry), genesis.library_id) for entry in given["entries"]]
+    state = evaluate(genesis, entries)
+    shown: Given = {
+        "members": [device.hex() for device in state.members],
+        "phrases": [phrase.hex() for phrase in state.phrases],
+        "departed": {
+            device.hex(): [[cut.seq, cut.hash.hex()] for cut in departure.cuts]
+            for device, departure in state.departed.items()
+        },
+        "heads": [head.hex() for head in state.heads],
+        "membership": state.membership.hex(),
+        "void": sorted(entry.hex() for entry in state.void),
+        "pending": [entry.hex() for entry in state.pending],
+        "refused": [entry.hex() for entry in state.refused],
+        "alarms": {alarm.author.hex(): [entry.hex() for entry in alarm.entries] for alarm in state.alarms},
+        "current": state.current.hex(),
+        "rotation_due": state.rotation_due,
+    }
+    if "open_with" in given:
+        ring = open_epochs(state, DeviceSecrets.from_bytes(unhex(given, "open_with")))
+        assert not ring.damaged
+        shown["epoch_keys"] = {epoch_id.hex(): ring.keys[epoch_id].epoch_key.hex() for epoch_id in sorted(ring.keys)}
+        shown["pid_key"] = next(iter(ring.keys.values())).pid_key.hex()
+    return shown
+
+
+def converse(given: Given) -> Given:
+    """Let an inviter and a newcomer with fixed scalars talk; `instead` replaces messages on their way."""
+    secrets = {side: DeviceSecrets.from_bytes(unhex(given, side)) for side in ("inviter", "newcomer")}
+    heads = [bytes.fromhex(head) for head in given["heads"]]
+    inviter = Inviter(parse_code(given["code"]), secrets["inviter"], unhex(given, "library_id"), heads)
+    newcomer = Newcomer(
+        parse_code(given["typed"] if "typed" in given else given["code"]), secrets["newcomer"], given["name"]
+    )
+    inviter._spake.entropy_f = lambda length: unhex(given, "inviter_entropy")[:length]
+    newcomer._spake.entropy_f = lambda length: unhex(given, "newcomer_entropy")[:length]
+    sent: Given = {}
+
+    def carried(name: str, message: bytes) -> bytes:
+        sent[name] = message.hex()
+        return bytes.fromhex(given.get("instead", {}).get(name, message.hex()))
+
+    answer = newcomer.answer(carried("hello", inviter.hello()))
+    offer = inviter.offer(carried("answer", answer))
+    introduced = inviter.meet(carried("introduction", newcomer.introduce(carried("offer", offer))))
+    acceptance, _ = newcomer.accept(carried("grant", inviter.grant(unhex(given, "draft"))))
+    entry = inviter.finish(carried("acceptance", acceptance))
+    return {**sent, "entry": entry.hash.hex(), "name": introduced.name, "fingerprint": introduced.fingerprint}
+
+
 RUNNERS: dict[str, Callable[[Given], Given]] = {
     "padme": run_padme,
     "derivation": run_derivation,
@@ -155,6 +221,9 @@ RUNNERS: dict[str, Callable[[Given], Given]] = {
     "secrets": run_secrets,
     "phrase": run_phrase,
     "genesis": run_genesis,
+    "membership-entry": run_membership_entry,
+    "membership": run_membership,
+    "pairing": converse,
     "envelope": run_envelope,
     "sealed": run_sealed,
     "blob": run_blob,
