@@ -152,7 +152,7 @@ def _report(error: Exception, session: Session) -> int:
 
     if isinstance(error, CoreError):
         if str(error) not in session.alarms:
-            pointer = _pointer(error.query, error.column) if isinstance(error, QueryError) else ()
+            pointer = _pointer(error.query, error.column, error.length) if isinstance(error, QueryError) else ()
             output.error(str(error), error.hint, *pointer)
         return exit_codes.exit_code(error)
     if isinstance(error, OSError) and error.strerror:
@@ -176,11 +176,12 @@ def _report(error: Exception, session: Session) -> int:
     return exit_codes.FAILED
 
 
-def _pointer(query: str, column: int) -> tuple[str, ...]:
+def _pointer(query: str, column: int, length: int) -> tuple[str, ...]:
     """The query, and a mark under the place of the fault."""
     from tui.cli.cells import width
 
     shown = output.plain(query)
     if not query:
         return ()
-    return (f"  {shown}", "  " + " " * width(output.plain(query[:column])) + "^")
+    start, wrong = output.plain(query[:column]), output.plain(query[column : column + length])
+    return (f"  {shown}", "  " + " " * width(start) + "^" * max(1, width(wrong)))
