@@ -86,7 +86,13 @@ def _connect(data: bytes | None) -> Connection:
     ):
         driver.execute(f"PRAGMA {pragma}")
     driver.create_function("ground_km", 4, ground_km, deterministic=True)
-    engine = create_engine("sqlite://", creator=lambda: driver, poolclass=StaticPool, query_cache_size=1000)
+    engine = create_engine(
+        "sqlite://",
+        creator=lambda: driver,
+        poolclass=StaticPool,
+        query_cache_size=1000,
+        hide_parameters=True,  # captions and keys have no place in error messages
+    )
     return engine.connect()
 
 
