@@ -62,6 +62,8 @@ class Replicas:
         self._photo_limit = photo_limit
         self._loaded: OrderedDict[str, _Loaded] = OrderedDict()
         self._held = False
+        self.unsaved = False
+        """Set while there is an alarm: a snapshot would claim to include an envelope that could not be read."""
         self.refusals: list[tuple[str, Refusal]] = []
         """Changes that waited for others and then proved invalid, with their documents; for the caller to take out."""
         self.includes_more: set[str] = set()
@@ -169,6 +171,8 @@ class Replicas:
             loaded.tail = 0
 
     def _save(self, document: str, replica: Replica) -> None:
+        if self.unsaved:
+            return
         try:
             self._derived.save(document, _DERIVATION, self._vector(), replica.save(), durable=False)
         except (CrdtError, StorageFailed) as error:

@@ -127,11 +127,16 @@ class View:
         if missing > _LONG_TAIL_ENVELOPES and missing * 2 > sum(seq for seq, _ in heads.values()):
             self.rebuild()
             return True
-        reload: set[str] = set()
-        for stored in self._log.after(self.vector, self.raise_alarm):
-            self._take(stored, reload)
-        for document in sorted(reload):
-            self.catalog.load_document(document, self.replicas.get(document))
+        try:
+            reload: set[str] = set()
+            for stored in self._log.after(self.vector, self.raise_alarm):
+                self._take(stored, reload)
+            for document in sorted(reload):
+                self.catalog.load_document(document, self.replicas.get(document))
+        except BaseException:
+            # Interrupted between replicas, catalog and vector: what is on disk decides again.
+            self.forget()
+            raise
         self.replicas.includes_more.clear()
         self._pass_unreadable(heads)
         return True
@@ -168,6 +173,7 @@ class View:
         self._catalog = Catalog.empty()
         self.alarms.clear()
         self._told.clear()
+        self.replicas.unsaved = False
         heads = self._heads()
         parts = self._read_all(sum(seq for seq, _ in heads.values()), progress)
         documents = sorted(parts, key=lambda name: (name != LIBRARY, name))
@@ -209,9 +215,10 @@ class View:
 
     def _take(self, stored: StoredEnvelope, reload: set[str]) -> None:
         body = self._open(stored)
-        self.vector[stored.device] = (stored.seq, stored.hash)
         if body is None:
+            self.vector[stored.device] = (stored.seq, stored.hash)
             return
+        # The vector moves last: a replica that is loaded in between compares its snapshot with it.
         for part in body.payload:
             if not is_document_name(part.document):
                 self._unknown_document()
@@ -345,5 +352,6 @@ class View:
         """Keep an alarm, once."""
         if str(alarm) not in self._told:
             self._told.add(str(alarm))
+            self.replicas.unsaved = True
             self.alarms.append(alarm)
             _log.error("integrity_alarm: %s", alarm.name)

@@ -87,9 +87,39 @@ def test_a_snapshot_that_is_ahead_of_the_catalog_still_reaches_it(
     monkeypatch.setattr(replicas, "LONG_TAIL", 1)
     with bench.open() as slow:
         with bench.open() as other:
+            edits.set_rating(other, two_years["2023-07"], 4)
+            other._view.replicas.save_long_tails()
+        slow.refresh()
+        assert [photo.rating for photo in slow.catalog.photos(two_years["2023-07"])] == [4] * 5
+        with bench.open() as other:
             edits.set_rating(other, two_years["2022-03"], 5)
             other._view.replicas.save_long_tails()
             edits.set_rating(other, two_years["2022-03"][:1], 2)
         assert slow.replica_get("photos:2022-03", "rating", two_years["2022-03"][1].hex()) == 5
         slow.refresh()
         assert [photo.rating for photo in slow.catalog.photos(two_years["2022-03"])] == [2, 5, 5, 5, 5]
+
+
+def test_no_snapshot_claims_an_envelope_that_could_not_be_read(
+    bench: Bench, two_years: dict[str, list[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replicas, "LONG_TAIL", 1)
+    with bench.open() as library:
+        edits.set_rating(library, two_years["2022-03"], 4)
+        edits.add_label(library, two_years["2022-03"], "lake")
+        library._view.replicas.drop_all()
+        library.save_derived()
+        run = library.log._connection.exec_driver_sql
+        seq = library.log.head(library.device_id)[0] - 1
+        good = library.log.hash_at(library.device_id, seq)
+        run("UPDATE envelope SET hash = zeroblob(32) WHERE seq = ?", (seq,)).close()
+    with bench.open() as damaged:
+        assert damaged.alarms == [], "the catalog knew it all before the damage"
+        damaged._view.replicas._photo_limit = 1
+        assert damaged.replica_get("photos:2022-03", "rating", two_years["2022-03"][0].hex()) is None
+        assert damaged.alarms[0].name == "envelope-damaged"
+        assert damaged.replica_get("photos:2022-04", "rating", "") is None
+        damaged.log._connection.exec_driver_sql("UPDATE envelope SET hash = ? WHERE seq = ?", (good, seq)).close()
+    with bench.open() as healed:
+        assert healed.alarms == []
+        assert healed.replica_get("photos:2022-03", "rating", two_years["2022-03"][0].hex()) == 4
