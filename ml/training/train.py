@@ -19,8 +19,19 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ml.training.dataset import Split, augment, batches, epoch_order, load_split, to_input
+from ml.training.dataset import (
+    APP_SOFTNESS,
+    Split,
+    augment,
+    batches,
+    epoch_order,
+    load_split,
+    sample,
+    softened,
+    to_input,
+)
 from ml.training.network import SafelightMini
+from ml.training.norms import recalibrate
 from ml.training.schedule import SOFT_FROM, Planner, learning_rate, picture_size
 
 if TYPE_CHECKING:
@@ -29,6 +40,7 @@ if TYPE_CHECKING:
 CHECKPOINT_SECONDS = 180.0
 PLAN_EVERY = 50
 EVALUATE_EVERY = 0.1
+CALIBRATION_PICTURES = 1280
 
 
 @dataclass(frozen=True)
@@ -171,6 +183,8 @@ def train(
     be kept instead.
     """
     planner = Planner(round(run.recipe.epochs * run.steps_per_epoch))
+    calibration = sample(run.train, CALIBRATION_PICTURES, run.recipe.seed)
+    soft = softened(validation, np.full(len(validation), APP_SOFTNESS))
     log = (run.directory / "log.jsonl").open("a", encoding="utf-8", buffering=1)
     saved = started = time.monotonic() - run.seconds
     losses: list[float] = []
@@ -211,7 +225,10 @@ def train(
             evaluated = run.progress
             both = (("averaged", run.averaged), ("model", run.model))
             for which, model in both if run.progress >= 1.0 else both[:1]:
-                figures = {key: round(value, 4) for key, value in evaluate(model, validation).items()}
+                # As the export will have it: running figures of enlarged, sharp crops say little about photos.
+                candidate = copy.deepcopy(model)
+                recalibrate(candidate, calibration)
+                figures = {key: round(value, 4) for key, value in evaluate(candidate, soft).items()}
                 _note(log, event="validation", which=which, step=run.step, progress=round(run.progress, 5), **figures)
         if time.monotonic() - saved > CHECKPOINT_SECONDS:
             run.seconds = time.monotonic() - started
