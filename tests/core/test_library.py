@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -416,3 +417,26 @@ def test_the_purged_key_and_blobs_go_together(library: Library, bench: Bench) ->
     assert library.replica_get(MAY, "purged", pids[0].hex()) is True
     library.commit({MAY: [Delete("purged", pids[0].hex())]}, action="unpurge", summary="insisted")
     assert library.catalog.count("") == 3
+
+
+def test_threads_take_turns(library: Library, bench: Bench) -> None:
+    pids = bench.add_photos(library, 4)
+    failures: list[BaseException] = []
+
+    def work(number: int) -> None:
+        try:
+            for step in range(8):
+                edits.add_label(library, [pids[number]], f"label {number} {step}")
+                library.refresh()
+                assert library.catalog.count("") == 4
+                assert list(library.replica_items(MAY, "label", pids[number].hex()))
+        except BaseException as error:  # noqa: BLE001  told by the thread that started it
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert len(list(library.replica_items(MAY, "label"))) == 32
