@@ -14,7 +14,8 @@ import msgspec
 from msgspec import Meta
 
 from crypto.envelope import MAX_ENVELOPE_BYTES
-from sync_relay.errors import ErrorDetails
+from crypto.membership_entry import MAX_ENTRY_BYTES
+from sync_relay.errors import ErrorDetails  # noqa: TC001 (msgspec reads annotations when it runs)
 
 PROTOCOL: Final = 1
 BASE: Final = "/v1"
@@ -33,7 +34,6 @@ NONCE_BYTES: Final = 32
 MAX_NONCE_BYTES: Final = 128
 MAX_ITEMS: Final = 1_000
 """How many envelopes, entries or ids one request carries, and how many items one page of the log."""
-MAX_ENTRY_BYTES: Final = 64 << 10
 MAX_STATEMENT_BYTES: Final = 256 << 10
 MAX_APPEND_BYTES: Final = MAX_ENVELOPE_BYTES + (64 << 10)
 """Body of one append: the largest envelope fits, and clients fill requests of small ones up to `BATCH_BYTES`."""
@@ -68,7 +68,7 @@ class ErrorBody(Struct, frozen=True):
     error: str
     message: str
     hint: str | None = None
-    details: ErrorDetails = ErrorDetails()
+    details: ErrorDetails | None = None
 
 
 class About(Struct, frozen=True):

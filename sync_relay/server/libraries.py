@@ -10,13 +10,13 @@ from sqlalchemy.exc import IntegrityError
 
 from crypto.errors import CryptoError
 from crypto.membership import entry_hash, verify_genesis
-from sync_relay.errors import InviteRefused, LibraryExists
+from sync_relay.errors import ErrorDetails, Forged, InviteRefused, LibraryExists
 from sync_relay.server import ledger, members, tables
 from sync_relay.server.sessions import new_token, token_hash
 from sync_relay.wire import KIND_MEMBERSHIP, Appended, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -63,7 +63,7 @@ async def append_entries(parts: Parts, library_id: bytes, request: AppendEntries
     hashes: dict[bytes, bytes] = {}
     for index, entry in enumerate(request.entries):
         try:
-            members.check_entry(entry)
+            members.check_entry(library_id, entry)
         except CryptoError as error:
             raise ledger.refused(error, index) from None
         hashes[entry_hash(entry)] = entry
@@ -76,7 +76,13 @@ async def append_entries(parts: Parts, library_id: bytes, request: AppendEntries
             return Appended(position=account.first - 1, stored=0)
         await ledger.charge(connection, account, sum(map(len, new.values())), len(new))
         await _insert_entries(connection, library_id, account.first, new)
-        await _refresh_members(connection, library_id)
+        refused = await _refresh_members(connection, library_id)
+        for index, entry in enumerate(request.entries):
+            if entry_hash(entry) in refused:
+                raise Forged(
+                    f"the membership entry can never count: {refused[entry_hash(entry)]}",
+                    details=ErrorDetails(index=index),
+                )
         return Appended(position=account.first + len(hashes) - 1, stored=len(new))
 
 
@@ -159,7 +165,8 @@ async def _insert_entries(
     )
 
 
-async def _refresh_members(connection: AsyncConnection, library_id: bytes) -> None:
+async def _refresh_members(connection: AsyncConnection, library_id: bytes) -> Mapping[bytes, str]:
+    """Bring the table of members up to the entries; return which entries can never count, and why."""
     entries: Sequence[bytes] = (
         (
             await connection.execute(
@@ -171,9 +178,10 @@ async def _refresh_members(connection: AsyncConnection, library_id: bytes) -> No
         .scalars()
         .all()
     )
-    now = members.members(library_id, entries)
+    now, refused = members.evaluate(library_id, entries)
     await connection.execute(delete(tables.member).where(tables.member.c.library_id == library_id))
     await connection.execute(
         insert(tables.member),
         [{"library_id": library_id, "device_id": device, "active": active} for device, active in now.items()],
     )
+    return refused

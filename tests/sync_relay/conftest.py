@@ -19,6 +19,7 @@ from crypto.keys import DeviceSecrets, EpochKeys
 from crypto.membership import Genesis, create_genesis, heads_hash, open_epoch, verify_genesis
 from crypto.phrase import new_phrase, phrase_secrets
 from sync_relay.server.settings import Limits, Settings
+from tests.sync_relay.running_relay import Relay
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
@@ -121,3 +122,11 @@ def loop() -> Iterator[Any]:
             return runner.run(coroutine)
 
         yield run
+
+
+@pytest.fixture
+def relay(settings: Settings, clock: Clock) -> Iterator[Relay]:
+    running = Relay(settings, clock)
+    yield running
+    running.stop()
+    assert '"broken"' not in running.log.getvalue(), running.log.getvalue()

@@ -1,0 +1,210 @@
+"""The command `safelight-relay`: serve, invite, stats."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from sync_relay.errors import RelayError
+from sync_relay.server.settings import Settings, from_environment
+from sync_relay.wire import DEFAULT_PORT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sync_relay.server.parts import Parts
+
+_USAGE: Final = 2
+_FAILED: Final = 1
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtKMGT]?)(i?)[bB]?", re.ASCII)
+_POWERS: Final = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+_PLAIN_HOSTS: Final = {"127.0.0.1", "localhost", "::1"}
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit code: 0 done, 1 failed, 2 usage."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; return its exit code."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        settings = _settings(options)
+        if options.command == "serve":
+            return _serve(settings)
+        if options.command == "invite":
+            return asyncio.run(_invite(settings, options))
+        return asyncio.run(_stats(settings, options))
+    except _Misused as error:
+        parser.error(str(error))
+    except RelayError as error:
+        return _fail(str(error), error.hint)
+    except OSError as error:
+        return _fail(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", None)
+    except ModuleNotFoundError as error:
+        return _fail(
+            f"{error.name} is not installed, which this relay's database or storage needs",
+            "Install the relay with it, for example `pip install 'psycopg[binary]'` for PostgreSQL.",
+        )
+
+
+class _Misused(Exception):
+    """Options that do not go together."""
+
+
+def read_size(text: str) -> int:
+    """Return the bytes of `50GB` (powers of 1000), `50GiB` (of 1024) or `1000`."""
+    found = _SIZE.fullmatch(text.strip())
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size: write for example 50GB")
+    number, unit, binary = found.groups()
+    size = int(float(number) * (1024 if binary else 1000) ** _POWERS[unit.lower()])
+    if not 1 <= size < 1 << 62:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size that a library can have")
+    return size
+
+
+def read_origin(text: str) -> str:
+    """Return an origin as clients sign it: scheme, host and a port that is not the scheme's own, in lower case."""
+    parts = urlsplit(text)
+    try:
+        port = parts.port
+    except ValueError:
+        port = -1
+    plain = parts.scheme == "http" and parts.hostname in _PLAIN_HOSTS
+    if port == -1 or not parts.hostname or not (parts.scheme == "https" or plain) or parts.path.strip("/"):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no address that clients accept: https://HOST[:PORT], or http:// on this machine only"
+        )
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    shown = "" if port in {None, {"http": 80, "https": 443}[parts.scheme]} else f":{port}"
+    return f"{parts.scheme}://{host}{shown}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="safelight-relay",
+        description="A relay keeps what devices of a Safelight library send each other, and can read none of it.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    serve = commands.add_parser("serve", help="run the relay until it is told to stop")
+    invite = commands.add_parser("invite", help="print an invite: it lets somebody found one library here")
+    stats = commands.add_parser("stats", help="print sums over all libraries")
+    for command in (serve, invite, stats):
+        command.add_argument("--data", type=Path, required=True, metavar="DIR", help="where this relay keeps things")
+        command.add_argument(
+            "--database-url", default=None, metavar="URL", help="postgresql://… instead of SQLite in DIR"
+        )
+    serve.add_argument(
+        "--blobs", default=None, metavar="URL", help="s3://BUCKET/PREFIX or a folder, instead of DIR/blobs"
+    )
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
+    serve.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"default {DEFAULT_PORT}; 0 takes a free one")
+    serve.add_argument(
+        "--origin",
+        type=read_origin,
+        action="append",
+        default=[],
+        metavar="URL",
+        help="address that clients use, such as https://relay.example: sign-ins for any other are refused",
+    )
+    serve.add_argument("--tls-cert", type=Path, default=None, metavar="FILE", help="certificate chain, PEM")
+    serve.add_argument("--tls-key", type=Path, default=None, metavar="FILE", help="its private key, PEM")
+    serve.add_argument(
+        "--metrics-port", type=int, default=None, metavar="PORT", help="answer /metrics there, to this machine only"
+    )
+    invite.add_argument("--quota", type=read_size, default="50GB", help="what the library may take (default 50GB)")
+    invite.add_argument("--objects", type=int, default=None, help="how many envelopes and files it may have")
+    for command in (invite, stats):
+        command.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    database_url, blobs_url, named = from_environment()
+    origins = tuple(read_origin(origin) for origin in named)
+    if options.command != "serve":
+        # Neither command touches blobs; opening a store somewhere else would be a side effect.
+        return Settings(data=options.data, database_url=options.database_url or database_url)
+    if (options.tls_cert is None) != (options.tls_key is None):
+        raise _Misused("--tls-cert and --tls-key go together")
+    return Settings(
+        data=options.data,
+        host=options.host,
+        port=options.port,
+        database_url=options.database_url or database_url,
+        blobs_url=options.blobs or blobs_url,
+        origins=(*options.origin, *origins),
+        tls_certificate=options.tls_cert,
+        tls_key=options.tls_key,
+        metrics_port=options.metrics_port,
+    )
+
+
+def _serve(settings: Settings) -> int:
+    from sync_relay.server.running import bind, serve
+
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    listening = bind(settings.host, settings.port)
+    if settings.host not in _PLAIN_HOSTS and not settings.origins:
+        sys.stderr.write(
+            "safelight-relay: without --origin, sign-ins are accepted for this machine's own addresses only. "
+            "Name the address that clients use, for example --origin https://relay.example\n"
+        )
+    asyncio.run(serve(settings, listening=listening))
+    return 0
+
+
+async def _invite(settings: Settings, options: argparse.Namespace) -> int:
+    from sync_relay.server import libraries
+
+    parts = await _open(settings)
+    try:
+        objects = options.objects or libraries.DEFAULT_QUOTA_OBJECTS
+        invite = await libraries.make_invite(parts, quota_bytes=options.quota, quota_objects=objects)
+    finally:
+        await parts.database.close()
+    sys.stdout.write((json.dumps({"invite": invite}) if options.json else invite) + "\n")
+    return 0
+
+
+async def _stats(settings: Settings, options: argparse.Namespace) -> int:
+    from sync_relay.server import libraries
+
+    parts = await _open(settings)
+    try:
+        figures = await libraries.statistics(parts)
+    finally:
+        await parts.database.close()
+    if options.json:
+        sys.stdout.write(json.dumps(figures) + "\n")
+    else:
+        sys.stdout.writelines(f"{name.replace('_', ' '):14} {figure}\n" for name, figure in figures.items())
+    return 0
+
+
+async def _open(settings: Settings) -> Parts:
+    from sync_relay.server.database import Database
+    from sync_relay.server.objects import Objects
+    from sync_relay.server.parts import Parts
+
+    database = Database(settings.database)
+    await database.migrate()
+    return Parts(database, Objects(settings.blobs), settings.limits)
+
+
+def _fail(message: str, hint: str | None) -> int:
+    sys.stderr.write(f"safelight-relay: {message}\n" + (f"{hint}\n" if hint else ""))
+    return _FAILED
+
+
+if __name__ == "__main__":
+    main()
