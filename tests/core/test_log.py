@@ -52,7 +52,9 @@ def test_envelopes_past_a_vector_come_in_the_order_they_came_in(log: Log) -> Non
     assert [(stored.device, stored.seq) for stored in late] == [(DEVICE, seq) for seq in range(96, 101)]
     assert [stored.seq for stored in log.after({DEVICE: (100, b"")}, unexpected)] == list(range(1, 11))
     assert list(log.after(log.heads(), unexpected)) == []
-    assert [stored.position for stored in log.newest_first(unexpected)] == [stored.position for stored in reversed(everything)]
+    assert [stored.position for stored in log.newest_first(unexpected)] == [
+        stored.position for stored in reversed(everything)
+    ]
 
 
 def test_an_exception_inside_a_transaction_takes_everything_back(log: Log) -> None:
