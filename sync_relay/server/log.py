@@ -90,7 +90,9 @@ async def pull(parts: Parts, library_id: bytes, after: int, limit: int) -> LogPa
         ).all()
         taken = _page(sizes, limit)
         if not taken:
-            return LogPage(items=[], position=await ledger.position(connection, library_id))
+            # Never ahead of what was asked, or a reader would pass over what was appended just now; but behind it,
+            # where this relay was put back to an earlier state, which the reader is to notice.
+            return LogPage(items=[], position=min(after, await ledger.position(connection, library_id)))
         rows = await connection.execute(
             select(tables.item)
             .where(of_library, tables.item.c.position > after, tables.item.c.position <= sizes[taken - 1].position)
@@ -103,12 +105,13 @@ async def pull(parts: Parts, library_id: bytes, after: int, limit: int) -> LogPa
 async def heads(parts: Parts, library_id: bytes) -> Heads:
     """Return the newest envelope of each device that the relay has, or knows to have been pruned."""
     async with parts.database.read() as connection:
+        # The position first: heads may then be ahead of it, which costs a reader a repeat, and never behind.
+        position = await ledger.position(connection, library_id)
         rows = await connection.execute(
             select(tables.head).where(tables.head.c.library_id == library_id).order_by(tables.head.c.device_id)
         )
         return Heads(
-            heads=[Head(device_id=row.device_id, seq=row.seq, hash=row.hash) for row in rows],
-            position=await ledger.position(connection, library_id),
+            heads=[Head(device_id=row.device_id, seq=row.seq, hash=row.hash) for row in rows], position=position
         )
 
 
