@@ -80,11 +80,22 @@ def verify(
     return report
 
 
+def log_problems(library: Library) -> list[Problem]:
+    """Check the log alone: every envelope, and that none is missing."""
+    report = VerifyReport()
+    _check_envelopes(library, report, None)
+    return report.problems
+
+
 def _check_log(library: Library, report: VerifyReport, progress: VerifyProgress | None) -> set[str]:
     """Check the log and return the names of the documents in it."""
     library.refresh()
     for alarm in library.alarms:
         _add(report, alarm, "library")
+    return _check_envelopes(library, report, progress)
+
+
+def _check_envelopes(library: Library, report: VerifyReport, progress: VerifyProgress | None) -> set[str]:
     for fault in library.log.page_check():
         _add(report, LogDamaged(f"log.db is damaged: {fault}", hint="Restore log.db from a backup."), "log.db")
     try:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from core import edits
+from core.errors import LogDamaged
 from core.rebuild import rebuild
 from core.verify import VerifyReport, verify
 from crdt.operations import Put
@@ -204,3 +206,21 @@ def test_another_process_goes_on_while_one_rebuilds(bench: Bench) -> None:
         edits.set_rating(one, pids[:1], 3)
         two.refresh()
         assert [photo.rating for photo in two.catalog.photos(pids)] == [3, 2, 2, 2, 2]
+
+
+def test_rebuild_deletes_nothing_while_the_log_is_damaged(bench: Bench) -> None:
+    with bench.open() as library:
+        pids = bench.add_photos(library, 5)
+        edits.set_rating(library, pids, 3)
+        library.save_derived()
+    with sqlite3.connect(bench.root / "log.db") as log:
+        log.execute("update envelope set envelope = zeroblob(300) where seq = 2")
+    log.close()
+    derived = sorted(path.name for path in (bench.root / "derived").iterdir())
+    with bench.open() as library:
+        with pytest.raises(LogDamaged, match="nothing was rebuilt"):
+            rebuild(library)
+        assert len(library.catalog.search("")) == 5
+    assert sorted(path.name for path in (bench.root / "derived").iterdir()) == derived
+    with bench.open() as library:
+        assert len(library.catalog.search("")) == 5
