@@ -65,6 +65,13 @@ class _Group:
     complete: bool = False
     bodies: list[EnvelopeBody] = field(default_factory=list)
 
+    @property
+    def summary(self) -> str:
+        """What was done: an import is one edit of as many envelopes as it took, each of which tells its own part."""
+        if not self.photos_added:
+            return self.newest.summary
+        return f"{self.photos_added} photo{'' if self.photos_added == 1 else 's'} imported"
+
 
 def entries(library: Library, limit: int | None = None) -> Iterator[HistoryEntry]:
     """Yield the edits of all devices, the newest first, at most `limit`.
@@ -81,7 +88,7 @@ def entries(library: Library, limit: int | None = None) -> Iterator[HistoryEntry
             left -= 1
         newest = group.newest
         yield HistoryEntry(
-            group_id, newest.at, group.device, newest.action, newest.summary, group.photos_added, group_id in undone
+            group_id, newest.at, group.device, newest.action, group.summary, group.photos_added, group_id in undone
         )
 
 
@@ -120,10 +127,10 @@ def _take_back(library: Library, group_id: bytes, group: _Group) -> UndoReceipt:
                 trashed += 1
                 changes.setdefault(added.document, []).append(Put("trash", key, now_s))
     library.commit(
-        changes, action=UNDO, summary=f"taken back: {group.newest.summary}", group=secrets.token_bytes(GROUP_BYTES),
+        changes, action=UNDO, summary=f"taken back: {group.summary}", group=secrets.token_bytes(GROUP_BYTES),
         inverse=False, undoes=group_id,
     )  # fmt: skip
-    return UndoReceipt(group_id, group.newest.action, group.newest.summary, restored, kept, trashed)
+    return UndoReceipt(group_id, group.newest.action, group.summary, restored, kept, trashed)
 
 
 def _compose(bodies: list[EnvelopeBody]) -> list[Inverse]:

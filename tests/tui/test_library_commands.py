@@ -139,6 +139,7 @@ def test_verify_and_rebuild_on_a_sound_library(cli: CommandLine) -> None:
     (done,) = cli.json("verify")
     assert done["event"] == "done"
     assert done["problems"] == 0
+    assert "told" not in done
     cli("rebuild")
     cli("search")
 

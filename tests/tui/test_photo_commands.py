@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -200,6 +201,32 @@ def test_import_counts_duplicates_and_puts_them_into_the_album(
     filled("import", tmp_path / "again", "--album", "Again", "--no-labels")
     assert "1 duplicate" in filled.out
     assert filled.ids("album:Again") == filled.ids("name:red")
+
+
+def test_a_skipped_path_that_was_named_is_said(cli: CommandLine, photos: Path) -> None:
+    (photos / "notes.txt").write_text("no photo")
+    cli("import", photos / "notes.txt", "--no-labels")
+    assert f"{photos / 'notes.txt'}: skipped" in cli.err
+    cli("import", photos, "--no-labels")
+    assert "notes.txt" not in cli.err
+
+
+def test_a_named_path_without_permission_costs_only_itself(
+    cli: CommandLine, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may = os.access
+    monkeypatch.setattr(os, "access", lambda path, *rest, **more: "red" not in str(path) and may(path, *rest, **more))
+    cli("import", photos / "red.jpg", photos, "--no-labels")
+    assert "Imported 3 photos" in cli.out
+
+
+def test_importing_again_says_that_photos_are_in_the_trash(filled: CommandLine, photos: Path) -> None:
+    filled("undo")
+    filled("import", photos, "--no-labels")
+    assert "3 photos of these are in the trash" in filled.err
+    filled("restore", "--query", "is:trash")
+    filled("import", photos, "--no-labels")
+    assert "trash" not in filled.err
 
 
 def test_a_broken_file_is_one_line_and_exit_7(cli: CommandLine, photos: Path) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command("import")
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(readable=False, path_type=Path))
 @click.option("--album", metavar="NAME", help="Put the photos into the album NAME; it is made if there is none.")
 @click.option("--move", is_flag=True, help="Remove each source, once what was stored has been read back and compared.")
 @click.option("--no-labels", is_flag=True, help="Do not label now; `safelight retag` does it later.")
@@ -49,19 +49,12 @@ def command(
         first_interrupt_stops() as stopped,
         import_bar(shown=not as_json) as advance,
     ):
-        skipped: Counter[str] = Counter()
+        teller = _Teller({str(path) for path in paths}, as_json=as_json)
 
         def show(event: ImportEvent) -> None:
             if event.progress is not None:
                 advance(event.progress)
-            if as_json:
-                output.json_event(_as_json(event))
-            elif event.kind in {"failed", "note"}:
-                about = "" if event.path is None else f"{output.plain(event.path)}: "
-                report = output.error if event.kind == "failed" else output.warn
-                report(f"{about}{event.reason}")
-            elif event.kind == "skipped":
-                skipped[event.reason or "no photo"] += 1
+            teller.tell(event)
 
         summary = import_paths(
             library,
@@ -73,6 +66,7 @@ def command(
             progress=show,
             should_stop=stopped.is_set,
         )
+        binned = len(teller.known.intersection(library.catalog.pids("is:trash"))) if teller.known else 0
     if as_json:
         output.json_event(
             {
@@ -85,15 +79,50 @@ def command(
             }
         )
     else:
-        for reason, files in skipped.most_common():
+        for reason, files in teller.skipped.most_common():
             output.say(f"skipped {files:,}: {output.plain(reason)}")
         output.line(_summary_line(summary))
         if summary.added and not move:
             output.say("They were copied: the originals are where they were.")
+    _tell_binned(binned)
     if stopped.is_set():
         output.say("Stopped; importing the same again goes on from here.")
         return exit_codes.INTERRUPTED
     return exit_codes.PARTLY_DONE if summary.failed else exit_codes.DONE
+
+
+class _Teller:
+    """Tells what becomes of each file, and counts what is told at the end."""
+
+    def __init__(self, named: set[str], *, as_json: bool) -> None:
+        self._named = named
+        self._as_json = as_json
+        self.skipped: Counter[str] = Counter()
+        self.known: set[bytes] = set()
+
+    def tell(self, event: ImportEvent) -> None:
+        if event.kind == "duplicate" and event.pid is not None:
+            self.known.add(event.pid)
+        if self._as_json:
+            output.json_event(_as_json(event))
+        elif event.kind in {"failed", "note"}:
+            about = "" if event.path is None else f"{output.plain(event.path)}: "
+            report = output.error if event.kind == "failed" else output.warn
+            report(f"{about}{event.reason}")
+        elif event.kind == "skipped" and event.path in self._named:
+            # In a folder a count is enough; who names a file wants to know of it.
+            output.warn(f"{output.plain(event.path)}: skipped: {event.reason or 'no photo'}")
+        elif event.kind == "skipped":
+            self.skipped[event.reason or "no photo"] += 1
+
+
+def _tell_binned(photos: int) -> None:
+    if photos:
+        output.warn(
+            f"{output.count(photos, 'photo')} of these {'is' if photos == 1 else 'are'} in the trash, and "
+            f"{'stays' if photos == 1 else 'stay'} there",
+            hint="`safelight search is:trash` lists them, and `safelight restore` takes them out.",
+        )
 
 
 def _as_json(event: ImportEvent) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def command(session: Session, deep: bool, gc: bool, as_json: bool) -> int:
         session.alarms += [problem.message for problem in report.problems]
     if as_json:
         output.json_lines({"event": "problem", **dataclasses.asdict(problem)} for problem in report.problems)
-        counts = {name: value for name, value in dataclasses.asdict(report).items() if name != "problems"}
+        counts = {name: value for name, value in dataclasses.asdict(report).items() if name not in {"problems", "told"}}
         output.json_lines([{"event": "done", "problems": len(report.problems), **counts}])
     else:
         for problem in report.problems:
