@@ -106,12 +106,17 @@ class SignIn(Struct, frozen=True):
 
 
 class Session(Struct, frozen=True):
-    """A token for one device in one library, good for `expires_in` seconds, and where the library's log stands."""
+    """A token for one device in one library, good for `expires_in` seconds, and where the library's log stands.
+
+    Positions are of one `generation`: where it is another than before, the relay was restored from a backup, and a
+    client reads its log from the beginning.
+    """
 
     token: str
     expires_in: int
     library_id: Id
     position: int
+    generation: bytes
 
 
 class CreateLibrary(Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""The command `safelight-relay`: serve, invite, stats."""
+"""The command `safelight-relay`: serve, invite, stats, backup, restore, doctor."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from sync_relay.wire import DEFAULT_PORT
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sync_relay.server.maintenance import Examined
     from sync_relay.server.parts import Parts
 
 _USAGE: Final = 2
@@ -40,9 +41,8 @@ def run(arguments: Sequence[str]) -> int:
         settings = _settings(options)
         if options.command == "serve":
             return _serve(settings)
-        if options.command == "invite":
-            return asyncio.run(_invite(settings, options))
-        return asyncio.run(_stats(settings, options))
+        commands = {"invite": _invite, "stats": _stats, "backup": _backup, "restore": _restore, "doctor": _doctor}
+        return asyncio.run(commands[options.command](settings, options))
     except _Misused as error:
         parser.error(str(error))
     except RelayError as error:
@@ -98,14 +98,24 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="run the relay until it is told to stop")
     invite = commands.add_parser("invite", help="print an invite: it lets somebody found one library here")
     stats = commands.add_parser("stats", help="print sums over all libraries")
-    for command in (serve, invite, stats):
+    backup = commands.add_parser("backup", help="copy the relay, running or not, into a new folder")
+    restore = commands.add_parser("restore", help="make the relay anew, in an empty folder, from a backup")
+    doctor = commands.add_parser("doctor", help="look whether every blob is where it should be")
+    backup.add_argument("folder", type=Path, metavar="TO", help="a folder that is new or empty")
+    restore.add_argument("folder", type=Path, metavar="FROM", help="the folder that `backup` made")
+    doctor.add_argument("--deep", action="store_true", help="read every blob and compare its hash")
+    doctor.add_argument(
+        "--forget-lost", action="store_true", help="say so of lost blobs, so that devices upload them again"
+    )
+    for command in (serve, invite, stats, backup, restore, doctor):
         command.add_argument("--data", type=Path, required=True, metavar="DIR", help="where this relay keeps things")
         command.add_argument(
             "--database-url", default=None, metavar="URL", help="postgresql://… instead of SQLite in DIR"
         )
-    serve.add_argument(
-        "--blobs", default=None, metavar="URL", help="s3://BUCKET/PREFIX or a folder, instead of DIR/blobs"
-    )
+    for command in (serve, backup, restore, doctor):
+        command.add_argument(
+            "--blobs", default=None, metavar="URL", help="s3://BUCKET/PREFIX or a folder, instead of DIR/blobs"
+        )
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     serve.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"default {DEFAULT_PORT}; 0 takes a free one")
     serve.add_argument(
@@ -123,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     invite.add_argument("--quota", type=read_size, default="50GB", help="what the library may take (default 50GB)")
     invite.add_argument("--objects", type=int, default=None, help="how many envelopes and files it may have")
-    for command in (invite, stats):
+    for command in (invite, stats, backup, restore, doctor):
         command.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
 
@@ -132,8 +142,13 @@ def _settings(options: argparse.Namespace) -> Settings:
     database_url, blobs_url, named = from_environment()
     origins = tuple(read_origin(origin) for origin in named)
     if options.command != "serve":
-        # Neither command touches blobs; opening a store somewhere else would be a side effect.
-        return Settings(data=options.data, database_url=options.database_url or database_url)
+        # `invite` and `stats` touch no blobs; opening a store somewhere else would be a side effect.
+        touches_blobs = options.command in {"backup", "restore", "doctor"}
+        return Settings(
+            data=options.data,
+            database_url=options.database_url or database_url,
+            blobs_url=(options.blobs or blobs_url) if touches_blobs else "",
+        )
     if (options.tls_cert is None) != (options.tls_key is None):
         raise _Misused("--tls-cert and --tls-key go together")
     return Settings(
@@ -189,6 +204,41 @@ async def _stats(settings: Settings, options: argparse.Namespace) -> int:
     else:
         sys.stdout.writelines(f"{name.replace('_', ' '):14} {figure}\n" for name, figure in figures.items())
     return 0
+
+
+async def _backup(settings: Settings, options: argparse.Namespace) -> int:
+    from sync_relay.server import maintenance
+
+    return _examined(await maintenance.back_up(settings, options.folder), options, "copied")
+
+
+async def _restore(settings: Settings, options: argparse.Namespace) -> int:
+    from sync_relay.server import maintenance
+
+    return _examined(await maintenance.restore(settings, options.folder), options, "restored")
+
+
+async def _doctor(settings: Settings, options: argparse.Namespace) -> int:
+    from sync_relay.server import maintenance
+
+    parts = await _open(settings)
+    try:
+        examined = await maintenance.examine(parts, deep=options.deep)
+        if options.forget_lost:
+            await maintenance.forget_lost(parts, examined)
+    finally:
+        await parts.database.close()
+    return _examined(examined, options, "examined")
+
+
+def _examined(examined: Examined, options: argparse.Namespace, done: str) -> int:
+    lost = [blob_id.hex() for _, blob_id in examined.lost]
+    if options.json:
+        sys.stdout.write(json.dumps({"blobs": examined.blobs, "lost": lost}) + "\n")
+    else:
+        sys.stdout.write(f"{examined.blobs} blobs {done}, {len(lost)} of them missing or damaged\n")
+        sys.stdout.writelines(f"  {name}\n" for name in lost)
+    return _FAILED if lost else 0
 
 
 async def _open(settings: Settings) -> Parts:

@@ -79,15 +79,14 @@ class Sessions:
         self._parts = parts
         self._origins = frozenset(origin.lower().rstrip("/") for origin in origins)
         self._key = b""
+        self._generation = b""
 
     async def load(self) -> None:
-        """Read the key of the challenges, which all workers share."""
+        """Read the key of the challenges and the generation, which all workers share."""
         async with self._parts.database.read() as connection:
-            self._key = bytes(
-                (
-                    await connection.execute(select(tables.relay.c.value).where(tables.relay.c.name == "challenge-key"))
-                ).scalar_one()
-            )
+            rows = await connection.execute(select(tables.relay.c.name, tables.relay.c.value))
+            values = {row.name: row.value for row in rows}
+        self._key, self._generation = values["challenge-key"], values["generation"]
 
     def challenge(self, request: ChallengeRequest) -> Challenge:
         """Return a nonce for this device and library, whether they exist or not: asking must not tell."""
@@ -194,4 +193,6 @@ class Sessions:
                 position = await ledger.position(connection, found[0])
         except IntegrityError:
             raise ChallengeRefused("this nonce was used before", hint=_AGAIN) from None
-        return Session(token=text, expires_in=lifetime, library_id=found[0], position=position)
+        return Session(
+            token=text, expires_in=lifetime, library_id=found[0], position=position, generation=self._generation
+        )

@@ -6,7 +6,7 @@ transaction that adds to it: that takes its lock, so positions are given in the 
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
@@ -21,6 +21,18 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
 )
+
+GENERATION_BYTES: Final = 16
+
+
+class StoredBlob(NamedTuple):
+    """What a row of a stored blob says."""
+
+    library_id: bytes
+    id: bytes
+    attempt: str
+    size: int
+
 
 METADATA: Final = MetaData(
     naming_convention={

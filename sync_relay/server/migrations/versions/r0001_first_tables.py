@@ -27,14 +27,20 @@ def _of_library(table: str) -> sa.ForeignKeyConstraint:
 
 
 def upgrade() -> None:
-    """Make the tables, and the secret that this relay's challenges are made with."""
+    """Make the tables, the key of this relay's challenges, and the name of its first generation."""
     relay = op.create_table(
         "relay",
         sa.Column("name", sa.String(32), nullable=False),
         sa.Column("value", sa.LargeBinary, nullable=False),
         sa.PrimaryKeyConstraint("name", name="pk_relay"),
     )
-    op.bulk_insert(relay, [{"name": "challenge-key", "value": secrets.token_bytes(32)}])
+    op.bulk_insert(
+        relay,
+        [
+            {"name": "challenge-key", "value": secrets.token_bytes(32)},
+            {"name": "generation", "value": secrets.token_bytes(16)},
+        ],
+    )
     op.create_table(
         "invite",
         _id("hash"),
