@@ -120,6 +120,46 @@ def test_a_void_epoch_is_read_but_not_written_under(world: World, phone: DeviceS
     assert void.hash in open_epochs(world.states[newcomer.device_id], newcomer).keys
 
 
+def test_a_void_epoch_that_comes_late_makes_nobody_rotate(world: World, phone: DeviceSecrets) -> None:
+    """Else a revoked device could make the others change keys as often as it likes."""
+    world.revoke(FOUNDER, phone.device_id)
+    world.rotate(FOUNDER)
+    void = world.rotate(phone)
+    state = world.merged()
+    ring = open_epochs(state, FOUNDER)
+    assert ring.tops == {state.current, void.hash}
+    assert not must_rotate(state, ring)
+
+
+def test_a_newcomer_that_was_given_a_void_epoch_and_no_other_rotates(world: World, phone: DeviceSecrets) -> None:
+    """Two hostile members together; the newcomer writes under no key that they chose to leave it."""
+    world.add(FOUNDER, secrets_of(51))
+    world.meet(FOUNDER.device_id, phone.device_id)
+    world.revoke(FOUNDER, phone.device_id)
+    void = world.rotate(phone)
+    state = world.merged()
+    newcomer = secrets_of(50)
+    keys = open_epochs(state, FOUNDER).keys[void.hash]
+    said = MEMBER.pack(newcomer.device_id, newcomer.exchange_public, void.hash, 0)
+    context = context_of(EntryKind.ADD, FOUNDER, state.heads, said)
+    box = exchange.seal_to(
+        newcomer.exchange_public,
+        Person.EPOCH_BOX,
+        context,
+        keys.epoch_key + keys.pid_key,
+        ephemeral=exchange.new_secret(),
+    )
+    state = state.with_entries([forge(EntryKind.ADD, FOUNDER, state.heads, said + box, newcomer)])
+    state = state.with_entries(
+        [forge_keys(state, secrets_of(51), told=bytes(32), victim=newcomer.device_id, wrapped_key=bytes(32))]
+    )
+    ring = open_epochs(state, newcomer)
+    assert not state.rotation_due
+    assert void.hash in ring.keys
+    assert state.current not in ring.keys
+    assert must_rotate(state, ring)
+
+
 def test_a_forged_rotation_with_nothing_wrong_is_good(world: World, phone: DeviceSecrets) -> None:
     """So that the tests below fail for what they say, and nothing else."""
     state = world.merged()

@@ -104,6 +104,19 @@ def test_a_revoked_device_that_backdates_adds_nobody_and_learns_no_later_key() -
     assert not must_rotate(state, open_epochs(state, FOUNDER))
 
 
+def test_an_add_that_stands_does_not_redeem_what_was_said_on_a_void_one() -> None:
+    """The newcomer was let in by a revoked device, and spoke; that another adds it too comes later, or elsewhere."""
+    added = forge_add(FOUNDER, START, secrets_of(2))
+    revoked = forge_revoke(FOUNDER, [added.hash], secrets_of(2).device_id)
+    void = forge_add(secrets_of(2), [added.hash], STRANGER)
+    spoken = forge_add(STRANGER, [void.hash], secrets_of(67))
+    again = forge_add(FOUNDER, [revoked.hash], STRANGER)
+    state = evaluate(GENESIS, [added, revoked, void, spoken, again])
+    assert STRANGER.device_id in state.members
+    assert state.void == {void.hash, spoken.hash}
+    assert secrets_of(67).device_id not in state.members
+
+
 def test_a_revoked_device_cannot_revoke_what_came_after() -> None:
     world = World()
     thief = world.secrets[world.add(FOUNDER).admission.device_id]
@@ -177,7 +190,12 @@ def test_a_phrase_replaced_twice_is_an_alarm_and_the_devices_may_choose() -> Non
     assert last.hash in settled.with_entries([last]).refused
     # Revocations at the same time cannot take both: then they hold for neither.
     other = forge_revoke(secrets_of(71), state.heads, secrets_of(70).device_id)
-    assert len(settled.with_entries([other]).phrases) == 2
+    undecided = settled.with_entries([other])
+    assert len(undecided.phrases) == 2
+    # Such a phrase is as good as before: what it adds, having seen all this, stands.
+    recovered = undecided.with_entries([forge_add(secrets_of(70), undecided.heads, STRANGER)])
+    assert STRANGER.device_id in recovered.members
+    assert not recovered.void
 
 
 def test_a_revoked_id_never_comes_back() -> None:

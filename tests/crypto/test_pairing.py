@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crypto import exchange
+from crypto.aead import committed_key, encrypt
 from crypto.epochs import open_epochs
 from crypto.errors import (
     CommitmentMismatch,
@@ -30,9 +31,10 @@ from crypto.errors import (
     WrongLibrary,
 )
 from crypto.fingerprint import fingerprint
-from crypto.membership_change import draft_add
+from crypto.membership_change import check_draft, draft_add
 from crypto.pairing import MAX_MESSAGE_BYTES, Inviter, Message, Newcomer, _body
 from crypto.pairing_code import WORDS, PairingCode, new_code, parse_code
+from crypto.purposes import Person
 from tests.crypto.membership_world import FOUNDER, GENESIS, World, secrets_of
 
 if TYPE_CHECKING:
@@ -328,6 +330,21 @@ def test_an_offer_with_impossible_content_is_a_named_error() -> None:
         said = GENESIS.library_id + FOUNDER.device_id + FOUNDER.exchange_public + b"\1" + b"".join(heads)
         with pytest.raises(FormatError, match="heads"):
             newcomer.introduce(inviter._seal(Message.OFFER, before, said))
+
+
+def test_content_is_padded_in_one_way_only() -> None:
+    inviter, newcomer = met()
+    context = b"SFLTPA\0\1\5" + inviter._transcript
+    key, commitment = committed_key(inviter._session, Person.PAIRING, context)
+    for packed in (b"\0\0\0\1x".ljust(512, b"\0"), b"\0\0\0\1x".ljust(256, b"!"), b"\0", b"\xff" * 256):
+        with pytest.raises(FormatError, match="not as long as it says"):
+            newcomer._open(Message.GRANT, b"", commitment + encrypt(key, packed))
+
+
+def test_a_draft_is_looked_at_before_it_is_signed() -> None:
+    assert check_draft(DRAFT, GENESIS.library_id, NEWCOMER).author == FOUNDER.device_id
+    with pytest.raises(SignatureInvalid, match="drafted"):
+        check_draft(flip(DRAFT, -1), GENESIS.library_id, NEWCOMER)
 
 
 def inviter_start(inviter: Inviter) -> bytes:
