@@ -11,7 +11,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, false, func, literal_column, or_, select, true
+from sqlalchemy import Column, ColumnElement, Select, and_, bindparam, false, func, literal_column, or_, select, true
+from sqlalchemy.sql.expression import UnaryExpression
+from sqlalchemy.sql.operators import custom_op
+from sqlalchemy.sql.visitors import replacement_traverse
 
 from core.catalog.records import DateSource
 from core.catalog.tables import DEGREE_UNIT, album, album_photo, label_photo, photo, words
@@ -23,6 +26,8 @@ from core.query.words import words as words_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
+
+    from sqlalchemy.sql.visitors import ExternallyTraversible
 
     from core.catalog.terms import Terms
 
@@ -110,6 +115,23 @@ def column_condition(  # noqa: C901, PLR0911 - one answer a kind of node
 def by_condition(condition: Condition) -> Select[str]:
     """Return the photos of which a condition on their rows holds."""
     return select(func.json_group_array(photo.c.id)).where(condition)
+
+
+def by_conditions(conditions: Collection[Condition]) -> Select[str]:
+    """Return the photos of which all conditions hold, in one pass over the rows and by no index.
+
+    SQLite, knowing nothing of how many rows a range holds, would take an index for one condition and look up each row
+    for the others. At 100,000 photos that took 60 ms for `type:jpeg size:>4MB`, half of which fit; one pass takes 6 ms
+    whatever fits.
+    """
+    return by_condition(replacement_traverse(and_(*conditions), {}, _without_index))
+
+
+def _without_index(element: ExternallyTraversible, **_: object) -> ExternallyTraversible | None:
+    # A unary plus changes no value and hides the column from the planner (https://sqlite.org/optoverview.html).
+    if isinstance(element, Column) and element.table is photo:
+        return UnaryExpression(element, operator=custom_op("+"), type_=element.type)
+    return None
 
 
 def by_labels(numbers: Iterable[int], models: Iterable[int]) -> Select[str]:

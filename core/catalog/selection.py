@@ -14,12 +14,13 @@ from itertools import compress, islice
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
-from sqlalchemy import String, and_, bindparam, func, select, text
+from sqlalchemy import String, bindparam, func, select, text
 
 from core.catalog.entry import IMPLIED, USER
 from core.catalog.query_sql import (
     by_albums,
     by_condition,
+    by_conditions,
     by_labels,
     by_score,
     by_words,
@@ -279,7 +280,7 @@ class Selector:
             else:
                 together.append(condition)
         if together:
-            found &= self._photos(by_condition(and_(*together)))
+            found &= self._photos(by_condition(together[0]) if len(together) == 1 else by_conditions(together))
         return found
 
     def _photos(self, statement: Select[str]) -> Photos:

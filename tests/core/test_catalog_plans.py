@@ -73,6 +73,12 @@ def test_a_term_is_answered_by_its_index(catalog: Catalog, query: str, step: str
     assert not any(one.startswith("SCAN photo") and "INDEX" not in one for one in found), found
 
 
+def test_terms_that_may_fit_half_of_all_photos_are_answered_in_one_pass(catalog: Catalog) -> None:
+    found = plans(catalog, "type:jpeg size:>2MB")
+    assert "SCAN photo" in found, found
+    assert not any("photo_size" in one and "SEARCH" in one for one in found), found
+
+
 @pytest.mark.parametrize("sort", ["taken", "imported", "size", "name", "rating"])
 def test_an_order_is_walked_along_its_index(catalog: Catalog, sort: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("core.catalog.selection._SORTED_IN_SQL", -1)
