@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from core import bundles
 from core.errors import BlobDamaged, BlobMissing
+from crdt.documents import LIBRARY
 from crdt.errors import RecordInvalid
 from crdt.operations import Delete, Put
 from crdt.records import BundleEntry, BundleRecord
@@ -97,7 +98,7 @@ def _named_together(library: Library, documents: Collection[str], blob_ids: Coll
         changes = b"".join(change for part in body.payload for change in part.changes)
         for name, blob_id in wanted.items():
             if name in changes:
-                found[blob_id].update(body.documents)
+                found[blob_id].update(name for name in body.documents if name != LIBRARY)
     return found
 
 

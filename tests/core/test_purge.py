@@ -9,7 +9,7 @@ import pytest
 from core import bundles, edits
 from core.errors import BlobMissing
 from core.verify import verify
-from crdt.operations import Put
+from crdt.operations import Operation, Put
 from crdt.records import BundleRecord
 
 if TYPE_CHECKING:
@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 PART = {"thumb": b"part of ", "vector": b"vector of "}
 
 
-def bundle(library: Library, photos: dict[str, list[bytes]], *, kind: str = "thumb") -> bytes:
+def bundle(
+    library: Library,
+    photos: dict[str, list[bytes]],
+    *,
+    kind: str = "thumb",
+    also: dict[str, list[Operation]] | None = None,
+) -> bytes:
     """Name one bundle in the shards of all photos, as an import does; return its id."""
     homes = {pid: document for document, pids in photos.items() for pid in pids}
     data, entries = bundles.build((pid, PART[kind] + pid.hex().encode()) for pid in homes)
@@ -31,7 +37,7 @@ def bundle(library: Library, photos: dict[str, list[bytes]], *, kind: str = "thu
         own = [entry for entry in entries if homes[entry.pid] == document]
         record = BundleRecord(kind=kind, key=ref.key, entries=own, size=ref.size, **model)  # type: ignore[arg-type]
         changes[document] = [Put("bundle", ref.id.hex(), record.pack())]
-    library.commit(changes, action="import", summary="bundle")
+    library.commit({**changes, **(also or {})}, action="import", summary="bundle")
     return ref.id
 
 
@@ -125,3 +131,11 @@ def test_a_failed_commit_leaves_all_blobs_and_no_new_ones(
     assert before <= set(library.blobs.iter_ids())
     assert verify(library, deep=True).problems == []
     assert thumbnail(library, victim)
+
+
+def test_a_purge_after_an_import_that_also_made_an_album(library: Library, photos: dict[str, list[bytes]]) -> None:
+    old = bundle(library, photos, also={"library": [Put("setting", "locale", "en")]})
+    may, _ = photos.values()
+    edits.purge(library, may[:1])
+    assert not library.blobs.exists(old)
+    assert verify(library).sound
