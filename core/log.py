@@ -450,6 +450,12 @@ def _named(error: BaseException | None) -> Exception:
             "the disk is full: log.db could not take the edit, and nothing of it is stored",
             hint="Free some space and do the edit again; what was acknowledged is safe.",
         )
+    if code == "SQLITE_IOERR_SHMSIZE":
+        # SQLite's index of the log's newest pages, 32 kB, which readers need as well.
+        return DiskFull(
+            "the disk is full: there is no room beside log.db for the 32 kB that reading it takes",
+            hint="Free some space and try again; what was acknowledged is safe.",
+        )
     if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return LibraryBusy(
             "another process is writing to this library and does not finish",

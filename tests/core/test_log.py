@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from core.errors import DiskFull, LogDamaged, UnknownFormat
-from core.log import Log
+from core.log import Log, _log_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -163,3 +163,10 @@ def _open_temporary_files() -> set[str]:
         except OSError:
             continue
     return {link for link in links if "etilqs" in link}
+
+
+def test_a_disk_too_full_to_read_the_log_is_named() -> None:
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorname = "SQLITE_IOERR_SHMSIZE"
+    with pytest.raises(DiskFull, match="disk is full"), _log_errors():
+        raise error
