@@ -100,8 +100,8 @@ def _paint(hashes: Sequence[bytes], shape: tuple[int, int, bool]) -> _Floats:
     light_waves, colour_waves = _waves(across, down), _waves(_COLOUR_TERMS, _COLOUR_TERMS)
     ends = np.cumsum([0, len(light_waves), len(colour_waves), len(colour_waves)])
     length = start + (int(ends[-1]) + 1) // 2
-    data = np.frombuffer(b"".join(one[:length] for one in hashes), np.uint8).astype(np.int64)
-    data = data.reshape(len(hashes), length)
+    packed = np.frombuffer(b"".join(one[:length] for one in hashes), np.uint8)
+    data = packed.astype(np.int64).reshape(len(hashes), length)
     head = data[:, 0] | data[:, 1] << 8 | data[:, 2] << 16
     tail = data[:, 3] | data[:, 4] << 8
     levels = ((head & 63) / 63.0, (head >> 6 & 63) / 31.5 - 1.0, (head >> 12 & 63) / 31.5 - 1.0)
