@@ -321,15 +321,52 @@ def test_steps_out_of_order_are_a_mistake_that_costs_nothing() -> None:
     pair(inviter, newcomer)
 
 
-def test_an_offer_with_impossible_content_is_a_named_error() -> None:
-    for heads in ((GENESIS.library_id,) * 2, ()):
-        inviter, newcomer = sides()
-        answer = newcomer.answer(inviter.hello())
-        inviter.offer(answer)
-        before = inviter_start(inviter)
-        said = GENESIS.library_id + FOUNDER.device_id + FOUNDER.exchange_public + b"\1" + b"".join(heads)
-        with pytest.raises(FormatError, match="heads"):
-            newcomer.introduce(inviter._seal(Message.OFFER, before, said))
+LOW_ORDER = (1).to_bytes(32, "little")
+FOUNDERS = FOUNDER.device_id + FOUNDER.exchange_public
+NEWCOMERS = NEWCOMER.device_id + NEWCOMER.exchange_public
+
+
+@pytest.mark.parametrize(
+    ("keys", "rest", "error"),
+    [
+        (FOUNDERS, b"\1" + GENESIS.library_id * 2, FormatError),
+        (FOUNDERS, b"\1", FormatError),
+        (FOUNDERS, b"\0", FormatError),
+        (FOUNDERS, b"\x41" + bytes(65 * 32), FormatError),
+        (FOUNDERS, b"", Truncated),
+        (LOW_ORDER + FOUNDER.exchange_public, b"\1" + GENESIS.library_id, KeyRefused),
+        (FOUNDER.device_id + LOW_ORDER, b"\1" + GENESIS.library_id, KeyRefused),
+    ],
+)
+def test_an_offer_with_impossible_content_is_a_named_error(keys: bytes, rest: bytes, error: type[CryptoError]) -> None:
+    """By somebody who knows the code."""
+    inviter, newcomer = sides()
+    inviter.offer(newcomer.answer(inviter.hello()))
+    offer = inviter._seal(Message.OFFER, inviter_start(inviter), GENESIS.library_id + keys + rest)
+    with pytest.raises(error) as caught:
+        newcomer.introduce(offer)
+    assert type(caught.value) is error
+    assert newcomer.is_dead
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        (NEWCOMERS + b"\2x", FormatError),
+        (NEWCOMERS + b"\1xx", FormatError),
+        (NEWCOMERS + b"\1\xff", FormatError),
+        (NEWCOMERS, Truncated),
+        (LOW_ORDER + NEWCOMER.exchange_public + b"\1x", KeyRefused),
+        (NEWCOMER.device_id + LOW_ORDER + b"\1x", KeyRefused),
+    ],
+)
+def test_an_introduction_with_impossible_content_is_a_named_error(said: bytes, error: type[CryptoError]) -> None:
+    inviter, newcomer = sides()
+    newcomer.introduce(inviter.offer(newcomer.answer(inviter.hello())))
+    with pytest.raises(error) as caught:
+        inviter.meet(newcomer._seal(Message.INTRODUCTION, b"SFLTPA\0\1\4", said))
+    assert type(caught.value) is error
+    assert inviter.is_dead
 
 
 def test_content_is_padded_in_one_way_only() -> None:
@@ -417,6 +454,7 @@ def test_a_code_is_read_as_people_type_it(text: str) -> None:
         "1234567-velvet-harbour",
         "\u0667-velvet-harbour",
         "7-" + "velvet" * 10_000,
+        " " * 200 + "7-velvet-harbour",
     ],
 )
 def test_what_is_no_code_is_said_before_anything_is_sent(text: str) -> None:
