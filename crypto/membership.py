@@ -162,9 +162,8 @@ class Membership:
         if len(self.heads) <= MAX_HEADS:
             return self.heads
         own = self._dag.latest_of(author)
-        first = [head for head in self.heads if any(one == head or self._dag.precedes(one, head) for one in own)]
-        rest = [head for head in self.heads if head not in first]
-        return tuple(sorted([*first, *rest][:MAX_HEADS]))
+        others = {head for head in self.heads if not any(one == head or self._dag.precedes(one, head) for one in own)}
+        return tuple(sorted(sorted(self.heads, key=lambda head: (head in others, head))[:MAX_HEADS]))
 
     def admissions(self, device_id: bytes) -> Iterator[Entry]:
         """Yield the entries that admitted a device, void ones included."""

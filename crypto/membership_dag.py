@@ -45,8 +45,10 @@ class Dag:
         self.admissions: dict[bytes, list[Entry]] = {}
         self.removals: dict[bytes, list[Entry]] = {}
         self.rotations: list[Entry] = []
+        self.replacements: list[Entry] = []
         self._chains: list[list[bytes]] = [[genesis.library_id]]
-        self._chains_of: dict[bytes, list[int]] = {}
+        self._admitting: dict[int, list[tuple[int, Entry]]] = {}  # of each chain: (place, entry), in order
+        self._chains_of: dict[bytes, dict[int, None]] = {}
         self._place: dict[bytes, tuple[int, int]] = {genesis.library_id: (0, 1)}
         self._clocks: dict[bytes, Clock] = {genesis.library_id: {0: 1}}
         self._depth: dict[bytes, int] = {}
@@ -72,7 +74,9 @@ class Dag:
         self.heads.add(entry.hash)
         if isinstance(entry.content, Admission):
             self.admissions.setdefault(entry.content.device_id, []).append(entry)
+            self._admitting.setdefault(chain, []).append((clock[chain], entry))
             if entry.kind is EntryKind.REPLACE:
+                self.replacements.append(entry)
                 self._depth[entry.hash] = 0  # it always stands, whoever its author was
                 self.removals.setdefault(entry.author, []).append(entry)
             else:
@@ -116,6 +120,14 @@ class Dag:
                     seen[chain] = before
         return {one for one in given if self._place[one][1] > seen.get(self._place[one][0], 0)}
 
+    def admitted_in(self, clock: Clock) -> Iterator[bytes]:
+        """Yield the devices that the entries in `clock` admit, some more than once."""
+        for chain in self._admitting.keys() & clock.keys():
+            for place, entry in self._admitting[chain]:
+                if place > clock[chain]:
+                    break
+                yield entry.admission.device_id
+
     def latest_of(self, author: bytes) -> list[bytes]:
         """Return the last entry of each chain of `author`: more than one if it contradicted itself."""
         return [self._chains[chain][-1] for chain in self._chains_of.get(author, ())]
@@ -138,7 +150,7 @@ class Dag:
                     found[author] = tuple(sorted(at_odds))
         return found
 
-    def _is_contradicted(self, entry_hash: bytes, chains: list[int]) -> bool:
+    def _is_contradicted(self, entry_hash: bytes, chains: Iterable[int]) -> bool:
         if self._is_copy(entry_hash):
             return False
         clock = self._clocks[entry_hash]
@@ -165,13 +177,15 @@ class Dag:
         return joined
 
     def _chain_for(self, entry: Entry, clock: Clock) -> int:
-        chains = self._chains_of.setdefault(entry.author, [])
-        for chain in chains:
+        chains = self._chains_of.setdefault(entry.author, {})
+        # Of somebody that contradicts itself a thousand times, an entry has seen few chains: look at the fewer.
+        seen = [chain for chain in clock if chain in chains] if len(clock) < len(chains) else chains
+        for chain in seen:
             if clock.get(chain, 0) == len(self._chains[chain]):
                 return chain
-        chains.append(len(self._chains))
+        chains[len(self._chains)] = None
         self._chains.append([])
-        return chains[-1]
+        return len(self._chains) - 1
 
     def _refusal(self, entry: Entry, view: View) -> str | None:
         if any(self.precedes(one, other) for one in entry.heads for other in entry.heads):
@@ -289,7 +303,7 @@ class View:
 
     def members(self) -> frozenset[bytes]:
         """Return the ids of all members, the recovery phrase included."""
-        devices = {device for device in self._dag.admissions if self.is_member(device)}
+        devices = {device for device in set(self._dag.admitted_in(self._clock)) if self.is_member(device)}
         if self.is_member(self._dag.genesis.device_id):
             devices.add(self._dag.genesis.device_id)
         return self.phrases() | devices
@@ -300,7 +314,7 @@ class View:
         Revocations among these cannot leave none: they are void together then, so that the phrase remains.
         """
         if self._phrases is None:
-            every = {device for device in self._dag.admissions if self._is_phrase(device)}
+            every = {entry.admission.device_id for entry in self._dag.replacements if self.includes(entry.hash)}
             every.add(self._dag.genesis.phrase_id)
             current = {
                 phrase

@@ -287,18 +287,21 @@ def test_a_flood_of_contradictions_is_heard_in_time_and_leaves_an_entry_to_write
     assert [alarm.author for alarm in after.alarms] == [PHRASE.device_id]
 
 
-def test_time_grows_with_the_entries_and_not_with_their_square() -> None:
+def in_a_row(length: int) -> list[Entry]:
+    entries: list[Entry] = []
+    for number in range(length):
+        heads = [entries[-1].hash] if entries else START
+        author = (FOUNDER, PHRASE)[number % 2]
+        entries.append(forge_rotation(author, heads, [FOUNDER.device_id, PHRASE.device_id]))
+    return entries
+
+
+def at_once(length: int) -> list[Entry]:
+    return [forge_add(PHRASE, START, secrets_of_many(number)) for number in range(length)]
+
+
+@pytest.mark.parametrize("shape", [in_a_row, at_once])
+def test_work_grows_with_the_entries_and_not_with_their_square(shape: Callable[[int], list[Entry]]) -> None:
     """Counted in calls, not in seconds: eight times the entries may cost twelve times the work, not sixty-four."""
-
-    def work(length: int) -> int:
-        entries: list[Entry] = []
-        heads = list(START)
-        for number in range(length):
-            author = (FOUNDER, PHRASE)[number % 2]
-            entry = forge_rotation(author, heads, [FOUNDER.device_id, PHRASE.device_id])
-            entries.append(entry)
-            heads = [entry.hash]
-        return calls_of(lambda: evaluate(GENESIS, entries))
-
-    few, many = work(20), work(160)
-    assert many < 12 * few
+    few, many = shape(20), shape(160)
+    assert calls_of(lambda: evaluate(GENESIS, many)) < 12 * calls_of(lambda: evaluate(GENESIS, few))
