@@ -44,9 +44,9 @@ import msgspec
 class ErrorDetails(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What a program reads off an error, where it applies.
 
-    `quota` is `bytes` or `objects`, with `over` how far the request would go beyond `limit`, and `used` what is taken
-    now; `retry_after` are seconds; `limit` alone is the largest size accepted; `offset` is where an upload stands;
-    `device_id`, `seq` and `hash` name the envelope the relay holds; `libraries` are ids to choose from.
+    `quota` is `bytes`, `objects` or `entries`, with `over` how far the request would go beyond `limit`, and `used` what
+    is taken now; `retry_after` are seconds; `limit` alone is the largest size accepted; `offset` is where an upload
+    stands; `device_id`, `seq` and `hash` name the envelope the relay holds; `libraries` are ids to choose from.
     """
 
     quota: str | None = None

@@ -35,6 +35,10 @@ MAX_NONCE_BYTES: Final = 128
 MAX_ITEMS: Final = 1_000
 """How many envelopes, entries or ids one request carries, and how many items one page of the log."""
 MAX_STATEMENT_BYTES: Final = 256 << 10
+MAX_STATEMENTS: Final = 16
+"""How many deletes and prune entries one request carries: one of them may name thousands of things."""
+MAX_ENTRIES: Final = 2_000
+"""How many membership entries a relay keeps of one library: whoever adds one makes it look at all of them."""
 MAX_APPEND_BYTES: Final = MAX_ENVELOPE_BYTES + (64 << 10)
 """Body of one append: the largest envelope fits, and clients fill requests of small ones up to `BATCH_BYTES`."""
 BATCH_BYTES: Final = 1 << 20
@@ -151,7 +155,7 @@ class AppendEntries(Struct, frozen=True):
 class AppendStatements(Struct, frozen=True):
     """Signed deletes and prune entries (`sync_relay.statements`)."""
 
-    statements: Annotated[list[Annotated[bytes, Meta(max_length=MAX_STATEMENT_BYTES)]], Meta(max_length=MAX_ITEMS)]
+    statements: Annotated[list[Annotated[bytes, Meta(max_length=MAX_STATEMENT_BYTES)]], Meta(max_length=MAX_STATEMENTS)]
 
 
 class Appended(Struct, frozen=True):

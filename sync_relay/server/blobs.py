@@ -11,12 +11,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import delete, insert, select, update
 
 from crypto.hashing import HASH_BYTES, Blake2b
-from sync_relay.errors import BlobDamaged, ErrorDetails, Malformed, NoSuchBlob, OffsetMismatch
+from sync_relay.errors import BlobDamaged, ErrorDetails, Malformed, NoSuchBlob, OffsetMismatch, TooManyRequests
 from sync_relay.server import ledger, tables
 from sync_relay.server.objects import ObjectMissing
 from sync_relay.wire import MAX_BLOB_BYTES, BlobState, BlobStates
@@ -56,6 +57,7 @@ class Blobs:
         """Bound how many uploads and proofs are under way at once."""
         self._parts = parts
         self._uploads = asyncio.Semaphore(parts.limits.uploads)
+        self._uploads_of: Counter[bytes] = Counter()
         self._proofs = asyncio.Semaphore(parts.limits.proofs)
 
     async def states(self, library_id: bytes, ids: Sequence[bytes]) -> BlobStates:
@@ -79,7 +81,7 @@ class Blobs:
                 f"a blob has 1 to {MAX_BLOB_BYTES} bytes, and an upload goes on within them",
                 details=ErrorDetails(limit=MAX_BLOB_BYTES),
             )
-        async with self._uploads:
+        async with self._turn(library_id):
             row = await self._open_upload(library_id, blob_id, size)
             if row.stored:
                 return blob_state(blob_id, row)
@@ -87,6 +89,25 @@ class Blobs:
                 raise _mismatch(row.received, row.size)
             upload = _Upload(self._parts, library_id, blob_id, row.attempt, size, offset)
             return await upload.run(body)
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, library_id: bytes) -> AsyncIterator[None]:
+        """Wait for room for an upload; a library that has its share under way is sent away, not to crowd out others."""
+        limit = self._parts.limits.uploads_of_one_library
+        if self._uploads_of[library_id] >= limit:
+            raise TooManyRequests(
+                f"{limit} uploads of this library are under way",
+                hint="Wait until one of them has ended.",
+                details=ErrorDetails(limit=limit, retry_after=1),
+            )
+        self._uploads_of[library_id] += 1
+        try:
+            async with self._uploads:
+                yield
+        finally:
+            self._uploads_of[library_id] -= 1
+            if not self._uploads_of[library_id]:
+                del self._uploads_of[library_id]
 
     async def stored(self, library_id: bytes, blob_id: bytes) -> tuple[str, int]:
         """Return the object and the size of a blob that is here; raise `NoSuchBlob` for any other."""

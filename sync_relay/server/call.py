@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from starlette.requests import ClientDisconnect
+
 from sync_relay.errors import Malformed, NoSuchPath, NotSignedIn
+from sync_relay.server.blobs import Interrupted
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from starlette.requests import Request
 
     from sync_relay.server.service import Service
@@ -77,6 +83,24 @@ class Call:
         if name not in self.numbers:
             raise Malformed(f"this needs `{name}`")
         return self.numbers[name]
+
+
+async def pieces(request: Request, idle_seconds: float) -> AsyncIterator[bytes]:
+    """Yield the body as it comes; raise `Interrupted` if the sender goes, or is silent for too long.
+
+    A sender that holds a connection open and says nothing would otherwise keep others waiting.
+    """
+    stream = aiter(request.stream())
+    while True:
+        try:
+            async with asyncio.timeout(idle_seconds):
+                piece = await anext(stream)
+        except StopAsyncIteration:
+            return
+        except (TimeoutError, ClientDisconnect):
+            raise Interrupted from None
+        if piece:
+            yield piece
 
 
 def read_number(text: str, most: int) -> int | None:

@@ -27,7 +27,7 @@ from sync_relay.errors import (
     UnsupportedMedia,
 )
 from sync_relay.server.blobs import Interrupted
-from sync_relay.server.call import Call, read_number
+from sync_relay.server.call import Call, pieces, read_number
 from sync_relay.server.operations import Access, Operation
 
 if TYPE_CHECKING:
@@ -107,10 +107,10 @@ async def _handle(service: Service, operation: Operation, request: Request) -> R
     await _admit(service, operation, call)
     _read_numbers(operation, call)
     if operation.body is not None:
-        content = await _read_body(operation, request)
+        content = await _read_body(operation, request, service.settings.limits.idle_seconds)
         call.body = _decode(content, operation.body, request.headers.get("content-type", ""))
     elif not operation.streams_in:
-        await _drain(request)
+        await _drain(service, request)
     else:
         _check_type(request.headers.get("content-type", wire.BINARY), (wire.BINARY,))
     result = await operation.handler(call)
@@ -122,7 +122,7 @@ async def _handle(service: Service, operation: Operation, request: Request) -> R
     if isinstance(result, wire.BlobState) and result.state == "partial":
         status = 202
     if operation.streams_in and not call.body_begun:
-        await _drain(request)
+        await _drain(service, request)
     return _encoded(result, status, request)
 
 
@@ -157,26 +157,24 @@ def _read_numbers(operation: Operation, call: Call) -> None:
             call.numbers[name] = number
 
 
-async def _read_body(operation: Operation, request: Request) -> bytes:
+async def _read_body(operation: Operation, request: Request, idle_seconds: float) -> bytes:
     limit = operation.body_limit
     declared = request.headers.get("content-length")
     if declared is not None and int(declared) > limit:
         raise _too_large(limit)  # unread
-    pieces = []
-    total = 0
-    async for piece in request.stream():
-        total += len(piece)
-        if total > limit:
+    content = bytearray()
+    async for piece in pieces(request, idle_seconds):
+        content += piece
+        if len(content) > limit:
             raise _too_large(limit)
-        pieces.append(piece)
-    return b"".join(pieces)
+    return bytes(content)
 
 
-async def _drain(request: Request) -> None:
+async def _drain(service: Service, request: Request) -> None:
     """Read a small body that nobody wants, so that the connection can go on; a large one ends it."""
     declared = request.headers.get("content-length", "0")
     if int(declared) <= _DRAIN_BYTES:
-        async for _ in request.stream():
+        async for _ in pieces(request, service.settings.limits.idle_seconds):
             pass
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from starlette.responses import JSONResponse, Response
 
 from sync_relay import wire
-from sync_relay.errors import NotSignedIn, Unavailable
+from sync_relay.errors import NotSignedIn
 from sync_relay.server import ledger, libraries, log, mailboxes, removal
 from sync_relay.server.pages import status_html
 from sync_relay.server.sessions import token_bytes
@@ -113,10 +113,7 @@ async def live(_call: Call) -> wire.Health:
 
 async def ready(call: Call) -> wire.Health:
     """`GET /readyz`."""
-    if not call.service.is_ready:
-        raise Unavailable("the relay is starting or shutting down")
-    await call.service.parts.database.check()
-    await call.service.parts.objects.check()
+    await call.service.check()
     return wire.Health(status="ok")
 
 

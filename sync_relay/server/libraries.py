@@ -10,10 +10,10 @@ from sqlalchemy.exc import IntegrityError
 
 from crypto.errors import CryptoError
 from crypto.membership import entry_hash, verify_genesis
-from sync_relay.errors import ErrorDetails, Forged, InviteRefused, LibraryExists
+from sync_relay.errors import ErrorDetails, Forged, InviteRefused, LibraryExists, QuotaFull
 from sync_relay.server import ledger, members, tables
 from sync_relay.server.sessions import new_token, token_hash
-from sync_relay.wire import KIND_MEMBERSHIP, Appended, Usage
+from sync_relay.wire import KIND_MEMBERSHIP, MAX_ENTRIES, Appended, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -75,6 +75,7 @@ async def append_entries(parts: Parts, library_id: bytes, request: AppendEntries
             await connection.rollback()
             return Appended(position=account.first - 1, stored=0)
         await ledger.charge(connection, account, sum(map(len, new.values())), len(new))
+        await _bound_entries(connection, library_id, len(new))
         await _insert_entries(connection, library_id, account.first, new)
         refused = await _refresh_members(connection, library_id)
         for index, entry in enumerate(request.entries):
@@ -163,6 +164,22 @@ async def _insert_entries(
             for index, (hashed, entry) in enumerate(entries.items())
         ],
     )
+
+
+async def _bound_entries(connection: AsyncConnection, library_id: bytes, more: int) -> None:
+    used = int(
+        await connection.scalar(
+            select(func.count())
+            .select_from(tables.item)
+            .where(tables.item.c.library_id == library_id, tables.item.c.kind == KIND_MEMBERSHIP)
+        )
+        or 0
+    )
+    if used + more > MAX_ENTRIES:
+        raise QuotaFull(
+            f"a relay keeps {MAX_ENTRIES} membership entries of a library",
+            details=ErrorDetails(quota="entries", over=used + more - MAX_ENTRIES, limit=MAX_ENTRIES, used=used),
+        )
 
 
 async def _refresh_members(connection: AsyncConnection, library_id: bytes) -> Mapping[bytes, str]:

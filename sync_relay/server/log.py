@@ -11,7 +11,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, tuple_
 
 from crypto.envelope import EnvelopeHeader, envelope_hash, read_header, verify_envelope
 from crypto.errors import CryptoError
@@ -153,14 +153,19 @@ async def set_heads(
     )
 
 
-async def held_hash(connection: AsyncConnection, library_id: bytes, device_id: bytes, seq: int) -> bytes | None:
-    """Return the hash of the envelope at this place, though its body may be pruned; None if there is none."""
-    found: bytes | None = await connection.scalar(
-        select(tables.item.c.hash).where(
-            tables.item.c.library_id == library_id, tables.item.c.device_id == device_id, tables.item.c.seq == seq
+async def held_hashes(
+    connection: AsyncConnection, library_id: bytes, places: Iterable[tuple[bytes, int]]
+) -> dict[tuple[bytes, int], bytes]:
+    """Return the hashes of the envelopes at these (device, number), though their bodies may be pruned."""
+    wanted = sorted(set(places))
+    if not wanted:
+        return {}
+    rows = await connection.execute(
+        select(tables.item.c.device_id, tables.item.c.seq, tables.item.c.hash).where(
+            tables.item.c.library_id == library_id, tuple_(tables.item.c.device_id, tables.item.c.seq).in_(wanted)
         )
     )
-    return found
+    return {(row.device_id, row.seq): row.hash for row in rows}
 
 
 async def require_members(connection: AsyncConnection, library_id: bytes, devices: Iterable[bytes]) -> None:
@@ -200,16 +205,18 @@ async def _new_ones(
     devices = {one.header.device_id for one in checked}
     await require_members(connection, library_id, devices)
     heads = await read_heads(connection, library_id, devices)
+    places = ((one.header.device_id, one.header.seq) for one in checked)
+    held = await held_hashes(
+        connection, library_id, [place for place in places if place[1] <= heads.get(place[0], _NO_HEAD)[0]]
+    )
     new = []
-    fresh: dict[tuple[bytes, int], bytes] = {}
     for index, one in enumerate(checked):
         device, seq = one.header.device_id, one.header.seq
         head_seq, head_hash = heads.get(device, _NO_HEAD)
         if seq <= head_seq:
-            held = fresh.get((device, seq)) or await held_hash(connection, library_id, device, seq)
-            # None: covered by a prune entry before this relay ever saw it, so there is nothing to compare with.
-            if held is not None and held != one.hash:
-                raise _conflict(index, device, seq, held)
+            # Absent: covered by a prune entry before this relay ever saw it, so there is nothing to compare with.
+            if held.get((device, seq), one.hash) != one.hash:
+                raise _conflict(index, device, seq, held[device, seq])
             continue
         if seq != head_seq + 1:
             raise SequenceGap(
@@ -220,7 +227,7 @@ async def _new_ones(
         if one.header.previous != head_hash:
             raise _conflict(index, device, head_seq, head_hash)
         new.append(one)
-        fresh[device, seq] = one.hash
+        held[device, seq] = one.hash
         heads[device] = (seq, one.hash)
     return new, heads
 

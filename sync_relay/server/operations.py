@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
+from crypto.membership_entry import MAX_ENTRY_BYTES
 from sync_relay import errors as e
 from sync_relay import wire
 from sync_relay.server import handlers, transfers
@@ -145,7 +146,7 @@ OPERATIONS: Final = (
         "Add membership entries. Repeats are no error.",
         body=wire.AppendEntries,
         result=wire.Appended,
-        body_limit=wire.MAX_APPEND_BYTES,
+        body_limit=8 * MAX_ENTRY_BYTES,
         errors=_SIGNED,
     ),
     _operation(
@@ -156,7 +157,7 @@ OPERATIONS: Final = (
         "Add signed deletes and prune entries; their grace begins. Repeats are no error.",
         body=wire.AppendStatements,
         result=wire.Appended,
-        body_limit=wire.MAX_APPEND_BYTES,
+        body_limit=2 * wire.MAX_STATEMENT_BYTES,
         errors=(*_SIGNED, e.PruneRefused),
     ),
     _operation(

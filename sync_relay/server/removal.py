@@ -16,7 +16,7 @@ from crypto.errors import CryptoError
 from sync_relay.errors import ErrorDetails, PruneRefused
 from sync_relay.server import ledger, tables
 from sync_relay.server.blobs import blob_object, discard_parts
-from sync_relay.server.log import held_hash, read_heads, require_members, set_heads
+from sync_relay.server.log import held_hashes, read_heads, require_members, set_heads
 from sync_relay.statements import Delete, Place, Prune, read_statement
 from sync_relay.wire import KIND_DELETE, KIND_ENVELOPE, KIND_PRUNE, Appended
 
@@ -96,35 +96,35 @@ async def _begin_delete(parts: Parts, connection: AsyncConnection, said: Delete)
 async def _begin_prune(parts: Parts, connection: AsyncConnection, said: Prune, index: int) -> None:
     library_id = said.library_id
     covered = {place.device_id: place for place in said.covered}
+    named = [said.checkpoint, said.confirmation, *said.covered]
+    held = await held_hashes(connection, library_id, [(place.device_id, place.seq) for place in named])
     for name, place in (("checkpoint", said.checkpoint), ("confirmation", said.confirmation)):
-        if await held_hash(connection, library_id, place.device_id, place.seq) != place.hash:
+        if held.get((place.device_id, place.seq)) != place.hash:
             raise _refused(index, place, f"its {name} is not at this relay")
         if place.device_id in covered and covered[place.device_id].seq >= place.seq:
             raise _refused(index, place, f"it covers its own {name}, which would go with the rest")
     heads = await read_heads(connection, library_id, covered)
     ahead: dict[bytes, tuple[int, bytes]] = {}
     for place in said.covered:
-        held = await held_hash(connection, library_id, place.device_id, place.seq)
-        if held is not None and held != place.hash:
+        if held.get((place.device_id, place.seq), place.hash) != place.hash:
             raise _refused(index, place, "it names another envelope than the relay holds")
         if place.seq > heads.get(place.device_id, (0, b""))[0]:
             # This relay never had those in between, and never will: the chain goes on from here.
             ahead[place.device_id] = (place.seq, place.hash)
     if ahead:
         await set_heads(parts, connection, library_id, ahead)
+    under_way = await connection.execute(
+        select(tables.prune.c.device_id, tables.prune.c.seq).where(tables.prune.c.library_id == library_id)
+    )
+    known = {(row.device_id, row.seq) for row in under_way}
     due_at = parts.clock() + parts.limits.prune_grace
-    for place in said.covered:
-        this = (
-            (tables.prune.c.library_id == library_id)
-            & (tables.prune.c.device_id == place.device_id)
-            & (tables.prune.c.seq == place.seq)
-        )
-        if not await connection.scalar(select(func.count()).select_from(tables.prune).where(this)):
-            await connection.execute(
-                insert(tables.prune).values(
-                    library_id=library_id, device_id=place.device_id, seq=place.seq, due_at=due_at
-                )
-            )
+    fresh = [
+        {"library_id": library_id, "device_id": place.device_id, "seq": place.seq, "due_at": due_at}
+        for place in said.covered
+        if (place.device_id, place.seq) not in known
+    ]
+    if fresh:
+        await connection.execute(insert(tables.prune), fresh)
 
 
 def _refused(index: int, place: Place, why: str) -> PruneRefused:

@@ -7,6 +7,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Final
 
+from sync_relay.errors import Unavailable
 from sync_relay.server import removal
 from sync_relay.server.blobs import Blobs
 from sync_relay.server.database import Database
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from sync_relay.server.settings import Settings
 
 _SWEEP_EVERY: Final = 3_600
+_CHECK_EVERY: Final = 2.0
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}  # which clients leave out of an origin
 
 
@@ -53,6 +55,7 @@ class Service:
         self.metrics = Metrics()
         self.log = log or relay_log()
         self.is_ready = False
+        self.checked_until = 0.0
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -74,6 +77,15 @@ class Service:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self.parts.database.close()
+
+    async def check(self) -> None:
+        """Raise `Unavailable` unless database and storage answer. Asked often, it looks every other second only."""
+        if not self.is_ready:
+            raise Unavailable("the relay is starting or shutting down")
+        if time.monotonic() >= self.checked_until:
+            await self.parts.database.check()
+            await self.parts.objects.check()
+            self.checked_until = time.monotonic() + _CHECK_EVERY
 
     async def _sweep_for_ever(self) -> None:
         while True:

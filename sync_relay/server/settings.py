@@ -33,6 +33,8 @@ class Limits:
     invite_seconds: int = 30 * DAY
     part_bytes: int = 8 << 20
     uploads: int = 24
+    uploads_of_one_library: int = 8
+    idle_seconds: float = 60.0
     proofs: int = 2
     library_rate: tuple[float, float] = (200.0, 1_000.0)
     anonymous_rate: tuple[float, float] = (5.0, 60.0)

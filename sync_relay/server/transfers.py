@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 
 from sync_relay import wire
 from sync_relay.errors import ErrorDetails, Malformed, WrongRange
-from sync_relay.server.blobs import Interrupted
+from sync_relay.server.call import pieces
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -79,13 +78,9 @@ def read_range(text: str, size: int) -> tuple[int, int]:
 
 async def _incoming(call: Call) -> AsyncIterator[bytes]:
     call.body_begun = True
-    try:
-        async for piece in call.request.stream():
-            if piece:
-                call.service.metrics.received.inc(len(piece))
-                yield piece
-    except ClientDisconnect:
-        raise Interrupted from None
+    async for piece in pieces(call.request, call.service.settings.limits.idle_seconds):
+        call.service.metrics.received.inc(len(piece))
+        yield piece
 
 
 async def _outgoing(call: Call, content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

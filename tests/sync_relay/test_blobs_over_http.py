@@ -144,6 +144,23 @@ def test_a_connection_that_breaks_keeps_what_had_arrived(relay: Relay, client: C
     assert again.request("GET", PATH).content == CONTENT
 
 
+def test_senders_that_fall_silent_neither_wait_for_ever_nor_crowd_out_others(relay: Relay, client: Client) -> None:
+    limits = relay.service.settings.limits
+    head = (
+        f"PUT {PATH} HTTP/1.1\r\nhost: relay\r\nauthorization: Bearer {client.token}\r\n"
+        f"content-type: {wire.BINARY}\r\nupload-offset: 0\r\nupload-length: 300000\r\ncontent-length: 300000\r\n\r\n"
+    ).encode()
+    object.__setattr__(limits, "idle_seconds", 0.01)
+    with socket.create_connection(("127.0.0.1", relay.port), timeout=60) as connection:
+        connection.sendall(head + CONTENT[:5_000])
+        assert connection.recv(100).split()[1] == b"499"
+    assert client.blob(NAME).offset == 5_000
+    object.__setattr__(limits, "uploads_of_one_library", 0)
+    with pytest.raises(errors.TooManyRequests) as slowed:
+        client.upload(NAME, CONTENT[5_000:], offset=5_000, size=300_000)
+    assert slowed.value.details.retry_after == 1
+
+
 def test_a_proof_is_over_the_whole_blob_and_the_nonce(client: Client) -> None:
     client.store(CONTENT)
     for nonce in (os.urandom(32), os.urandom(32)):

@@ -179,6 +179,7 @@ def test_readiness_follows_database_and_storage(relay: Relay) -> None:
         raise errors.Unavailable("the disk is gone")
 
     relay.service.parts.objects.check = broken  # type: ignore[method-assign]
+    relay.service.checked_until = 0
     response = client.request("GET", "/readyz")
     assert (response.status_code, response.headers[wire.ERROR_NAME]) == (503, "unavailable")
     assert client.request("GET", "/healthz").status_code == 200

@@ -12,6 +12,8 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import select, text
+from sqlalchemy.dialects import registry
+from sqlalchemy.schema import CreateTable
 
 from sync_relay import errors
 from sync_relay.server import database as database_module
@@ -99,7 +101,13 @@ def test_a_database_that_is_behind_is_copied_before_it_is_migrated(
     assert copy.name == "relay.db.before-0001-from-0000"
     assert copy.stat().st_mode & 0o077 == 0 or os.name == "nt"
     with contextlib.closing(sqlite3.connect(copy)) as connection:
-        assert connection.execute("SELECT count(*) FROM relay").fetchone() == (1,)
+        assert connection.execute("SELECT count(*) FROM relay").fetchone() == (2,)
+
+
+def test_every_table_can_be_made_in_postgresql() -> None:
+    dialect = registry.load("postgresql")()
+    for table in tables.METADATA.sorted_tables:
+        assert str(CreateTable(table).compile(dialect=dialect)).startswith("\nCREATE TABLE")
 
 
 def test_sqlite_keeps_nothing_that_is_not_on_the_disk(parts: Parts, loop: Any) -> None:
