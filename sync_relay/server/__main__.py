@@ -168,13 +168,22 @@ def _serve(settings: Settings) -> int:
     from sync_relay.server.running import bind, serve
 
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    listening = bind(settings.host, settings.port)
+    for file in (settings.tls_certificate, settings.tls_key):
+        if file is not None and not file.is_file():
+            return _fail(f"there is no file {file}", None)
+    try:
+        listening = bind(settings.host, settings.port)
+    except OSError as error:
+        return _fail(f"cannot listen on {settings.host} port {settings.port}: {error.strerror or error}", None)
     if settings.host not in _PLAIN_HOSTS and not settings.origins:
         sys.stderr.write(
             "safelight-relay: without --origin, sign-ins are accepted for this machine's own addresses only. "
             "Name the address that clients use, for example --origin https://relay.example\n"
         )
-    asyncio.run(serve(settings, listening=listening))
+    try:
+        asyncio.run(serve(settings, listening=listening))
+    except SystemExit:
+        return _FAILED  # uvicorn's way of saying that the application did not start; the log says why
     return 0
 
 

@@ -39,7 +39,13 @@ def application(service: Service) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        async with service.running():
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(service.running())
+            except Exception as error:
+                told = str(error) if isinstance(error, RelayError) else ""
+                service.log.error("cannot-start", error=type(error).__name__, reason=told)  # noqa: TRY400 (no traceback)
+                raise
             yield
 
     async def unknown(request: Request, error: Exception) -> Response:

@@ -18,7 +18,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from sync_relay.errors import Unavailable
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 _READ_ONLY: Final = "relay_reads"
 _MIGRATION_LOCK: Final = 7_465_001  # of pg_advisory_xact_lock: workers that start together migrate one after the other
 _BUSY_MILLISECONDS: Final = 30_000
+_OUTAGES: Final = (OperationalError, InterfaceError)
+_DAMAGED: Final = "If the file is damaged, make the relay anew from a backup: `safelight-relay restore`."
 
 
 class Database:
@@ -71,7 +73,10 @@ class Database:
         copy: Path | None = None
         if self.is_sqlite and self._url.database:
             file = Path(self._url.database)
-            copy = await asyncio.to_thread(_prepare_file, file)
+            try:
+                copy = await asyncio.to_thread(_prepare_file, file)
+            except sqlite3.Error as error:
+                raise Unavailable(f"the relay's database cannot be used: {error}", hint=_DAMAGED) from error
         with _database_errors():
             async with self._engine.begin() as connection:
                 if not self.is_sqlite:
@@ -157,7 +162,7 @@ def _database_errors() -> Any:
     try:
         yield
     except DBAPIError as error:
-        if error.connection_invalidated or isinstance(error, (OperationalError, InterfaceError)):
+        if error.connection_invalidated or isinstance(error, _OUTAGES) or type(error) is DatabaseError:
             raise Unavailable(
                 f"the relay's database does not answer ({type(error.orig).__name__})",
                 hint="Try again; if it stays, the relay's owner finds the cause in its log.",

@@ -36,8 +36,8 @@ class Limits:
     uploads_of_one_library: int = 8
     idle_seconds: float = 60.0
     proofs: int = 2
-    library_rate: tuple[float, float] = (200.0, 1_000.0)
-    anonymous_rate: tuple[float, float] = (5.0, 60.0)
+    library_rate: tuple[float, float] = (500.0, 2_000.0)
+    anonymous_rate: tuple[float, float] = (20.0, 300.0)
     pairing_rate: tuple[float, float] = (2.0, 40.0)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -153,12 +154,34 @@ def test_misuse_and_failures_have_their_exit_codes(tmp_path: Path, capsys: pytes
         run(["serve", "--data", str(tmp_path), "--tls-cert", "cert.pem"])
     assert usage.value.code == 2
     assert "go together" in capsys.readouterr().err
+    assert run(["serve", "--data", str(tmp_path), "--tls-cert", "no.pem", "--tls-key", "no.pem"]) == 1
+    assert "no.pem" in capsys.readouterr().err
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert run(["serve", "--data", str(tmp_path), "--port", str(port)]) == 1
+    assert f"port {port}" in capsys.readouterr().err
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
     assert run(["invite", "--data", str(blocked)]) == 1
     message = capsys.readouterr().err
     assert message.startswith("safelight-relay: ")
     assert "Traceback" not in message
+
+
+def test_a_damaged_database_is_named_and_left_alone(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data.mkdir()
+    (data / "relay.db").write_bytes(b"this is no database" * 100)
+    result = subprocess.run(
+        command("serve", "--data", data, "--port", "0"), capture_output=True, text=True, check=False, timeout=60
+    )
+    assert result.returncode == 1
+    events = {line["event"]: line for line in map(json.loads, result.stderr.splitlines())}
+    assert "not a database" in events["cannot-start"]["reason"]
+    assert run(["invite", "--data", str(data)]) == 1
+    message = capsys.readouterr().err
+    assert "not a database" in message
+    assert "restore" in message
+    assert (data / "relay.db").read_bytes() == b"this is no database" * 100
 
 
 def loaded_by(module: str) -> set[str]:
