@@ -1,4 +1,4 @@
-"""Keys, passphrases, recovery phrases, membership, envelopes and encrypted blobs.
+"""Keys, passphrases, recovery phrases, membership, pairing, envelopes and encrypted blobs.
 
 What this package promises:
 

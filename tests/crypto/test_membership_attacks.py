@@ -166,6 +166,13 @@ def test_a_rotation_is_sealed_to_exactly_the_members_its_author_knew() -> None:
     assert "unknown epoch" in state.with_entries([entry]).refused[entry.hash]
 
 
+def test_heads_are_the_newest_entries_and_no_others() -> None:
+    one = forge_add(FOUNDER, START, STRANGER)
+    entry = forge_add(FOUNDER, [one.hash, GENESIS.library_id], secrets_of(67))
+    state = evaluate(GENESIS, [one, entry])
+    assert state.refused == {entry.hash: "it names a head together with an entry that one has seen"}
+
+
 def test_only_the_phrase_replaces_itself_and_nobody_revokes_it() -> None:
     entries = [
         forge_add(FOUNDER, START, STRANGER, kind=EntryKind.REPLACE),
