@@ -1,18 +1,21 @@
 """Relays on every storage there is here, and devices of throw-away libraries.
 
-A storage is a pair of URLs. The suite runs on SQLite and a folder; `SAFELIGHT_TEST_POSTGRESQL` (a URL of an empty
-database) and `SAFELIGHT_TEST_S3` (a bucket's URL, credentials in AWS_…) add those, with nothing else to change.
+A storage is a pair of URLs. The suite runs on SQLite and a folder; `SAFELIGHT_TEST_POSTGRESQL` (a database's
+URL) and `SAFELIGHT_TEST_S3` (a bucket's URL, credentials in AWS_…) add those, with nothing else to change.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.schema import CreateSchema, DropSchema
 
 from crypto.envelope import NO_PREVIOUS, EnvelopeHeader, envelope_hash, seal_envelope
 from crypto.keys import DeviceSecrets, EpochKeys
@@ -102,15 +105,32 @@ def clock() -> Clock:
 
 
 @pytest.fixture(params=STORAGES)
-def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Settings]:
     """Where a fresh relay keeps things, on each storage. Parts are small, so that small blobs have several."""
     database, blobs = request.param.split("+")
-    return Settings(
-        data=tmp_path / "relay",
-        database_url=os.environ["SAFELIGHT_TEST_POSTGRESQL"] if database == "postgresql" else "",
-        blobs_url=os.environ["SAFELIGHT_TEST_S3"] + "/" + secrets.token_hex(8) if blobs == "s3" else "",
-        limits=Limits(part_bytes=64 << 10),
-    )
+    with contextlib.ExitStack() as stack:
+        yield Settings(
+            data=tmp_path / "relay",
+            database_url=stack.enter_context(own_schema()) if database == "postgresql" else "",
+            blobs_url=os.environ["SAFELIGHT_TEST_S3"] + "/" + secrets.token_hex(8) if blobs == "s3" else "",
+            limits=Limits(part_bytes=64 << 10),
+        )
+
+
+@contextlib.contextmanager
+def own_schema() -> Iterator[str]:
+    """Give the URL of a PostgreSQL database of which a test has nothing but a schema of its own."""
+    url = os.environ["SAFELIGHT_TEST_POSTGRESQL"]
+    name = f"relay_{secrets.token_hex(6)}"
+    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+    with engine.begin() as connection:
+        connection.execute(CreateSchema(name))
+    try:
+        yield f"{url}?options=-csearch_path%3D{name}"
+    finally:
+        with engine.begin() as connection:
+            connection.execute(DropSchema(name, cascade=True))
+        engine.dispose()
 
 
 @pytest.fixture
