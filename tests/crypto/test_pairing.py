@@ -337,6 +337,8 @@ NEWCOMERS = NEWCOMER.device_id + NEWCOMER.exchange_public
         (LOW_ORDER + FOUNDER.exchange_public, b"\1" + GENESIS.library_id, KeyRefused),
         (FOUNDER.device_id + LOW_ORDER, b"\1" + GENESIS.library_id, KeyRefused),
     ],
+    # The keys are drawn at random: as ids they would differ from one test process to the next.
+    ids=["head twice", "no head", "none announced", "65 heads", "nothing", "low-order id", "low-order exchange key"],
 )
 def test_an_offer_with_impossible_content_is_a_named_error(keys: bytes, rest: bytes, error: type[CryptoError]) -> None:
     """By somebody who knows the code."""
@@ -359,6 +361,7 @@ def test_an_offer_with_impossible_content_is_a_named_error(keys: bytes, rest: by
         (LOW_ORDER + NEWCOMER.exchange_public + b"\1x", KeyRefused),
         (NEWCOMER.device_id + LOW_ORDER + b"\1x", KeyRefused),
     ],
+    ids=["name too short", "name too long", "name no text", "no name", "low-order id", "low-order exchange key"],
 )
 def test_an_introduction_with_impossible_content_is_a_named_error(said: bytes, error: type[CryptoError]) -> None:
     inviter, newcomer = sides()
