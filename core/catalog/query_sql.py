@@ -150,11 +150,11 @@ def by_score(labels: Iterable[int], models: Iterable[int], *, descending: bool) 
         .subquery()
     )
     mean = func.avg(best.c.score)
-    ranked = select(best.c.photo).group_by(best.c.photo)
+    ranked = select(best.c.photo).join(photo, photo.c.id == best.c.photo).group_by(best.c.photo)
     if descending:
-        ranked = ranked.order_by(mean.desc(), best.c.photo.desc())
+        ranked = ranked.order_by(mean.desc(), photo.c.pid.desc())
     else:
-        ranked = ranked.order_by(mean.asc(), best.c.photo.asc())
+        ranked = ranked.order_by(mean.asc(), photo.c.pid.asc())
     return select(func.json_group_array(ranked.subquery().c.photo))
 
 

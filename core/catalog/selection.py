@@ -351,11 +351,11 @@ _COLUMNS = {
 
 
 def _ordered(order: _Order) -> Select[int]:
-    """All photos by the key; equal ones in the order of import, so that the same query has the same order twice.
+    """All photos by the key; equal ones by their ids, so that a catalog built anew has the same order.
 
     An index on the key has just that order, and SQLite walks it from either end.
     """
     column, photos = _COLUMNS[order.sort], select(photo.c.id)
     if order.descending:
-        return photos.order_by(column.desc().nulls_last(), photo.c.id.desc())
-    return photos.order_by(column.asc().nulls_last(), photo.c.id.asc())
+        return photos.order_by(column.desc().nulls_last(), photo.c.pid.desc())
+    return photos.order_by(column.asc().nulls_last(), photo.c.pid.asc())

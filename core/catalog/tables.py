@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-VERSION = 4
+VERSION = 5
 """Of the tables and of how their rows are made from the shards."""
 
 APPLICATION_ID = 0x534C4354
@@ -77,11 +77,12 @@ photo = Table(
     Column("caption", Text),  # NULL: none
     Column("extra", LargeBinary),  # what is shown but never searched: core.catalog.records.Extra, packed
 )
-Index("photo_taken", photo.c.taken)
-Index("photo_imported", photo.c.imported)
-Index("photo_size", photo.c.size)
-Index("photo_name", photo.c.name)
-Index("photo_rating", photo.c.rating)
+# An order of photos ends with their ids, here too: its index is walked, and numbers depend on what came in first.
+Index("photo_taken", photo.c.taken, photo.c.pid)
+Index("photo_imported", photo.c.imported, photo.c.pid)
+Index("photo_size", photo.c.size, photo.c.pid)
+Index("photo_name", photo.c.name, photo.c.pid)
+Index("photo_rating", photo.c.rating, photo.c.pid)
 Index("photo_models", photo.c.models)
 Index("photo_favourite", photo.c.favourite, sqlite_where=photo.c.favourite == 1)
 Index("photo_captioned", photo.c.taken_from, sqlite_where=photo.c.caption.is_not(None))

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from core import edits
-from core.catalog import Catalog
+from core.catalog import SORT_KEYS, Catalog
 from core.catalog.connection import driver_connection, ground_km
 from core.errors import AmbiguousPhoto, NoSuchPhoto, QueryError, UnknownFormat
 from core.labelling import use_pack
@@ -266,6 +266,29 @@ def test_a_photo_in_two_shards_is_one_photo_with_the_facts_of_the_lower() -> Non
         assert [label.name for label in record.labels] == ["from ph", "from un"]
         assert [copy.name for copy in catalog.copies(pid)] == ["1.jpg", "2.jpg"]
         assert catalog.count("name:2") == 1
+
+
+@pytest.mark.parametrize("sorted_in_sql", [-1, 5000])
+def test_equal_photos_keep_their_order_when_the_catalog_is_built_anew(
+    sorted_in_sql: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.catalog.selection._SORTED_IN_SQL", sorted_in_sql)
+    replica = Replica.create(MONTH, new_actor(b"device"))
+    facts = PhotoFacts(width=1, height=1, size=1, mime="image/jpeg", wall_clock="2024-05-17T14:03:00").pack()
+    pids = [bytes([number]) * 16 for number in (3, 1, 4, 2)]
+    catalog = Catalog.empty()
+    for pid in pids:
+        key = pid_key(pid)
+        replica.edit([Put("photo", key, facts), Put("label", f"{key}/dog", True)])
+        catalog.update(MONTH, {("photo", key), ("label", f"{key}/dog")}, replica)
+    anew = Catalog.empty()
+    for pid in sorted(pids):
+        anew.update(MONTH, {("photo", pid_key(pid))}, replica)
+    for sort in SORT_KEYS:
+        for descending in (False, True):
+            order = anew.pids("label:dog", sort, descending=descending)
+            assert order == sorted(pids, reverse=descending), sort
+            assert catalog.pids("label:dog", sort, descending=descending) == order
 
 
 def test_a_thumbnail_is_found_though_its_bundle_came_first() -> None:
