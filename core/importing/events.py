@@ -45,7 +45,10 @@ class ImportEvent:
 
 @dataclass(frozen=True, slots=True)
 class ImportSummary:
-    """What an import did. `videos` are among the `skipped`; `group` is what `undo` takes back, if anything."""
+    """What an import did. `videos` are among the `skipped`; `group` is what `undo` takes back, if anything.
+
+    `unmoved` are sources that a move was to remove and that are still there.
+    """
 
     added: int
     duplicates: int
@@ -53,6 +56,7 @@ class ImportSummary:
     failed: int
     videos: int
     moved: int
+    unmoved: int
     seconds: float
     group: bytes | None
 

@@ -117,7 +117,7 @@ class _Run:
         self._move = move
         self._started = time.monotonic()
         self._counts: dict[EventKind, int] = dict.fromkeys(("added", "duplicate", "skipped", "failed"), 0)
-        self._videos = self._moved = 0
+        self._videos = self._moved = self._unmoved = 0
         self._files = self._bytes = 0
         self._scan = _Scan(self._paths)
         self._reported = 0.0
@@ -177,6 +177,7 @@ class _Run:
             failed=self._counts["failed"],
             videos=self._videos,
             moved=self._moved,
+            unmoved=self._unmoved,
             seconds=time.monotonic() - self._started,
             group=group,
         )
@@ -242,6 +243,7 @@ class _Run:
         if reason is None:
             self._moved += 1
         else:
+            self._unmoved += 1
             self._event("note", found.path, pid=pid, reason=f"not removed: {reason}")
 
     def _event(self, kind: EventKind, path: Path, *, pid: bytes | None = None, reason: str | None = None) -> None:

@@ -118,6 +118,7 @@ def retag(
         failed=failed,
         videos=0,
         moved=0,
+        unmoved=0,
         seconds=time.monotonic() - started,
         group=group if added else None,
     )

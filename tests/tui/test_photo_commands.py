@@ -246,6 +246,23 @@ def test_moving_removes_the_sources(cli: CommandLine, photos: Path) -> None:
     cli("verify", "--deep")
 
 
+def test_a_source_that_cannot_be_removed_is_one_line_and_exit_7(
+    cli: CommandLine, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unlink = Path.unlink
+
+    def refuse(path: Path, *, missing_ok: bool = False) -> None:
+        if path.name == "red.jpg":
+            raise PermissionError(13, "Permission denied")
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    cli("import", photos, "--move", "--no-labels", code=exit_codes.PARTLY_DONE)
+    assert "2 sources removed, 1 source not removed" in cli.out
+    assert [line for line in cli.err.splitlines() if "red.jpg" in line and "not removed: permission denied" in line]
+    assert [path.name for path in photos.iterdir()] == ["red.jpg"]
+
+
 def test_open_writes_a_private_copy_and_removes_it(filled: CommandLine, tmp_path: Path, photos: Path) -> None:
     viewer = tmp_path / "viewer.sh"
     seen = tmp_path / "seen"

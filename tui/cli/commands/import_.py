@@ -39,8 +39,8 @@ def command(
 
     The originals stay where they are, unless --move says otherwise. A file that is in the library already, under
     whatever name, is counted as a duplicate. XMP sidecars and Takeout's JSON beside a photo are read. What is no photo
-    is skipped; a photo that cannot be read is one line with its reason, and the exit code is then 7. ^C finishes what
-    is begun and stops; importing again goes on from there.
+    is skipped; a photo that cannot be read, or a source that --move cannot remove, is one line with its reason, and the
+    exit code is then 7. ^C finishes what is begun and stops; importing again goes on from there.
     """
     from core.importing.pipeline import import_paths
 
@@ -88,7 +88,7 @@ def command(
     if stopped.is_set():
         output.say("Stopped; importing the same again goes on from here.")
         return exit_codes.INTERRUPTED
-    return exit_codes.PARTLY_DONE if summary.failed else exit_codes.DONE
+    return exit_codes.PARTLY_DONE if summary.failed or summary.unmoved else exit_codes.DONE
 
 
 class _Teller:
@@ -150,7 +150,9 @@ def _as_json(event: ImportEvent) -> dict[str, Any]:
 def _summary_line(summary: ImportSummary) -> str:
     rate = f", {summary.added / summary.seconds:.1f} photos/s" if summary.added and summary.seconds > 0 else ""
     videos = f" ({output.count(summary.videos, 'video')})" if summary.videos else ""
-    moved = f", {summary.moved:,} sources removed" if summary.moved else ""
+    moved = f", {output.count(summary.moved, 'source')} removed" if summary.moved else ""
+    if summary.unmoved:
+        moved += f", {output.count(summary.unmoved, 'source')} not removed"
     return (
         f"Imported {output.count(summary.added, 'photo')}, {output.count(summary.duplicates, 'duplicate')}, "
         f"{summary.skipped:,} skipped{videos}, {summary.failed:,} failed{moved} ({summary.seconds:.1f} s{rate})."
