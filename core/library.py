@@ -311,6 +311,7 @@ class Library:
                 self._check_machine()
                 self._refuse_while_alarmed()
                 made = make_changes(replicas, piece, inverse=inverse)
+                self._refuse_while_alarmed()  # a replica that was loaded again may lack what could not be read
                 if purged_blobs:
                     transaction.set_blob_states(list(purged_blobs), BLOB_PURGED)
                 if made.payload:

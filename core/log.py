@@ -271,11 +271,8 @@ class Log:
         }
 
     def page_check(self) -> list[str]:
-        """Return what SQLite finds wrong with the file's own structure; empty when it finds nothing."""
-        try:
-            rows = self._rows(sa.text("PRAGMA integrity_check(20)"))
-        except LogDamaged as error:
-            return [str(error)]
+        """Return what SQLite finds wrong with the file's own structure; raises `LogDamaged` where it gives up."""
+        rows = self._rows(sa.text("PRAGMA integrity_check(20)"))
         return [str(row[0]) for row in rows if row[0] != "ok"]
 
     @contextlib.contextmanager

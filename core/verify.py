@@ -17,6 +17,8 @@ from crypto.blob import blob_key_hasher
 if TYPE_CHECKING:
     from core.library import Library
 
+_RESTORE = "Restore log.db from a backup; until then, `safelight export` writes what can still be read."
+
 VerifyProgress = Callable[[str, int, int], None]
 """Called with ("envelopes" or "blobs", done, all)."""
 
@@ -56,7 +58,8 @@ class _Named:
     """A blob that a document names."""
 
     key: bytes
-    pid: bytes | None
+    original_of: bytes | None
+    photo: bytes | None = None
 
 
 def verify(
@@ -73,9 +76,17 @@ def verify(
     # While anything is wrong with the log, what it names is not known for sure, and nothing is removed.
     certain = report.sound
     catalog = library.catalog
-    documents.update(catalog.documents_of([*catalog.pids(), *catalog.pids("is:trash")]).values())
+    pids = [*catalog.pids(), *catalog.pids("is:trash")]
+    documents.update(catalog.documents_of(pids).values())
     named, purged = _named_blobs(library, documents, report)
-    _check_blobs(library, named, report, progress, deep=deep)
+    certain = _add_alarms(library, report) and certain
+    blobs: dict[bytes, _Named | None] = {}
+    if not certain:
+        # What the log can no longer say the catalog may know, and every blob is named by its hash.
+        _name_by_catalog(library, pids, named, purged)
+        blobs.update(dict.fromkeys(library.blobs.iter_ids()))
+    blobs.update(named)
+    _check_blobs(library, blobs, report, progress, deep=deep)
     _check_unnamed(library, named, purged, report, gc=gc and certain, finish=certain)
     return report
 
@@ -89,15 +100,28 @@ def log_problems(library: Library) -> list[Problem]:
 
 def _check_log(library: Library, report: VerifyReport, progress: VerifyProgress | None) -> set[str]:
     """Check the log and return the names of the documents in it."""
-    library.refresh()
-    for alarm in library.alarms:
-        _add(report, alarm, "library")
+    try:
+        library.refresh()
+    except LogDamaged as damage:
+        _add(report, damage, "log.db")
+    _add_alarms(library, report)
     return _check_envelopes(library, report, progress)
 
 
+def _add_alarms(library: Library, report: VerifyReport) -> bool:
+    """Report the alarms that the library has met; tell whether there were none."""
+    alarms = library.alarms
+    for alarm in alarms:
+        _add(report, alarm, "library")
+    return not alarms
+
+
 def _check_envelopes(library: Library, report: VerifyReport, progress: VerifyProgress | None) -> set[str]:
-    for fault in library.log.page_check():
-        _add(report, LogDamaged(f"log.db is damaged: {fault}", hint="Restore log.db from a backup."), "log.db")
+    try:
+        for fault in library.log.page_check():
+            _add(report, LogDamaged(f"log.db is damaged: {fault}"), "log.db")
+    except LogDamaged as damage:
+        _add(report, damage, "log.db")
     try:
         count, heads = library.log.count(), library.log.heads()
     except LogDamaged as damage:
@@ -155,21 +179,39 @@ def _named_blobs(
                 report.problems.append(Problem("record-invalid", f"photo {pid.hex()}", str(error), error.hint))
                 continue
             original = pid if record.role == "original" else None
-            (purged if pid in gone else named)[blob_id] = _Named(record.key, original)
+            (purged if pid in gone else named)[blob_id] = _Named(record.key, original, pid)
         for key, value in library.replica_items(document, "bundle"):
             if len(key) == 2 * BLOB_ID_BYTES:
                 named[bytes.fromhex(key)] = _Named(BundleRecord.unpack(bytes(value)).key, None)  # type: ignore[arg-type]
     return named, {blob_id: blob for blob_id, blob in purged.items() if blob_id not in named}
 
 
-def _check_blobs(
-    library: Library, named: dict[bytes, _Named], report: VerifyReport, progress: VerifyProgress | None, *, deep: bool
+def _name_by_catalog(
+    library: Library, pids: list[bytes], named: dict[bytes, _Named], purged: dict[bytes, _Named]
 ) -> None:
-    for done, (blob_id, blob) in enumerate(sorted(named.items())):
+    """Add to `named` what the catalog knows of photos, and move to `purged` what it knows to be purged."""
+    gone = library.catalog.purged([blob.photo for blob in named.values() if blob.photo is not None])
+    for blob_id in [blob_id for blob_id, blob in named.items() if blob.photo in gone]:
+        purged[blob_id] = named.pop(blob_id)
+    for pid in pids:
+        for copy in library.catalog.copies(pid):
+            named.setdefault(copy.blob_id, _Named(copy.key, pid if copy.role == "original" else None, pid))
+            purged.pop(copy.blob_id, None)
+
+
+def _check_blobs(
+    library: Library,
+    blobs: dict[bytes, _Named | None],
+    report: VerifyReport,
+    progress: VerifyProgress | None,
+    *,
+    deep: bool,
+) -> None:
+    for done, (blob_id, blob) in enumerate(sorted(blobs.items(), key=lambda item: item[0])):
         try:
             report.blob_bytes += library.blobs.size_on_disk(blob_id)
             library.blobs.check(blob_id)
-            if deep:
+            if deep and blob is not None:
                 _check_content(library, blob_id, blob)
             report.blobs += 1
         except (BlobDamaged, BlobMissing) as alarm:
@@ -177,7 +219,7 @@ def _check_blobs(
         except CoreError as error:
             report.problems.append(Problem(error.name, f"blob {blob_id.hex()}", str(error), error.hint))
         if progress is not None:
-            progress("blobs", done + 1, len(named))
+            progress("blobs", done + 1, len(blobs))
 
 
 def _check_content(library: Library, blob_id: bytes, blob: _Named) -> None:
@@ -189,7 +231,7 @@ def _check_content(library: Library, blob_id: bytes, blob: _Named) -> None:
             photo.update(chunk)
     if key.digest() != blob.key:
         raise BlobDamaged(f"blob {blob_id.hex()} was not made from its content", hint="Import the file again.")
-    if blob.pid is not None and photo.digest() != blob.pid:
+    if blob.original_of is not None and photo.digest() != blob.original_of:
         raise BlobDamaged(f"blob {blob_id.hex()} is not the photo that names it", hint="Import the file again.")
 
 
@@ -224,4 +266,5 @@ def _unnamed(library: Library, named: dict[bytes, _Named]) -> Iterator[bytes]:
 def _add(report: VerifyReport, alarm: IntegrityAlarm, thing: str) -> None:
     if str(alarm) not in report.told:
         report.told.add(str(alarm))
-        report.problems.append(Problem(alarm.name, thing, str(alarm), alarm.hint))
+        hint = _RESTORE if isinstance(alarm, LogDamaged) else alarm.hint
+        report.problems.append(Problem(alarm.name, thing, str(alarm), hint))

@@ -92,7 +92,7 @@ class View:
             except CoreError as error:
                 _log.warning("catalog_damaged: %s", type(error).__name__)
         if catalog is None or saved is None:
-            if self._log.count() >= _NOTABLE_ENVELOPES:
+            if sum(seq for seq, _ in self._heads().values()) >= _NOTABLE_ENVELOPES:
                 self._note_once("The catalog was missing, damaged or of another version; it has been made again.")
             return self.rebuild(progress)
         self._catalog = catalog
@@ -270,10 +270,14 @@ class View:
         return replica
 
     def _tail_of(self, document: str, since: Vector) -> Tail:
-        """Yield the changes of a document past `since`, as far as the catalog includes them."""
+        """Yield the changes of a document past `since`, as far as the catalog includes them and they can be read."""
         places = self.catalog.documents_touched_since(document, {device: seq for device, (seq, _) in since.items()})
         for device, seq in places:
-            stored = self._log.envelope(device, seq)
+            try:
+                stored = self._log.envelope(device, seq)
+            except LogDamaged as damage:
+                self.raise_alarm(damage)
+                continue
             if stored is None:
                 self.raise_alarm(
                     ChainBroken(

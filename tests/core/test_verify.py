@@ -224,3 +224,34 @@ def test_rebuild_deletes_nothing_while_the_log_is_damaged(bench: Bench) -> None:
     assert sorted(path.name for path in (bench.root / "derived").iterdir()) == derived
     with bench.open() as library:
         assert len(library.catalog.search("")) == 5
+
+
+@pytest.mark.parametrize("keep_derived", [True, False])
+def test_a_log_that_is_cut_off_is_named_and_every_blob_is_checked_all_the_same(
+    bench: Bench, *, keep_derived: bool
+) -> None:
+    with bench.open() as library:
+        for month in ("2023-01", "2023-02"):
+            pids = bench.add_photos(library, 20, month=month, blobs=True)
+        for number in range(40):
+            edits.set_caption(library, pids[:1], f"caption {number} " * 20)
+        library.save_derived()
+        damaged, missing = (blobs_of(library, pid) for pid in pids[:2])
+        library.blobs.path(damaged).write_bytes(b"what the disk made of it")
+        library.blobs.remove(missing)
+    if not keep_derived:
+        shutil.rmtree(bench.root / "derived")
+    assert (bench.root / "log.db").stat().st_size > 60_000
+    os.truncate(bench.root / "log.db", 40_000)
+    with bench.open() as library:
+        report = verify(library, deep=True, gc=True)
+        problems = named(report)
+        assert "log-damaged" in {name for name, _ in problems}
+        assert all("verify" not in (problem.hint or "") for problem in report.problems)
+        assert len({problem.message for problem in report.problems}) == len(problems)
+        assert ("blob-damaged", f"blob {damaged.hex()}") in problems
+        # That a blob is missing only the catalog still knows.
+        assert (("blob-missing", f"blob {missing.hex()}") in problems) is keep_derived
+        assert (report.blobs, report.removed_blobs) == (38, 0)
+        with pytest.raises(LogDamaged):
+            bench.add_photos(library, 1, month="2023-03")
