@@ -97,7 +97,7 @@ def add_pack(
     from ml.check import check_pack
 
     packs = packs_folder()
-    with _writing(packs), _staging(packs) as staging:
+    with _writing(packs), _staging(packs) as staging, _naming(source, staging, manifest):
         if isinstance(source, str) and "://" in source:
             _download(source, staging, manifest, sha256, progress)
         else:
@@ -221,6 +221,26 @@ def _download(url: str, staging: Path, manifest: Path | None, sha256: str | None
     fetch(url, staging / MANIFEST_NAME, sha256, limit=_MAX_MANIFEST, progress=progress)
     for name, digest in load_manifest(staging / MANIFEST_NAME).files.items():
         fetch(urljoin(url, quote(name)), staging / name, digest, progress=progress)
+
+
+@contextlib.contextmanager
+def _naming(source: str | Path, staging: Path, manifest: Path | None) -> Iterator[None]:
+    """Make errors name the files that the user knows, not their copies, which are gone when the error is read."""
+    named = {} if manifest is None else {MANIFEST_NAME: str(manifest)}
+    others = f"{Path(source)}{os.sep}"
+    if isinstance(source, str) and "://" in source:
+        if manifest is None:
+            others = f"{source.rpartition('/')[0]}/"
+        else:
+            named[MODEL_NAME], others = source, f"{manifest.parent}{os.sep}"
+    try:
+        yield
+    except MlError as error:
+        text = str(error)
+        for name, known in named.items():
+            text = text.replace(str(staging / name), known)
+        error.args = (text.replace(f"{staging}{os.sep}", others),)
+        raise
 
 
 def _present(pack: Pack) -> Pack | None:

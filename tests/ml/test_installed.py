@@ -15,7 +15,7 @@ import pytest
 
 from ml import builtin, installed
 from ml.download import check_url, fetch
-from ml.errors import DownloadFailed, ModelMismatch, PackError, PackExists, PackFileChanged, PackNotFound
+from ml.errors import DownloadFailed, ModelMismatch, NotOnnx, PackError, PackExists, PackFileChanged, PackNotFound
 from ml.installed import add_pack, find_pack, installed_packs, packs_folder, remove_pack
 from ml.pack import Pack
 
@@ -111,6 +111,30 @@ def test_a_pack_that_does_not_run_is_not_installed(colour_pack: MakePack) -> Non
     with pytest.raises(ModelMismatch):
         add_pack(folder)
     assert added() == []
+    assert leftovers() == []
+
+
+def test_what_is_wrong_with_a_pack_is_said_of_the_user_s_own_file(
+    colour_pack: MakePack, served: tuple[Path, str]
+) -> None:
+    web, address = served
+    maker = colour_pack()
+    folder = maker.folder = web / "packs"
+    maker.write()
+    model = folder / "model.onnx"
+    before = hashlib.sha256(model.read_bytes()).hexdigest()
+    model.write_bytes(b"no model")
+    manifest = folder / "pack.toml"
+    manifest.write_text(manifest.read_text().replace(before, hashlib.sha256(b"no model").hexdigest()))
+    sources: list[tuple[str | Path, Path | None, str | None, str]] = [
+        (folder, None, None, str(model)),
+        (f"{address}/packs/model.onnx", manifest, None, f"{address}/packs/model.onnx"),
+        (f"{address}/packs/pack.toml", None, Pack.open(folder).sha256, f"{address}/packs/model.onnx"),
+    ]
+    for source, described, sha256, named in sources:
+        with pytest.raises(NotOnnx) as caught:
+            add_pack(source, manifest=described, sha256=sha256)
+        assert str(caught.value).startswith(f"{named}: not an ONNX model")
     assert leftovers() == []
 
 
