@@ -24,10 +24,9 @@ from core.errors import CoreError, DiskFull, ExportRefused, IntegrityAlarm, NoSu
 from core.export_names import Layout, Target, Wish, candidates, plan, safe_name
 from core.private_files import open_private, replace_file, storage_error
 from core.xmp import Sidecar, SidecarLabel, encode_sidecar, is_own_sidecar
-from crdt.schema import split_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from core.catalog.records import Copy, PhotoRecord
     from core.library import Library
@@ -88,13 +87,12 @@ def export(
     pids = library.catalog.pids(query)
     _prepare(library, destination)
     targets = plan(_wishes(library, pids), layout)
-    rejected = _rejected_labels(library, pids) if sidecars else None
     summary = ExportSummary()
     for done, target in enumerate(targets, 1):
         if should_stop():
             summary.stopped = True
             break
-        event = _export(library, target, destination, summary, rejected)
+        event = _export(library, target, destination, summary, sidecars=sidecars)
         progress(event, done, len(targets))
     summary.seconds = time.monotonic() - started
     return summary
@@ -112,21 +110,16 @@ def write_original(library: Library, pid: bytes, folder: Path) -> Path:
 
 
 def _export(
-    library: Library,
-    target: Target,
-    destination: Path,
-    summary: ExportSummary,
-    rejected: Mapping[bytes, Sequence[str]] | None,
+    library: Library, target: Target, destination: Path, summary: ExportSummary, *, sidecars: bool
 ) -> ExportEvent:
-    """Write one photo, and its sidecar unless `rejected` is None; an error becomes an event."""
+    """Write one photo, and its sidecar if `sidecars`; an error becomes an event."""
     planned = "/".join((*target.folder, target.names[0]))
     try:
         path, was_there = _write(library, target, destination)
         summary.present += was_there
         summary.exported += not was_there
-        if rejected is not None:
-            sidecar = _sidecar(_record(library, target.pid), rejected.get(target.pid, ()))
-            summary.sidecars += _write_sidecar(sidecar, path)
+        if sidecars:
+            summary.sidecars += _write_sidecar(_sidecar(_record(library, target.pid)), path)
     except DiskFull:
         raise
     except CoreError as error:
@@ -136,11 +129,11 @@ def _export(
     return ExportEvent("present" if was_there else "exported", target.pid, path.relative_to(destination).as_posix())
 
 
-def _sidecar(record: PhotoRecord, rejected: Sequence[str]) -> Sidecar:
+def _sidecar(record: PhotoRecord) -> Sidecar:
     here = None if record.latitude is None or record.longitude is None else (record.latitude, record.longitude)
     return Sidecar(
         labels=tuple(SidecarLabel(label.name, by_model=label.source == "model") for label in record.labels),
-        rejected=tuple(rejected),
+        rejected=record.rejected,
         caption=record.caption or None,
         rating=record.rating,
         favourite=record.favourite,
@@ -150,18 +143,6 @@ def _sidecar(record: PhotoRecord, rejected: Sequence[str]) -> Sidecar:
         location=here,
         albums=record.albums,
     )
-
-
-def _rejected_labels(library: Library, pids: Sequence[bytes]) -> dict[bytes, list[str]]:
-    """The labels that the user took away, of those photos that have any. Document by document: each is loaded once."""
-    wanted = set(pids)
-    found: dict[bytes, list[str]] = {}
-    for document in sorted(set(library.catalog.documents_of(pids).values())):
-        for key, given in library.replica_items(document, "label"):
-            parts = None if given else split_key(key)
-            if parts is not None and parts[0] in wanted:
-                found.setdefault(parts[0], []).append(parts[1])
-    return found
 
 
 def _prepare(library: Library, destination: Path) -> None:

@@ -19,6 +19,8 @@ from core.export import ExportEvent, export, write_original
 from core.export_names import Layout
 from core.importing.pipeline import import_paths
 from core.library import Library
+from crdt.operations import Put
+from crdt.schema import label_key
 from crypto.kdf import FLOOR, new_parameters
 
 if TYPE_CHECKING:
@@ -324,3 +326,26 @@ def _with_name(record: object, name: str) -> object:
     import msgspec
 
     return msgspec.structs.replace(record, filename=name)  # type: ignore[type-var]
+
+
+def test_where_the_log_is_cut_off_everything_that_the_catalog_knows_is_exported(
+    library: Library, sources: Path, tmp_path: Path
+) -> None:
+    pids = library.catalog.pids("")
+    for pid, document in library.catalog.documents_of(pids).items():
+        rejection = Put("label", label_key(pid, "lake"), False)
+        library.commit({document: [rejection]}, action="label.remove", summary="a label that a model gave")
+    for _ in range(8):
+        edits.set_caption(library, pids, os.urandom(1500).hex())
+    library.save_derived()
+    export(library, "", tmp_path / "sound")
+    library.close()
+    assert (library.root / "log.db").stat().st_size > 60_000
+    os.truncate(library.root / "log.db", 40_000)
+    with Library.open(library.root, Library.unlock(library.root, PASSPHRASE)) as cut:
+        summary = export(cut, "", tmp_path / "out")
+        assert (summary.exported, summary.failed, summary.sidecars) == (4, 0, 4)
+        assert "log-damaged" in {alarm.name for alarm in cut.alarms}
+    assert digests(tmp_path / "out") == digests(sources)
+    assert contents(tmp_path / "out") == contents(tmp_path / "sound")
+    assert sum(b"lake" in data for data in contents(tmp_path / "out").values()) == 4
