@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ml.labels import Reason
 from tui.cli import exit_codes
+from tui.cli.commands.why import _reason_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,10 +132,27 @@ def test_a_photo_is_named_by_any_unique_beginning(filled: CommandLine) -> None:
 
 def test_undo_of_an_import_says_that_the_photos_are_in_the_trash(filled: CommandLine) -> None:
     filled("undo")
-    assert "3 into the trash" in filled.out
+    assert filled.out.strip() == "Undone: 3 photos imported (3 photos into the trash)"
     assert len(filled.ids("is:trash")) == 3
     filled("undo", code=exit_codes.FAILED)
     assert "nothing" in filled.err or "no edit" in filled.err
+
+
+def test_a_reason_without_classes_has_no_line_of_them() -> None:
+    missed = Reason("dog", 0.0, 0.5, shown=False, because_of=None, contributions=(), path=())
+    assert list(_reason_text(missed)) == ["  dog  missed: 0%, needs 50%"]
+
+
+def test_undo_of_an_import_into_an_album_counts_photos_only(cli: CommandLine, photos: Path) -> None:
+    cli("import", photos, "--album", "May", "--no-labels")
+    cli("undo")
+    assert cli.out.strip() == "Undone: 3 photos imported (3 photos into the trash)"
+
+
+def test_undo_says_that_later_changes_stay(filled: CommandLine) -> None:
+    filled("purge", only(filled, "red.jpg"), "--yes")
+    filled("undo")
+    assert "(2 photos into the trash; what was changed since then is left as it is)" in filled.out
 
 
 def test_the_log_lists_the_newest_first(filled: CommandLine) -> None:

@@ -24,13 +24,9 @@ def command(session: Session) -> None:
 
     with session.open_library() as library:
         receipt = history.undo(library)
-    done = [
-        f"{number:,} {what}"
-        for number, what in (
-            (receipt.restored, "put back"),
-            (receipt.trashed, "into the trash"),
-            (receipt.kept, "left, because changed since"),
-        )
-        if number
-    ]
-    output.line(f"Undone: {output.plain(receipt.summary)}" + (f" ({', '.join(done)})" if done else ""))
+    done = []
+    if receipt.trashed:
+        done.append(f"{output.count(receipt.trashed, 'photo')} into the trash")
+    if receipt.kept:
+        done.append("what was changed since then is left as it is")
+    output.line(f"Undone: {output.plain(receipt.summary)}" + (f" ({'; '.join(done)})" if done else ""))

@@ -110,4 +110,5 @@ def _reason_text(reason: Reason) -> Iterator[str]:
     yield f"  {output.plain(reason.label)}  {verdict}"
     parts = [f"{output.plain(part.name)} {part.probability:.1%}" for part in reason.contributions[:_CLASSES_SHOWN]]
     more = len(reason.contributions) - len(parts)
-    yield "      " + " + ".join(parts) + (f" + {more} more" if more else "")
+    if parts:
+        yield "      " + " + ".join(parts) + (f" + {more} more" if more else "")
