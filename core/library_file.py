@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,9 @@ _MAX_BYTES = 64 * 1024  # the file is under 2 KiB; what is larger was not writte
 _SEAL_PURPOSE = "library file"
 _WRAPPING = b"safelight/1/library.toml"
 _RESTORE = "Restore `library.toml` from a backup; without it the recovery phrase is the only way in."
+# msgspec: "Object missing required field `salt` - at `$.kdf`", "Expected `int`, got `str` - at `$.kdf.opslimit`".
+_MISSING = re.compile(r"missing required field `(\w+)`")
+_AT = re.compile(r"at `\$\.([\w.]+)`")
 
 
 @dataclass(frozen=True)
@@ -174,4 +178,12 @@ def _parse(data: bytes) -> _Fields:
     try:
         return msgspec.convert(table, _Fields)
     except msgspec.ValidationError as error:
-        raise LibraryFileDamaged(f"library.toml lacks something: {error}", hint=_RESTORE) from error
+        raise LibraryFileDamaged(f"library.toml: {_field_problem(error)}", hint=_RESTORE) from error
+
+
+def _field_problem(error: msgspec.ValidationError) -> str:
+    """Return which field is missing or of another type, as the file's writer would name it."""
+    at = _AT.search(str(error))
+    missing = _MISSING.search(str(error))
+    path = [*(at[1].split(".") if at else []), *([missing[1]] if missing else [])]
+    return f"the field {'.'.join(path)} {'is missing' if missing else 'is not of the right type'}"

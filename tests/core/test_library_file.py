@@ -90,6 +90,24 @@ def test_costs_outside_the_bounds_are_refused_before_any_memory_is_taken(path: P
     assert isinstance(refused.value, IntegrityAlarm)
 
 
+@pytest.mark.parametrize(
+    ("line", "instead", "said"),
+    [
+        (r'library_id = "\w+"\n', "", "library.toml: the field library_id is missing"),
+        (r'salt = "\w+"\n', "", "library.toml: the field kdf.salt is missing"),
+        (r"\[secrets\]\n.*\n", "", "library.toml: the field secrets is missing"),
+        (r"opslimit = \d+", 'opslimit = "1"', "library.toml: the field kdf.opslimit is not of the right type"),
+        ("format = 1", "format = true", "library.toml: the field format is not of the right type"),
+    ],
+)
+def test_a_field_that_is_missing_or_of_another_type_is_named(path: Path, line: str, instead: str, said: str) -> None:
+    text = re.sub(line, instead, path.read_text())
+    path.write_text(text)
+    with pytest.raises(LibraryFileDamaged) as damaged:
+        LibraryFile.read(path)
+    assert str(damaged.value) == said
+
+
 def test_a_newer_format_asks_for_an_update(path: Path) -> None:
     path.write_text(path.read_text().replace("format = 1", "format = 2"))
     with pytest.raises(UnknownFormat) as unknown:
