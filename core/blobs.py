@@ -152,7 +152,7 @@ class BlobStore:
 
     def check(self, blob_id: bytes) -> None:
         """Read the blob through and compare it with its id; raises `BlobMissing` or `BlobDamaged`."""
-        with self._source(blob_id) as source, _blob_errors(blob_id):
+        with self._source(blob_id) as source, _blob_errors(blob_id, "it does not have the content its name stands for"):
             sealed_blob.check_blob_id(source, blob_id)
 
     def remove(self, blob_id: bytes) -> bool:
@@ -287,12 +287,13 @@ class Batch:
 
 
 @contextlib.contextmanager
-def _blob_errors(blob_id: bytes) -> Iterator[None]:
+def _blob_errors(blob_id: bytes, fault: str | None = None) -> Iterator[None]:
     try:
         yield
     except CryptoError as error:
+        fault = fault or str(error).removeprefix("the blob is damaged: ")
         raise BlobDamaged(
-            f"blob {blob_id.hex()} is damaged: {error}",
+            f"blob {blob_id.hex()} is damaged: {fault}",
             hint="Restore this file from a backup of the library's `blobs` folder; everything else stays readable.",
         ) from error
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from core.errors import BlobDamaged, BlobMissing, ChainBroken, CoreError, IntegrityAlarm, LogDamaged
+from core.errors import BlobDamaged, ChainBroken, CoreError, IntegrityAlarm, LogDamaged
 from core.log import NO_HASH, StoredEnvelope, Vector, name_envelope
 from crdt.documents import is_document_name
 from crdt.errors import RecordInvalid
@@ -25,12 +25,17 @@ VerifyProgress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that does not hold: the alarm's stable name, what it is about, what happened, what to do."""
+    """One thing that does not hold: the alarm's stable name, what it is about, what happened, what to do.
+
+    Of a photo's original or preview, also the photo's id and, where the catalog knows it, the name of its file.
+    """
 
     name: str
     thing: str
     message: str
     hint: str | None
+    photo: str | None = None
+    file: str | None = None
 
 
 @dataclass
@@ -214,10 +219,11 @@ def _check_blobs(
             if deep and blob is not None:
                 _check_content(library, blob_id, blob)
             report.blobs += 1
-        except (BlobDamaged, BlobMissing) as alarm:
-            _add(report, alarm, f"blob {blob_id.hex()}")
         except CoreError as error:
-            report.problems.append(Problem(error.name, f"blob {blob_id.hex()}", str(error), error.hint))
+            photo = None if blob is None else blob.photo
+            record = None if photo is None else library.catalog.photo(photo)
+            owner = (None if photo is None else photo.hex(), None if record is None else record.filename)
+            report.problems.append(Problem(error.name, f"blob {blob_id.hex()}", str(error), error.hint, *owner))
         if progress is not None:
             progress("blobs", done + 1, len(blobs))
 

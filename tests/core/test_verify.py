@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from core import edits
-from core.errors import LogDamaged
+from core.errors import BlobDamaged, LogDamaged
 from core.rebuild import rebuild
 from core.verify import VerifyReport, verify
 from crdt.operations import Put
@@ -60,6 +60,24 @@ def test_a_damaged_and_a_missing_blob_are_both_named_and_the_others_counted(libr
         [("blob-damaged", f"blob {damaged.hex()}"), ("blob-missing", f"blob {missing.hex()}")]
     )
     assert report.blobs == 3
+    of_photos = {(problem.thing, problem.photo, problem.file) for problem in report.problems}
+    assert of_photos == {
+        (f"blob {damaged.hex()}", pids[0].hex(), "IMG_0000.jpg"),
+        (f"blob {missing.hex()}", pids[1].hex(), "IMG_0001.jpg"),
+    }
+
+
+@pytest.mark.parametrize("deep", [True, False])
+def test_what_happened_to_a_blob_is_said_once(library: Library, bench: Bench, *, deep: bool) -> None:
+    (pid,) = bench.add_photos(library, 1, blobs=True)
+    path = library.blobs.path(blobs_of(library, pid))
+    path.write_bytes(path.read_bytes()[:10])
+    (problem,) = verify(library, deep=deep).problems
+    assert problem.message.count("blob") == 1
+    (copy,) = library.catalog.copies(pid)
+    with pytest.raises(BlobDamaged) as damage:
+        library.blobs.read(copy.blob_id, copy.key)
+    assert str(damage.value).count("blob") == 1
 
 
 def test_deep_compares_what_only_decrypting_shows(library: Library, bench: Bench) -> None:

@@ -196,7 +196,7 @@ def test_a_problem_that_verify_finds_is_a_line(filled: CommandLine) -> None:
     blob = next(path for path in (filled.root / "blobs").rglob("*") if path.is_file())
     blob.write_bytes(blob.read_bytes()[:-1])
     *problems, done = filled.json("verify", code=4)
-    assert [list(problem) for problem in problems] == [["event", "name", "thing", "message", "hint"]]
+    assert [list(problem) for problem in problems] == [["event", "name", "thing", "message", "hint", "photo", "file"]]
     assert problems[0]["name"] == "blob-damaged"
     assert blob.name in problems[0]["thing"]
     assert done["problems"] == 1

@@ -38,6 +38,8 @@ def command(session: Session, deep: bool, gc: bool, as_json: bool) -> int:
     else:
         for problem in report.problems:
             output.line(f"{problem.name}: {output.plain(problem.message)}")
+            if problem.photo:
+                output.line(f"  photo: {problem.photo[:12]} {output.plain(problem.file or '')}".rstrip())
             if problem.hint:
                 output.line(f"  hint: {problem.hint}")
         checked = f"{output.count(report.envelopes, 'envelope')} and {output.count(report.blobs, 'blob')}"
