@@ -28,10 +28,12 @@ LIBRARY_ID = bytes(range(32))
 
 
 @pytest.fixture
-def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "run"
-    monkeypatch.setenv("SAFELIGHT_RUNTIME_DIR", str(folder))
-    return folder
+def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    # Not in tmp_path, whose length depends on the test and the worker: a socket's path has about a hundred bytes.
+    with tempfile.TemporaryDirectory(prefix="safelight-") as short:
+        folder = Path(short) / "run"
+        monkeypatch.setenv("SAFELIGHT_RUNTIME_DIR", str(folder))
+        yield folder
 
 
 @pytest.fixture
