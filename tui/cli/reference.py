@@ -90,7 +90,7 @@ fish `_SAFELIGHT_COMPLETE=fish_source safelight | source`.
 | `model list` | `name`, `version`, `builtin`, `active` (null while the library is locked), `folder`, `kind`, `licence`, `source`, `classes`, `size`, `sha256`, `problem` |
 | `model test` | `model`, `pictures`, `classes`, `embedding`, `load_ms`, `preprocess_ms`, `inference_ms`, `labels`, `warnings` |
 | `model eval` | `photos`, `top1`, `top5`, `precision`, `coverage`, `ece` |
-| `verify` | `event`: `problem` (`name`, `thing`, `message`, `hint`), and last `done` (`problems` and the counts) |
+| `verify` | `event`: `problem` (`name`, `thing`, `message`, `hint`, and `photo` and `file` of a photo's blob, or null), and last `done` (`problems` and the counts) |
 | `doctor` | `check`, `ok`, `detail`, `hint` |
 """
 
@@ -115,10 +115,12 @@ def _sections(context: click.Context, heading: str) -> Iterator[str]:
         pieces = " ".join(command.collect_usage_pieces(context))
         yield f"    {context.command_path} {pieces}\n"
     yield _text(command) + "\n"
-    rows = [row for parameter in command.get_params(context) if (row := parameter.get_help_record(context)) is not None]
-    # Every command has these; the page says so once.
-    everywhere = ("--library", "--passphrase-file", "--help")
-    shown = [(names, about) for names, about in rows if about and not names.startswith(everywhere)]
+    # Every command has these; the page says so once. By option and not by the row's text: click keeps a command's help
+    # option from its first use, where it may have had `-h` before it.
+    everywhere = {"--library", "--passphrase-file", "--help"}
+    own = [parameter for parameter in command.get_params(context) if not everywhere & set(parameter.opts)]
+    rows = [row for parameter in own if (row := parameter.get_help_record(context)) is not None]
+    shown = [(names, about) for names, about in rows if about]
     if shown:
         yield "| option | |\n|---|---|\n" + "".join(
             f"| `{names}` | {about.replace('|', '&#124;')} |\n" for names, about in shown
