@@ -138,8 +138,9 @@ def _sidecar(record: PhotoRecord) -> Sidecar:
         rating=record.rating,
         favourite=record.favourite,
         rotation=record.rotation,
-        # The file's own date is in the file. A guess is written too: whoever gets the files may not get their times.
-        taken=record.taken_at if record.date_source in {DateSource.USER, DateSource.GUESS} else None,
+        # The file's own date is in the file, and a guess would come back as the user's word; what it was guessed from,
+        # the name and the time of the file, is exported as well.
+        taken=record.taken_at if record.date_source is DateSource.USER else None,
         location=here,
         albums=record.albums,
     )

@@ -270,6 +270,7 @@ def test_a_re_import_gives_the_same_library(library: Library, tmp_path: Path) ->
             (
                 record.size,
                 record.taken_at,
+                record.date_source,
                 sorted((label.name, label.source) for label in record.labels),
                 record.caption,
                 record.rating,
