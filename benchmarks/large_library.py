@@ -132,9 +132,10 @@ def search(library: Library, report: Report) -> None:
             again.append(percentile(seconds_of(run, 20), 0.95))
     slowest.sort(reverse=True)
     worst = slowest[0][0]
-    report.line(
-        f"{len(QUERIES)} queries, p95 of the slowest", f"{worst * 1000:.1f} ms", aim="< 20 ms", met=worst < 0.02
-    )
+    typical = median([seconds for seconds, _ in slowest])
+    report.line(f"{len(QUERIES)} queries and counts after an edit, p95, median", f"{typical * 1000:.1f} ms")
+    report.line("  the same asked again, slowest p95", f"{max(again) * 1000:.1f} ms")
+    report.line("  after an edit, p95 of the slowest", f"{worst * 1000:.1f} ms", aim="< 20 ms", met=worst < 0.02)
     for seconds, what in slowest[:3]:
         report.line(f"  {what}"[:58], f"{seconds * 1000:.1f} ms")
     counts = p95_of(library, catalog.label_counts)
