@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 KIND_CHANGES = 1
+KIND_CHECKPOINT = 2
+KIND_CONFIRMATION = 3
+KIND_ACKNOWLEDGEMENT = 4
 GROUP_BYTES = 16
 _SCALARS = (str, bytes, int, float, type(None))
 
@@ -52,12 +55,22 @@ class Accepted(msgspec.Struct, frozen=True, array_like=True):
     hash: bytes
 
 
+class Snapshot(msgspec.Struct, frozen=True, array_like=True):
+    """One document of a checkpoint: the blob that holds its changes, the key that opens it, its size in bytes."""
+
+    document: str
+    blob: bytes
+    key: bytes
+    size: int
+
+
 class EnvelopeBody(msgspec.Struct, frozen=True, array_like=True):
     """The plaintext of an envelope.
 
     `at` is UTC seconds. `frontier` lists what moved, since the author's envelope before, of what it had accepted from
     others. `group` (16 bytes) is the unit that `undo` takes back, and `part` counts its envelopes from 1; `undoes` is
-    the group that this one took back.
+    the group that this one took back. A checkpoint has `snapshots`, and `covers` the envelopes whose changes they hold;
+    a confirmation has the one checkpoint it `confirms`; an acknowledgement has nothing but a frontier.
     """
 
     kind: int
@@ -71,6 +84,9 @@ class EnvelopeBody(msgspec.Struct, frozen=True, array_like=True):
     inverse: list[Inverse] = []
     undoes: bytes | None = None
     added: list[AddedPhotos] = []
+    covers: list[Accepted] = []
+    snapshots: list[Snapshot] = []
+    confirms: Accepted | None = None
 
     @property
     def documents(self) -> list[str]:

@@ -8,18 +8,27 @@
     │   ├── QueryError              points at a column of the query
     │   ├── NothingToUndo
     │   ├── ImportRefused, ExportRefused, PackRefused
-    │   └── AgentRefused
+    │   ├── AgentRefused
+    │   ├── NoSuchDevice, NoSuchRelay
+    │   └── PairingRefused
     ├── Locked
     │   ├── WrongPassphrase
     │   └── AgentNotRunning
     ├── StorageFailed               the operating system said no
     │   ├── DiskFull
     │   └── LibraryBusy
+    ├── RelayUnreachable            nobody answers, or not as a relay does
+    ├── RelayRefused                the relay said no
+    │   ├── RelayQuotaFull
+    │   └── NotAMember              this device was revoked, or never added
     └── IntegrityAlarm              something stored is not what was written; always named, never skipped
         ├── LibraryFileDamaged, KdfRefused
         ├── LogDamaged, EnvelopeDamaged, ChainBroken
         ├── LogRolledBack, LibraryCopied
-        └── BlobDamaged, BlobMissing
+        ├── BlobDamaged, BlobMissing
+        └── SyncAlarm               a relay, or another device, does what none should; this device works on
+            ├── Withheld, Forked, RolledBack
+            └── Forged, WriterNotAMember, Contradicted
 
 A message says what happened and to which thing; `hint` says what to do next. Each class carries a stable `name` for
 machines (`verify --json`, logs); messages and names never contain anything that came from a photo.
@@ -239,3 +248,87 @@ class BlobMissing(IntegrityAlarm):
     """A blob that the log names is not in the folder."""
 
     name = "blob-missing"
+
+
+class SyncAlarm(IntegrityAlarm):
+    """What came from a relay is not what honest devices sent. Nothing of this device is in doubt, and it can write."""
+
+    name = "sync"
+
+
+class Withheld(SyncAlarm):
+    """Envelopes that another device has seen, or that the relay held before, are not given out."""
+
+    name = "withheld"
+
+
+class Forked(SyncAlarm):
+    """One device has two envelopes with one number: a copy of it wrote, or its keys are in other hands."""
+
+    name = "forked"
+
+
+class RolledBack(SyncAlarm):
+    """A relay lacks what it had acknowledged: it was put back from an older backup, or lost data."""
+
+    name = "rolled-back"
+
+
+class Forged(SyncAlarm):
+    """A signature, seal or link does not hold."""
+
+    name = "forged"
+
+
+class WriterNotAMember(SyncAlarm):
+    """Something was written by a device that is no member of the library, or by one after it was revoked."""
+
+    name = "not-a-member"
+
+
+class Contradicted(SyncAlarm):
+    """A member made two membership entries, neither knowing of the other."""
+
+    name = "contradiction"
+
+
+class RelayUnreachable(CoreError):
+    """The relay does not answer, or what answers is no relay. Exit code 5."""
+
+    name = "relay-unreachable"
+
+
+class RelayRefused(CoreError):
+    """The relay answered, and refused. Exit code 6."""
+
+    name = "relay-refused"
+
+
+class RelayQuotaFull(RelayRefused):
+    """The library takes more room at the relay than it may."""
+
+    name = "relay-quota-full"
+
+
+class NotAMember(RelayRefused):
+    """This device is no member of the library any more, or never was."""
+
+    name = "no-member"
+
+
+class NoSuchDevice(Refused):
+    """No device of the library has an id or a name that begins like this, or several have."""
+
+    name = "no-such-device"
+
+
+class NoSuchRelay(Refused):
+    """The library uses no such relay, or none at all."""
+
+    name = "no-such-relay"
+
+
+class PairingRefused(Refused):
+    """The code is wrong, used or expired, or the user said no."""
+
+    name = "pairing-refused"

@@ -36,4 +36,8 @@ def exit_code(error: BaseException) -> int:
         return INTEGRITY_ALARM
     if isinstance(error, (errors.QueryError, errors.InvalidEdit)):
         return USAGE
+    if isinstance(error, errors.RelayUnreachable):
+        return RELAY_OUT_OF_REACH
+    if isinstance(error, errors.RelayRefused):
+        return REFUSED_BY_RELAY
     return FAILED
