@@ -22,9 +22,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from core.errors import BlobDamaged, BlobMissing
-from core.private_files import fsync_folder, make_private_folder, open_private, storage_errors
+from core.private_files import (
+    fsync_folder,
+    lock_file_now,
+    make_private_folder,
+    open_private,
+    storage_error,
+    storage_errors,
+)
 from crypto import blob as sealed_blob
 from crypto.errors import CryptoError
+from crypto.hashing import HASH_BYTES, Blake2b
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -34,6 +42,7 @@ if TYPE_CHECKING:
 _INCOMING = "incoming"
 _FOLDER = re.compile("[0-9a-f]{2}")
 _ID_BYTES = 32
+_READ_BYTES = 1 << 20
 # fsyncs that wait together share the file system's journal commits; more threads than this gained nothing on ext4.
 _FSYNC_THREADS = 4
 UNNAMED_MAX_AGE_S = 86_400
@@ -60,7 +69,7 @@ class BlobStore:
     """The `blobs` folder of one library."""
 
     def __init__(self, folder: Path, epoch: EpochKeys) -> None:
-        """Use `folder`; keys of new blobs are derived in `epoch`."""
+        """Use `folder`; keys of new blobs are derived in `epoch`. Another epoch is another store of the same folder."""
         self._folder = folder
         self._epoch = epoch
         self._ready: set[Path] = set()
@@ -95,16 +104,16 @@ class BlobStore:
         if not blobs:
             return
         with storage_errors("a blob"):
-            if len(blobs) == 1:
-                _fsync_file(blobs[0].path)
+            pairs = [(staged_blob.path, self.path(staged_blob.ref.id)) for staged_blob in blobs]
+            if len(pairs) == 1:
+                _fsync_file(*pairs[0])
             else:
-                with ThreadPoolExecutor(min(_FSYNC_THREADS, len(blobs))) as pool:
-                    list(pool.map(_fsync_file, [staged_blob.path for staged_blob in blobs]))
+                with ThreadPoolExecutor(min(_FSYNC_THREADS, len(pairs))) as pool:
+                    list(pool.map(lambda pair: _fsync_file(*pair), pairs))
             folders = set()
-            for staged_blob in blobs:
-                target = self.path(staged_blob.ref.id)
+            for path, target in pairs:
                 self._make_ready(target.parent)
-                _rename(staged_blob.path, target)
+                _rename(path, target)
                 folders.add(target.parent)
             for folder in folders:
                 fsync_folder(folder)
@@ -135,6 +144,31 @@ class BlobStore:
         """Store `size` bytes of `source` durably as one blob."""
         with self.batch() as batch:
             return batch.put_file(source, size, key)
+
+    @contextlib.contextmanager
+    def receive(self, blob_id: bytes, size: int) -> Iterator[IncomingBlob]:
+        """Take in the ciphertext of a blob (`size` bytes) that comes from elsewhere, going on where it was left.
+
+        What has come is kept when the block is left before the end, for a day. A second receiver of the same blob
+        begins a file of its own.
+        """
+        incoming = self._folder / _INCOMING
+        self._make_ready(incoming)
+        receiving = IncomingBlob(self, incoming, blob_id, size)
+        try:
+            yield receiving
+        finally:
+            receiving.close()
+
+    def ciphertext(self, blob_id: bytes) -> BinaryIO:
+        """Open the ciphertext for reading, unchecked; the caller closes it. Raises `BlobMissing`."""
+        try:
+            with storage_errors(f"blob {blob_id.hex()[:12]}"):
+                return self.path(blob_id).open("rb")
+        except Exception as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                raise _missing(blob_id) from None
+            raise
 
     @contextlib.contextmanager
     def open(self, blob_id: bytes, key: bytes) -> Iterator[sealed_blob.BlobReader]:
@@ -253,16 +287,97 @@ class BlobStore:
 
     @contextlib.contextmanager
     def _source(self, blob_id: bytes) -> Iterator[BinaryIO]:
-        path = self.path(blob_id)
-        try:
-            with storage_errors(f"blob {blob_id.hex()[:12]}"):
-                source = path.open("rb")
-        except Exception as error:
-            if isinstance(error.__cause__, FileNotFoundError):
-                raise _missing(blob_id) from None
-            raise
-        with source:
+        with self.ciphertext(blob_id) as source:
             yield source
+
+
+class IncomingBlob:
+    """A blob on its way in: append to it from `offset` on, then `finish`. Used by one thread; made by `receive`."""
+
+    def __init__(self, store: BlobStore, incoming: Path, blob_id: bytes, size: int) -> None:
+        """Open what had come of the blob, or a new file."""
+        self._store = store
+        self._size = size
+        self.id = blob_id
+        self._hasher = Blake2b(HASH_BYTES)
+        self.offset = 0
+        """How many bytes are here."""
+        with storage_errors("a blob"):
+            self._path = incoming / blob_id.hex()
+            descriptor = open_private(self._path, exclusive=False)
+            if not (lock_file_now(descriptor) and _is_at(descriptor, self._path)):
+                # Another thread or process is receiving it. Whichever is first gives it its name.
+                os.close(descriptor)
+                self._path = incoming / secrets.token_hex(16)
+                descriptor = open_private(self._path)
+            self._own = len(self._path.name) != 2 * _ID_BYTES
+            self._file: io.FileIO | None = io.FileIO(descriptor, "r+b")
+            self._read_what_is_there(self._file)
+
+    def write(self, data: bytes) -> None:
+        """Append bytes. Raises `BlobDamaged` when they are more than the blob has, and then keeps nothing of it."""
+        file = self._opened()
+        if self.offset + len(data) > self._size:
+            self._drop()
+            raise damaged_in_transit(self.id, f"more than its {self._size} bytes came")
+        self._hasher.update(data)
+        try:
+            _whole_writes(file)(data)
+        except OSError as error:
+            # The hash is ahead of the file now: whoever goes on begins with what the file holds.
+            self.close()
+            raise storage_error(error, "a blob") from error
+        self.offset += len(data)
+
+    def staged(self) -> StagedBlob:
+        """Close the blob and return it for `BlobStore.publish`, once all of it is here and it is what its id says.
+
+        Raises `BlobDamaged`, and then nothing of it is kept.
+        """
+        self._opened()
+        if self.offset != self._size or self._hasher.digest() != self.id:
+            self._drop()
+            raise damaged_in_transit(self.id, "what came is not what its name stands for")
+        self._own = False
+        self.close()
+        return StagedBlob(BlobRef(self.id, b"", self._size), self._path)
+
+    def finish(self) -> None:
+        """Give the blob its name, durably. Raises `BlobDamaged` as `staged` does."""
+        self._store.publish([self.staged()])
+
+    def close(self) -> None:
+        """Leave it for now; what has come stays for the next time, where nobody else is receiving the same blob."""
+        if self._file is None:
+            return
+        self._file.close()
+        self._file = None
+        if self._own:
+            self._path.unlink(missing_ok=True)
+
+    def _drop(self) -> None:
+        self._own = True
+        self.close()
+
+    def _opened(self) -> io.FileIO:
+        if self._file is None:
+            raise ValueError("this blob was closed before")
+        return self._file
+
+    def _read_what_is_there(self, file: io.FileIO) -> None:
+        if os.fstat(file.fileno()).st_size > self._size:
+            file.truncate(0)
+        while piece := file.read(_READ_BYTES):
+            self._hasher.update(piece)
+            self.offset += len(piece)
+
+
+def damaged_in_transit(blob_id: bytes, fault: str) -> BlobDamaged:
+    """Return the alarm of a blob that came in as something else than it is."""
+    return BlobDamaged(
+        f"blob {blob_id.hex()} came in damaged: {fault}",
+        hint="Nothing of it was kept. Another relay or device may have it whole.",
+    )
 
 
 class Batch:
@@ -320,14 +435,30 @@ def _rename(path: Path, target: Path) -> None:
     try:
         # Replacing one that is there heals a copy that was damaged on disk: the name says the content.
         path.replace(target)
+    except FileNotFoundError:
+        if not target.is_file():  # unless another process received the same blob and was first
+            raise
     except PermissionError:
         if not target.is_file():
             raise
         path.unlink()  # Windows: somebody is reading the one that is there
 
 
-def _fsync_file(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDWR)
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Tell whether the open file is still the one at `path`."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _fsync_file(path: Path, target: Path) -> None:
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        if target.is_file():
+            return  # another process received the same blob, and has given it its name
+        raise
     try:
         os.fsync(descriptor)
     finally:

@@ -135,6 +135,11 @@ def locked_file(path: Path, *, timeout: float = 30.0) -> Iterator[int]:
         os.close(descriptor)
 
 
+def lock_file_now(descriptor: int) -> bool:
+    """Take the lock of an open file unless somebody has it, and tell which; closing the file gives it back."""
+    return _try_lock(descriptor)
+
+
 if sys.platform == "win32":  # pragma: no cover
     import msvcrt
 

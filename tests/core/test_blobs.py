@@ -16,6 +16,7 @@ from core.errors import BlobDamaged, BlobMissing, DiskFull
 from crypto.keys import EpochKeys
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 EPOCH = EpochKeys(b"e" * 32, b"k" * 32, b"p" * 32)
@@ -170,3 +171,123 @@ def test_names_that_are_no_blob_ids_are_passed_over(blobs: BlobStore) -> None:
     (blobs._folder / "zz").mkdir()
     (blobs._folder / "zz" / ("g" * 64)).write_bytes(b"")
     assert list(blobs.iter_ids()) == [ref.id]
+
+
+def ciphertext_of(data: bytes, folder: Path) -> tuple[bytes, bytes]:
+    """Return id and ciphertext of a blob as another device makes it."""
+    (folder / "other device").mkdir()
+    other = BlobStore(folder / "other device", EPOCH)
+    ref = other.put_bytes(data)
+    with other.ciphertext(ref.id) as source:
+        return ref.id, source.read()
+
+
+def receive(blobs: BlobStore, blob_id: bytes, size: int, *pieces: bytes) -> None:
+    with blobs.receive(blob_id, size) as incoming:
+        for piece in pieces:
+            incoming.write(piece)
+        incoming.finish()
+
+
+def test_a_blob_is_received_in_pieces_and_has_its_name_only_when_whole(blobs: BlobStore, tmp_path: Path) -> None:
+    data = os.urandom(200_000)
+    blob_id, sent = ciphertext_of(data, tmp_path)
+    with blobs.receive(blob_id, len(sent)) as incoming:
+        incoming.write(sent[:70_000])
+        assert not blobs.exists(blob_id)
+    with blobs.receive(blob_id, len(sent)) as incoming:
+        assert incoming.offset == 70_000
+        incoming.write(sent[70_000:])
+        incoming.finish()
+    assert blobs.read(blob_id, blobs.key_for(data)) == data
+    assert files(blobs) == [blob_id.hex()]
+
+
+def test_blobs_that_are_received_whole_are_published_together(blobs: BlobStore, tmp_path: Path) -> None:
+    blob_id, sent = ciphertext_of(os.urandom(1_000), tmp_path)
+    with blobs.receive(blob_id, len(sent)) as incoming:
+        incoming.write(sent)
+        staged = incoming.staged()
+    assert not blobs.exists(blob_id)
+    # A process that was killed here finds it whole the next time.
+    with blobs.receive(blob_id, len(sent)) as incoming:
+        assert incoming.offset == len(sent)
+        again = incoming.staged()
+    blobs.publish([staged])
+    blobs.publish([again])
+    blobs.check(blob_id)
+
+
+@pytest.mark.parametrize(
+    "alter",
+    [
+        lambda sent: sent[:-1] + bytes([sent[-1] ^ 1]),
+        lambda sent: sent[:-1],
+        lambda sent: sent + b"\0",
+        lambda sent: b"",
+    ],
+)
+def test_nothing_is_kept_of_a_blob_that_comes_in_damaged(
+    blobs: BlobStore, tmp_path: Path, alter: Callable[[bytes], bytes]
+) -> None:
+    blob_id, sent = ciphertext_of(os.urandom(1_000), tmp_path)
+    with pytest.raises(BlobDamaged, match=blob_id.hex()):
+        receive(blobs, blob_id, len(sent), alter(sent))
+    assert files(blobs) == []
+    with blobs.receive(blob_id, len(sent)) as incoming:
+        assert incoming.offset == 0
+
+
+def test_what_was_kept_is_hashed_again_and_dropped_where_it_is_another(blobs: BlobStore, tmp_path: Path) -> None:
+    blob_id, sent = ciphertext_of(os.urandom(1_000), tmp_path)
+    with blobs.receive(blob_id, len(sent)) as incoming:
+        incoming.write(os.urandom(500))
+    with pytest.raises(BlobDamaged):
+        receive(blobs, blob_id, len(sent), sent[500:])
+    with blobs.receive(blob_id, len(sent)) as incoming:
+        assert incoming.offset == 0
+        incoming.write(sent)
+        incoming.finish()
+    blobs.check(blob_id)
+
+
+def test_two_may_receive_one_blob_at_once(blobs: BlobStore, tmp_path: Path) -> None:
+    blob_id, sent = ciphertext_of(os.urandom(1_000), tmp_path)
+    with blobs.receive(blob_id, len(sent)) as first, blobs.receive(blob_id, len(sent)) as second:
+        first.write(sent[:300])
+        assert second.offset == 0
+        second.write(sent)
+        second.finish()
+        first.write(sent[300:])
+        first.finish()
+    blobs.check(blob_id)
+    with blobs.receive(blob_id, len(sent)) as first, blobs.receive(blob_id, len(sent)) as second:
+        second.write(sent[:300])
+    assert files(blobs) == [blob_id.hex(), blob_id.hex()]
+    assert blobs.remove_stale_incoming(max_age_s=-1) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs resource limits")
+def test_a_disk_that_fills_up_leaves_what_came_to_go_on_with(tmp_path: Path) -> None:
+    (tmp_path / "blobs").mkdir()
+    script = """
+import resource, sys, os, pathlib
+from core.blobs import BlobStore
+from core.errors import DiskFull
+from crypto.keys import EpochKeys
+import signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+store = BlobStore(pathlib.Path(sys.argv[1]), EpochKeys(b"e" * 32, b"k" * 32, b"p" * 32))
+try:
+    with store.receive(bytes(32), 300_000) as incoming:
+        incoming.write(bytes(80_000))
+        incoming.write(bytes(80_000))
+except DiskFull:
+    pass
+else:
+    raise SystemExit("not full")
+with store.receive(bytes(32), 300_000) as incoming:
+    assert incoming.offset == 100_000, incoming.offset
+"""
+    subprocess.run([sys.executable, "-P", "-c", script, str(tmp_path / "blobs")], check=True, env=dict(os.environ))
