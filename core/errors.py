@@ -12,7 +12,7 @@
     │   ├── NoSuchDevice, NoSuchRelay
     │   └── PairingRefused
     ├── Locked
-    │   ├── WrongPassphrase
+    │   ├── WrongPassphrase, WrongPhrase
     │   └── AgentNotRunning
     ├── StorageFailed               the operating system said no
     │   ├── DiskFull
@@ -164,6 +164,12 @@ class WrongPassphrase(Locked):
     """The passphrase does not open this library."""
 
     name = "wrong-passphrase"
+
+
+class WrongPhrase(Locked):
+    """These words are no recovery phrase, or not the one of this library."""
+
+    name = "wrong-phrase"
 
 
 class AgentNotRunning(Locked):

@@ -250,7 +250,7 @@ class Inviter(_Side):
                 raise FormatError("the newcomer's name is not as long as it says")
             signing.check_public_key(device_id, "the newcomer")
             exchange.check_public_key(agreed)
-            self.newcomer = Introduction(device_id, agreed, _checked_name(data[_KEYS.size :]))
+            self.newcomer = Introduction(device_id, agreed, checked_name(data[_KEYS.size :]))
             return self.newcomer
 
     def grant(self, draft: bytes) -> bytes:
@@ -278,7 +278,7 @@ class Newcomer(_Side):
         """Ask to join with fresh `secrets`, under a name of at most 120 bytes of UTF-8 without control characters."""
         super().__init__(SPAKE2_B(str(code).encode(), _INVITER, _NEWCOMER))
         self._secrets = secrets
-        self._name = _checked_name(name.encode(), ValueError).encode()
+        self._name = checked_name(name.encode(), ValueError).encode()
         self.library: Offer | None = None
 
     def answer(self, hello: bytes) -> bytes:
@@ -364,7 +364,7 @@ def _read_offer(data: bytes) -> Offer:
     return Offer(library_id, device_id, agreed, heads)
 
 
-def _checked_name(data: bytes, error: Callable[[str], Exception] = FormatError) -> str:
+def checked_name(data: bytes, error: Callable[[str], Exception] = FormatError) -> str:
     """Return a device's name; raises `error` for one that is empty, too long, or could garble a terminal."""
     try:
         name = data.decode()
