@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from core.catalog.labels import Labeller
     from core.catalog.listing import Suggestion
     from core.catalog.records import AlbumRecord, Copy, PhotoRecord, ThumbRef
+    from core.catalog.sequence import PhotoSequence, SequenceMaker
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
@@ -69,6 +70,7 @@ class Catalog:
         self._connection = connection
         self._labeller = LibraryLabeller(self.setting) if labeller is None else labeller
         self._counted_labels: dict[str, int] | None = None
+        self._sequences: SequenceMaker | None = None
         self._prepare()
 
     @classmethod
@@ -228,6 +230,18 @@ class Catalog:
         """Return the ids of the photos a query finds; arguments and errors as for :meth:`search`."""
         numbers = self._numbers(_parsed(query), sort, descending=descending, limit=limit, offset=offset)
         return listing.pids_of(self._connection, numbers)
+
+    @_alone
+    def sequence(
+        self, query: Query | str = "", sort: str = "taken", *, descending: bool | None = None
+    ) -> PhotoSequence:
+        """Return all photos a query finds, with their days, for scrolling; arguments as for :meth:`search`."""
+        if self._sequences is None or not self._sequences.is_current():
+            from core.catalog.sequence import SequenceMaker  # numpy: no command needs it to search
+
+            self._sequences = SequenceMaker(self._connection)
+        numbers = self._numbers(_parsed(query), sort, descending=descending, limit=None, offset=0)
+        return self._sequences.sequence(numbers)
 
     @_alone
     def count(self, query: Query | str = "") -> int:
