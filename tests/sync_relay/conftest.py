@@ -1,7 +1,10 @@
-"""Relays on every storage there is here, and devices of throw-away libraries.
+"""Relays on every storage there is, and devices of throw-away libraries.
 
-A storage is a pair of URLs. The suite runs on SQLite and a folder; `SAFELIGHT_TEST_POSTGRESQL` (a database's
-URL) and `SAFELIGHT_TEST_S3` (a bucket's URL, credentials in AWS_…) add those, with nothing else to change.
+A storage is a pair of URLs. A module names those it runs on as `STORAGES`: the conformance suite (`test_storage`) all
+four, what goes over HTTP the two ends (`BOTH_ENDS`), because requests reach storage only through what conforms, and
+everything else SQLite and a folder. PostgreSQL and S3 are servers of their own (`real_servers`), started by the first
+test that needs one and shared by all workers of a run; `SAFELIGHT_TEST_POSTGRESQL` (a database's URL) and
+`SAFELIGHT_TEST_S3` (a bucket's URL, credentials in AWS_…) name others to use in their place.
 """
 
 from __future__ import annotations
@@ -22,17 +25,21 @@ from crypto.keys import DeviceSecrets, EpochKeys
 from crypto.membership import Genesis, create_genesis, heads_hash, open_epoch, verify_genesis
 from crypto.phrase import new_phrase, phrase_secrets
 from sync_relay.server.settings import Limits, Settings
+from tests.sync_relay.real_servers import POSTGRESQL_VARIABLE, S3_VARIABLE, shared
 from tests.sync_relay.running_relay import Relay
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
     from pathlib import Path
 
-STORAGES = ["sqlite+folder"]
-if os.environ.get("SAFELIGHT_TEST_POSTGRESQL"):
-    STORAGES.append("postgresql+folder")
-if os.environ.get("SAFELIGHT_TEST_S3"):
-    STORAGES.append("sqlite+s3")
+EVERY_STORAGE = ("sqlite+folder", "postgresql+folder", "sqlite+s3", "postgresql+s3")
+BOTH_ENDS = ("sqlite+folder", "postgresql+s3")
+SMALLEST = ("sqlite+folder",)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "settings" in metafunc.fixturenames:
+        metafunc.parametrize("settings", getattr(metafunc.module, "STORAGES", SMALLEST), indirect=True)
 
 
 class Clock:
@@ -104,29 +111,62 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=STORAGES)
+@pytest.fixture(scope="session")
+def real_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """PostgreSQL and S3, shared by the workers of this run: the folder above each worker's own is the run's."""
+    base = tmp_path_factory.getbasetemp()
+    with shared((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "relay-servers") as servers:
+        yield servers
+
+
+@pytest.fixture(scope="session")
+def postgresql_url(request: pytest.FixtureRequest) -> str:
+    url = os.environ.get(POSTGRESQL_VARIABLE)
+    if url is None:
+        servers = request.getfixturevalue("real_servers")
+        url = servers.get("postgresql") or pytest.skip(f"no PostgreSQL here: {servers['why']['postgresql']}")
+    return url
+
+
+@pytest.fixture(scope="session")
+def s3_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    with pytest.MonkeyPatch.context() as patch:
+        if S3_VARIABLE not in os.environ:
+            servers = request.getfixturevalue("real_servers")
+            if "s3" not in servers:
+                pytest.skip(f"no S3 server here: {servers['why']['s3']}")
+            for name, value in servers["s3"].items():
+                patch.setenv(name, value)
+        yield os.environ[S3_VARIABLE]
+
+
+@pytest.fixture
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Settings]:
     """Where a fresh relay keeps things, on each storage. Parts are small, so that small blobs have several."""
     database, blobs = request.param.split("+")
     with contextlib.ExitStack() as stack:
+        database_url = blobs_url = ""
+        if database == "postgresql":
+            database_url = stack.enter_context(own_schema(request.getfixturevalue("postgresql_url")))
+        if blobs == "s3":
+            blobs_url = f"{request.getfixturevalue('s3_url')}/{secrets.token_hex(8)}"
         yield Settings(
             data=tmp_path / "relay",
-            database_url=stack.enter_context(own_schema()) if database == "postgresql" else "",
-            blobs_url=os.environ["SAFELIGHT_TEST_S3"] + "/" + secrets.token_hex(8) if blobs == "s3" else "",
+            database_url=database_url,
+            blobs_url=blobs_url,
             limits=Limits(part_bytes=64 << 10),
         )
 
 
 @contextlib.contextmanager
-def own_schema() -> Iterator[str]:
+def own_schema(url: str) -> Iterator[str]:
     """Give the URL of a PostgreSQL database of which a test has nothing but a schema of its own."""
-    url = os.environ["SAFELIGHT_TEST_POSTGRESQL"]
     name = f"relay_{secrets.token_hex(6)}"
     engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
     with engine.begin() as connection:
         connection.execute(CreateSchema(name))
     try:
-        yield f"{url}?options=-csearch_path%3D{name}"
+        yield f"{url}{'&' if '?' in url else '?'}options=-csearch_path%3D{name}"
     finally:
         with engine.begin() as connection:
             connection.execute(DropSchema(name, cascade=True))

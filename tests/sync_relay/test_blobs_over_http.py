@@ -10,6 +10,7 @@ import pytest
 
 from sync_relay import errors, wire
 from sync_relay.statements import make_delete
+from tests.sync_relay.conftest import BOTH_ENDS
 from tests.sync_relay.running_relay import blob_id, raise_named
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from tests.sync_relay.conftest import Clock, Library
     from tests.sync_relay.running_relay import Client, Relay
 
+STORAGES = BOTH_ENDS
 CONTENT = os.urandom(300_000)
 NAME = blob_id(CONTENT)
 PATH = f"/v1/blobs/{NAME.hex()}"

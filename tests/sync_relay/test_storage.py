@@ -25,7 +25,7 @@ from sync_relay.server.parts import Parts
 from sync_relay.server.sessions import token_bytes
 from sync_relay.statements import Place, make_delete, make_prune
 from sync_relay.wire import KIND_ENVELOPE, KIND_PRUNE, AppendEntries, CreateLibrary
-from tests.sync_relay.conftest import Library, new_library
+from tests.sync_relay.conftest import EVERY_STORAGE, Library, new_library
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from sync_relay.server.settings import Settings
     from tests.sync_relay.conftest import Clock
 
+STORAGES = EVERY_STORAGE
 DAY = 86_400
 
 
