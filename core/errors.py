@@ -26,6 +26,7 @@
         ├── LogDamaged, EnvelopeDamaged, ChainBroken
         ├── LogRolledBack, LibraryCopied
         ├── BlobDamaged, BlobMissing
+        ├── SnapshotDamaged
         └── SyncAlarm               a relay, or another device, does what none should; this device works on
             ├── Withheld, Forked, RolledBack
             └── Forged, WriterNotAMember, Contradicted
@@ -254,6 +255,12 @@ class BlobMissing(IntegrityAlarm):
     """A blob that the log names is not in the folder."""
 
     name = "blob-missing"
+
+
+class SnapshotDamaged(IntegrityAlarm):
+    """A snapshot of a checkpoint is not what one is: over its bounds, cut off, or of another document."""
+
+    name = "snapshot-damaged"
 
 
 class SyncAlarm(IntegrityAlarm):
