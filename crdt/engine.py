@@ -99,6 +99,13 @@ class Engine:
             for change in self._document.get_changes([])
         ]
 
+    def changes(self) -> list[tuple[bytes, tuple[bytes, ...], bytes]]:
+        """List all changes: hash, hashes of those it builds on, raw bytes; each after what it builds on."""
+        return [
+            (bytes(change.hash), tuple(map(bytes, change.deps)), bytes(change.raw_bytes))
+            for change in self._document.get_changes([])
+        ]
+
     def raw_changes(self, hashes: Collection[bytes]) -> dict[bytes, bytes]:
         """Return the raw bytes of some changes the document holds, by hash."""
         made = ((bytes(change.hash), change) for change in self._document.get_changes([]))

@@ -58,6 +58,10 @@ class DuplicateSequence(ChangeInvalid):
     """Two different changes claim one (actor, sequence number)."""
 
 
+class DependencyMissing(ChangeInvalid):
+    """A change that came as part of a whole builds on one that is neither in the document nor part of it."""
+
+
 class ChangeNotApplied(CrdtError):
     """The CRDT engine failed, or dropped a change that passed every check. The replica must be loaded again."""
 

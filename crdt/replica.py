@@ -11,6 +11,8 @@ import os
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from enum import Enum, auto
+from heapq import heappop, heappush
 from typing import Self
 
 from crdt.change import ACTOR_BYTES, Change, change_actor, chunk_hash, parse_change
@@ -20,6 +22,7 @@ from crdt.engine import ROOT, Engine
 from crdt.errors import (
     ActorRefused,
     ChangeInvalid,
+    DependencyMissing,
     DuplicateSequence,
     OperationInvalid,
     OperationRefused,
@@ -86,6 +89,14 @@ class _Batch:
     accepted: list[Change] = field(default_factory=list)
     seen: set[bytes] = field(default_factory=set)
     refused: list[Refusal] = field(default_factory=list)
+
+
+class _Waiting(Enum):
+    """What becomes of a change that arrives before one it builds on."""
+
+    BOUNDED = auto()
+    UNBOUNDED = auto()
+    REFUSED = auto()
 
 
 class Replica:
@@ -167,6 +178,43 @@ class Replica:
             raise SnapshotInvalid(f"the snapshot of {self._document} loads back to other heads")
         return saved + b"".join(change.raw for change in self._orphans)
 
+    def changes(self) -> list[bytes]:
+        """List the raw bytes of every change but the constant ones and those that wait.
+
+        The order depends on the changes alone: each stands after all it builds on, and of those that could stand at a
+        place the one with the lowest hash does.
+        """
+        found = {change_hash: (needs, raw) for change_hash, needs, raw in self._engine.changes()}
+        missing: dict[bytes, int] = {}
+        followers: dict[bytes, list[bytes]] = {}
+        ready: list[bytes] = []
+        for change_hash, (needs, _) in found.items():
+            if change_hash in self._constants:
+                continue
+            own = [need for need in needs if need not in self._constants]
+            missing[change_hash] = len(own)
+            for need in own:
+                followers.setdefault(need, []).append(change_hash)
+            if not own:
+                heappush(ready, change_hash)
+        ordered = []
+        while ready:
+            change_hash = heappop(ready)
+            ordered.append(found[change_hash][1])
+            for follower in followers.get(change_hash, ()):
+                missing[follower] -= 1
+                if not missing[follower]:
+                    heappush(ready, follower)
+        return ordered
+
+    def holds(self, change_hash: bytes) -> bool:
+        """Tell whether a change is part of the document; one that waits is not."""
+        return change_hash in self._history
+
+    def waits(self) -> int:
+        """Count the changes that wait for others."""
+        return len(self._orphans)
+
     def heads(self) -> tuple[bytes, ...]:
         """List the hashes of the changes no other change builds on, ascending."""
         return tuple(self._engine.heads())
@@ -241,16 +289,34 @@ class Replica:
             OrphanLimit: if too many changes of one device would wait; nothing has been applied or queued.
             ChangeNotApplied: if the engine fails; the replica must be loaded again.
         """
+        if author is None:
+            return self._take(changes, None, _Waiting.UNBOUNDED)
+        allowed = {device_prefix(device) for device in (author, *continues)}
+        return self._take(changes, allowed, _Waiting.BOUNDED)
+
+    def merge(self, changes: Sequence[bytes], *, devices: Collection[bytes]) -> Applied:
+        """Apply changes of many devices that belong together and come without the envelopes that brought them.
+
+        As :meth:`apply`, but the actors may be those of any of ``devices``, and none may have to wait: all that a
+        change builds on is in the document, or among ``changes``.
+
+        Raises:
+            ChangeInvalid, ChangeNotApplied: as :meth:`apply`; ``DependencyMissing`` for one that would have to wait.
+        """
+        return self._take(changes, {device_prefix(device) for device in devices}, _Waiting.REFUSED)
+
+    def _take(self, changes: Sequence[bytes], allowed: set[bytes] | None, waiting: _Waiting) -> Applied:
         self._engine.check_usable()
-        allowed = None if author is None else {device_prefix(device) for device in (author, *continues)}
         arriving = self._read(changes, allowed)
         self._orphans.check_numbers(arriving.values())
         heads = self._history.heads
         batch = _Batch()
         try:
             self._stage(arriving, batch)
-            if author is not None:
-                early = [change for change in arriving.values() if change.hash not in batch.seen]
+            early = [change for change in arriving.values() if change.hash not in batch.seen]
+            if waiting is _Waiting.REFUSED:
+                self._require_none(early)
+            elif waiting is _Waiting.BOUNDED:
                 self._orphans.check_room(early, batch.accepted)
         except BaseException:
             self._history.forget([node for _, node in batch.staged], heads)
@@ -261,6 +327,12 @@ class Replica:
             if self._engine.heads() != self._history.heads:
                 raise self._engine.give_up(f"the CRDT engine dropped changes to {self._document}")
         return self._settle(arriving, batch)
+
+    def _require_none(self, early: Sequence[Change]) -> None:
+        if early:
+            raise DependencyMissing(
+                f"a change of actor {early[0].actor.hex()} to {self._document} builds on one that is not there"
+            )
 
     def _read(self, changes: Sequence[bytes], allowed: set[bytes] | None) -> dict[bytes, Change]:
         """Read the changes of a call, checking all that can be told before what they build on is there."""

@@ -14,6 +14,7 @@ from crdt.documents import LIBRARY, DocumentKind
 from crdt.errors import (
     ActorRefused,
     ChangeTooLarge,
+    DependencyMissing,
     DocumentNameInvalid,
     OperationInvalid,
     OperationRefused,
@@ -373,3 +374,34 @@ def test_constant_changes_may_arrive_and_do_nothing(device: Any) -> None:
     for author in (device.id, None):
         with pytest.raises(ActorRefused):
             replica.apply([extension_change(DocumentKind.LIBRARY, 1)], author=author)
+
+
+def test_replicas_that_hold_the_same_list_the_same_changes_in_the_same_order(device: Any, other_device: Any) -> None:
+    one, two, three = device.replica(), other_device.replica(), device.replica()
+    mine = [one.edit([Put("rating", f"{n:032x}", n)]) for n in range(5)]
+    theirs = [two.edit([Put("caption", f"{n:032x}", "x" * 300)]) for n in range(5)]
+    one.apply(theirs, author=other_device.id)
+    two.apply(mine, author=device.id)
+    last = two.edit([Put("rating", "00" * 16, 3)])
+    one.apply([last], author=other_device.id)
+    assert one.changes() == two.changes() == Replica.load(MONTH, one.save(), device.actor()).changes()
+    assert len(one.changes()) == 11
+    assert one.changes()[-1] == last
+    for at in range(0, 11, 3):
+        three.merge(one.changes()[at : at + 3], devices={device.id, other_device.id})
+    assert three.heads() == one.heads()
+    assert three.holds(hashlib.sha256(last[8:]).digest())
+
+
+def test_what_is_merged_is_by_known_devices_and_complete(device: Any, other_device: Any) -> None:
+    one, two = device.replica(), other_device.replica()
+    first, second = one.edit([Put("rating", PHOTO, 1)]), one.edit([Put("rating", PHOTO, 2)])
+    with pytest.raises(ActorRefused):
+        two.merge([first, second], devices={other_device.id})
+    with pytest.raises(DependencyMissing):
+        two.merge([second], devices={device.id})
+    assert (two.changes(), two.waits()) == ([], 0)
+    two.apply([second], author=device.id)
+    assert (two.changes(), two.waits()) == ([], 1), "what waits is not part of the document"
+    two.merge([first], devices={device.id})
+    assert two.changes() == one.changes()
