@@ -124,10 +124,15 @@ class Session(Struct, frozen=True):
 
 
 class CreateLibrary(Struct, frozen=True):
-    """Found a library here: an invite of the relay's owner, and the library's genesis entry."""
+    """Found a library here: an invite of the relay's owner, and the library's genesis entry.
+
+    `entries` are its further membership entries, each after those it names: without them, only the devices that
+    genesis names could sign in.
+    """
 
     invite: Annotated[str, Meta(min_length=1, max_length=128)]
     genesis: Annotated[bytes, Meta(max_length=4 << 10)]
+    entries: Annotated[list[Annotated[bytes, Meta(max_length=MAX_ENTRY_BYTES)]], Meta(max_length=MAX_ENTRIES - 1)] = []
 
 
 class Usage(Struct, frozen=True):

@@ -48,25 +48,24 @@ async def found(parts: Parts, request: CreateLibrary, invite: bytes | None) -> U
         genesis = verify_genesis(request.genesis)
     except CryptoError as error:
         raise ledger.refused(error, 0) from None
+    entries = _checked_entries(genesis.library_id, request.entries)
+    entries.pop(genesis.library_id, None)
     hashed = token_hash(invite or b"")
     with contextlib.suppress(IntegrityError):
         async with parts.database.write() as connection:
             claimed = await _claim(connection, hashed, genesis.library_id, parts.clock())
             if claimed is not None:
-                await _insert_library(connection, genesis.library_id, request.genesis, claimed, parts.clock())
+                entries = {genesis.library_id: request.genesis, **entries}
+                await _insert_library(connection, genesis.library_id, entries, claimed, parts.clock())
+                refused = await _refresh_members(connection, genesis.library_id)
+                _require_none_refused(request.entries, refused)
             return await ledger.usage(connection, genesis.library_id)
     raise LibraryExists("this library is at this relay already", hint="Sign in to it; the invite stays good.")
 
 
 async def append_entries(parts: Parts, library_id: bytes, request: AppendEntries) -> Appended:
     """Add membership entries that are new, and bring the table of members up to what they say."""
-    hashes: dict[bytes, bytes] = {}
-    for index, entry in enumerate(request.entries):
-        try:
-            members.check_entry(library_id, entry)
-        except CryptoError as error:
-            raise ledger.refused(error, index) from None
-        hashes[entry_hash(entry)] = entry
+    hashes = _checked_entries(library_id, request.entries)
     async with parts.database.write() as connection:
         account = await ledger.take(connection, library_id, len(hashes))
         known = await ledger.known_hashes(connection, library_id, KIND_MEMBERSHIP, hashes)
@@ -78,12 +77,7 @@ async def append_entries(parts: Parts, library_id: bytes, request: AppendEntries
         await _bound_entries(connection, library_id, len(new))
         await _insert_entries(connection, library_id, account.first, new)
         refused = await _refresh_members(connection, library_id)
-        for index, entry in enumerate(request.entries):
-            if entry_hash(entry) in refused:
-                raise Forged(
-                    f"the membership entry can never count: {refused[entry_hash(entry)]}",
-                    details=ErrorDetails(index=index),
-                )
+        _require_none_refused(request.entries, refused)
         return Appended(position=account.first + len(hashes) - 1, stored=len(new))
 
 
@@ -129,22 +123,43 @@ async def _claim(connection: AsyncConnection, hashed: bytes, library_id: bytes, 
     return row
 
 
+def _checked_entries(library_id: bytes, entries: Sequence[bytes]) -> dict[bytes, bytes]:
+    """Return entries by their hashes, after their form and signatures have been checked."""
+    hashes: dict[bytes, bytes] = {}
+    for index, entry in enumerate(entries):
+        try:
+            members.check_entry(library_id, entry)
+        except CryptoError as error:
+            raise ledger.refused(error, index) from None
+        hashes[entry_hash(entry)] = entry
+    return hashes
+
+
+def _require_none_refused(entries: Sequence[bytes], refused: Mapping[bytes, str]) -> None:
+    for index, entry in enumerate(entries):
+        if entry_hash(entry) in refused:
+            raise Forged(
+                f"the membership entry can never count: {refused[entry_hash(entry)]}",
+                details=ErrorDetails(index=index),
+            )
+
+
 async def _insert_library(
-    connection: AsyncConnection, library_id: bytes, genesis: bytes, invite: Any, now: int
+    connection: AsyncConnection, library_id: bytes, entries: dict[bytes, bytes], invite: Any, now: int
 ) -> None:
+    size = sum(map(len, entries.values()))
     await connection.execute(
         insert(tables.library).values(
             id=library_id,
-            position=1,
-            used_bytes=len(genesis),
-            used_objects=1,
+            position=len(entries),
+            used_bytes=size,
+            used_objects=len(entries),
             quota_bytes=invite.quota_bytes,
             quota_objects=invite.quota_objects,
             created_at=now,
         )
     )
-    await _insert_entries(connection, library_id, 1, {library_id: genesis})
-    await _refresh_members(connection, library_id)
+    await _insert_entries(connection, library_id, 1, entries)
 
 
 async def _insert_entries(

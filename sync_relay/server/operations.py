@@ -107,9 +107,10 @@ OPERATIONS: Final = (
         "POST /v1/libraries",
         _ANY,
         handlers.found,
-        "Found a library with an invite and its genesis entry. Repeating it is no error.",
+        "Found a library with an invite and its membership entries. Repeating it is no error.",
         body=wire.CreateLibrary,
         result=wire.Usage,
+        body_limit=wire.BATCH_BYTES,
         errors=(e.InviteRefused, e.LibraryExists, e.Forged),
     ),
     _operation(

@@ -4,7 +4,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from crypto.epochs import open_epochs
 from crypto.keys import DeviceSecrets
+from crypto.membership import evaluate
+from crypto.membership_change import countersign, draft_add
 from sync_relay import errors, statements, wire
 from tests.sync_relay.conftest import Clock, Library, new_library
 
@@ -154,3 +157,24 @@ def test_what_belongs_to_another_library_is_out_of_reach(relay: Relay, library: 
         theirs.state(statements.make_delete(other.founder.secrets, library.genesis.library_id, [name], time=0))
     theirs.state(statements.make_delete(other.founder.secrets, other.genesis.library_id, [name], time=0))
     assert mine.blob(name).state == "stored"
+
+
+def test_a_library_is_founded_by_a_device_that_joined_it_later(relay: Relay, library: Library) -> None:
+    genesis, founder, newcomer = library.genesis, library.founder.secrets, DeviceSecrets.generate()
+    membership = evaluate(genesis, [])
+    draft = draft_add(
+        membership, founder, open_epochs(membership, founder), newcomer.device_id, newcomer.exchange_public
+    )
+    added = countersign(draft, genesis.library_id, newcomer)
+    client = relay.client()
+    request = wire.CreateLibrary(invite=relay.invite(), genesis=genesis.entry, entries=[added.data])
+    client.ask("POST", "/v1/libraries", request, wire.Usage)
+    assert client.ask("POST", "/v1/libraries", request, wire.Usage).objects == 2
+    assert client.sign_in(newcomer, genesis.library_id).position == 2
+    assert [item.body for item in client.pull().items] == [genesis.entry, added.data]
+    altered = added.data[:-1] + bytes([added.data[-1] ^ 1])
+    other = new_library()
+    for entries in ([altered], [added.data]):
+        request = wire.CreateLibrary(invite=relay.invite(), genesis=other.genesis.entry, entries=entries)
+        with pytest.raises((errors.Forged, errors.Malformed)):
+            client.ask("POST", "/v1/libraries", request, wire.Usage)
