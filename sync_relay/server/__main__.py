@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -30,7 +31,14 @@ _PLAIN_HOSTS: Final = {"127.0.0.1", "localhost", "::1"}
 
 def main() -> None:
     """Run the command line and end the process with its exit code: 0 done, 1 failed, 2 usage."""
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if "obstore" in sys.modules:
+        # Its threads may still be letting go of what they were given. Where the interpreter takes itself apart
+        # meanwhile, the process aborts: measured at the end of one command in eight on S3.
+        os._exit(code)
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
@@ -23,9 +24,14 @@ from sync_relay.errors import Unavailable
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
-    from obstore.store import ObjectStore
+    from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
 PIECE_BYTES: Final = 1 << 20
+_RANGE_BYTES: Final = 2 << 20
+"""How much of an object one request to a store elsewhere reads: such requests end in time, however slow the reader."""
+_CLIENT: Final[ClientConfig] = {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(seconds=60)}
+_RETRIES: Final[RetryConfig] = {"max_retries": 3, "retry_timeout": timedelta(seconds=60)}
+"""A store that does not answer is an error after seconds: with the library's own bounds, callers hung for minutes."""
 _CHUNK_BYTES: Final = 8 << 20  # of a multi-part upload: S3 takes 10,000, so blobs of up to 78 GiB
 
 
@@ -46,7 +52,10 @@ class Objects:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._store = LocalStore(self._folder)
         else:
-            self._store = from_url(location)
+            # Options of the client, once given, stand in place of those that the environment has.
+            plain = os.environ.get("AWS_ALLOW_HTTP", "").lower() in {"1", "true"}
+            client: ClientConfig = {**_CLIENT, "allow_http": plain}
+            self._store = from_url(location, client_options=client, retry_config=_RETRIES)
 
     async def put(self, name: str, content: bytes, *, durable: bool) -> None:
         """Write a small object; `durable` if it counts as soon as its row does."""
@@ -66,6 +75,10 @@ class Objects:
 
         Raises `ObjectMissing` before anything was yielded.
         """
+        if self._folder is None:
+            async for piece in self._read_ranges(name, start, end):
+                yield piece
+            return
         with _store_errors():
             options: Any = {} if end is None else {"range": (start, end)}
             if end is None and start:
@@ -73,6 +86,16 @@ class Objects:
             result = await obstore.get_async(self._store, name, options=options)
             async for piece in result.stream(min_chunk_size=PIECE_BYTES):
                 yield bytes(piece)
+
+    async def _read_ranges(self, name: str, start: int, end: int | None) -> AsyncIterator[bytes]:
+        if end is None:
+            end = await self.size(name)
+        if end is None:
+            raise ObjectMissing
+        for at in range(start, end, _RANGE_BYTES):
+            with _store_errors():
+                piece = await obstore.get_range_async(self._store, name, start=at, end=min(end, at + _RANGE_BYTES))
+            yield bytes(piece)
 
     async def hash(self, name: str, key: bytes | None = None) -> bytes:
         """Return BLAKE2b-256 of a whole object, keyed with 32 bytes or plain."""
@@ -94,6 +117,13 @@ class Objects:
                 return int((await obstore.head_async(self._store, name))["size"])
             except FileNotFoundError:
                 return None
+
+    async def names(self, prefix: str = "") -> AsyncIterator[str]:
+        """Yield the name of every object whose name begins with the folders of `prefix`, in no order."""
+        with _store_errors():
+            async for page in obstore.list(self._store, prefix or None):
+                for found in page:
+                    yield found["path"]
 
     async def check(self) -> None:
         """Raise `Unavailable` unless the store takes an object and gives it back."""

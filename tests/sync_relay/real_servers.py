@@ -64,11 +64,13 @@ def postgresql(*, durable: bool) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def s3() -> Iterator[dict[str, str]]:
-    """Run an S3 server on a free loopback port; give the variables by which the relay finds it and its bucket."""
+def s3(port: int = 0) -> Iterator[dict[str, str]]:
+    """Run an S3 server on a loopback port, by default a free one; give the variables by which the relay finds it."""
     if importlib.util.find_spec("moto") is None:
         raise CannotStart("moto is not installed")
-    with _process([sys.executable, "-P", "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"], {}, "Running on") as told:
+    with _process(
+        [sys.executable, "-P", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], {}, "Running on"
+    ) as told:
         found = re.search(r"http://127\.0\.0\.1:([0-9]+)", told)
         if found is None:
             raise CannotStart("moto does not say where it answers")

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
@@ -13,12 +12,10 @@ from crypto.membership import evaluate
 from crypto.membership_change import countersign, draft_add, revoke
 from crypto.membership_entry import NO_ENVELOPE
 from sync_relay import errors, wire
-from tests.sync_relay.conftest import Device, Library
+from tests.sync_relay.conftest import BOTH_ENDS, Device, Library
 from tests.sync_relay.running_relay import Relay, raise_named
 
-if TYPE_CHECKING:
-    from sync_relay.server.settings import Settings
-    from tests.sync_relay.conftest import Clock
+STORAGES = BOTH_ENDS
 
 
 def test_what_one_appends_the_other_pulls(relay: Relay, library: Library) -> None:
@@ -187,25 +184,6 @@ def test_a_restart_in_the_middle_loses_nothing(relay: Relay, library: Library) -
     client.sign_in(library.founder.secrets, library.genesis.library_id)
     client.append(*library.founder.written, library.founder.write())
     assert [item.body for item in client.pull(after=1).items] == library.founder.written
-
-
-def test_workers_that_share_a_database_are_one_relay(
-    relay: Relay, settings: Settings, clock: Clock, library: Library
-) -> None:
-    if relay.service.parts.database.is_sqlite:
-        pytest.skip("SQLite is for one process")
-    other = Relay(settings, clock)
-    try:
-        one, two = relay.found(library), other.client()
-        two.token = one.token
-        with one.listen() as events:
-            assert events.recv(timeout=60) == '{"position":1}'
-            two.append(library.founder.write())
-            assert events.recv(timeout=60) == '{"position":2}'
-        name = one.store(b"ciphertext")
-        assert two.request("GET", f"/v1/blobs/{name.hex()}").content == b"ciphertext"
-    finally:
-        other.stop()
 
 
 def test_a_full_quota_says_how_much_is_over(relay: Relay, library: Library) -> None:
