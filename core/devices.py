@@ -279,7 +279,7 @@ def _replacement(membership: Membership, old: DeviceSecrets, new: DeviceSecrets,
 
 
 def _unshown(library: Library, old: DeviceSecrets) -> str:
-    """Return the words that took the place of `old` and that nobody has seen; raises `WrongPhrase` if there are none."""
+    """Return the words that replaced `old` and that nobody has seen; raises `WrongPhrase` if there are none."""
     sealed = library.log.fact(_NEW_PHRASE)
     if sealed and old.device_id in library.members.membership.departed:
         try:

@@ -1,0 +1,79 @@
+"""Membership entries, to and from one relay: what pairing, joining and recovering need before there is a sync.
+
+Entries are few, and a page of the log can be asked to hold nothing else. They are asked for from the beginning: who
+joins has no position yet, and who invites must know of every revocation first.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from core.errors import RelayRefused
+from core.relay_errors import relay_errors
+from core.sync.membership import in_order
+from crypto.genesis import entry_hash
+from sync_relay.wire import BATCH_BYTES, KIND_MEMBERSHIP, MAX_ENTRIES, MAX_ITEMS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from core.ingest import Arrival
+    from core.library import Library
+    from sync_relay.client import RelayClient
+
+_MOST: Final = 4 * MAX_ENTRIES
+"""Entries that are read of one relay: it keeps at most `MAX_ENTRIES`, and what sends more is none."""
+
+
+def fetch_entries(client: RelayClient) -> list[bytes]:
+    """Return all membership entries the relay has, genesis among them, unchecked; `client` is signed in.
+
+    Raises `RelayUnreachable` and `RelayRefused`.
+    """
+    entries: list[bytes] = []
+    position = 0
+    while True:
+        with relay_errors(client.url):
+            page = client.log(position, kinds=[KIND_MEMBERSHIP])
+        entries += [item.body for item in page.items if item.kind == KIND_MEMBERSHIP and item.body is not None]
+        if not page.more:
+            return entries
+        if page.position <= position or len(entries) > _MOST:
+            raise RelayRefused(
+                f"the relay {client.url} sends membership entries without end",
+                hint="Ask its owner to update it; until then use another relay.",
+            )
+        position = page.position
+
+
+def exchange_entries(library: Library, client: RelayClient) -> Arrival:
+    """Take in the entries that the relay has, and give it those it lacks; `client` is signed in.
+
+    Returns what came of the relay's entries. Raises `RelayUnreachable`, and `RelayRefused` with its kinds.
+    """
+    theirs = fetch_entries(client)
+    arrival = library.ingest.entries(theirs)
+    library.members.refresh()
+    known = {entry_hash(entry) for entry in theirs}
+    send_entries(client, [entry.data for entry in in_order(library.members.membership) if entry.hash not in known])
+    return arrival
+
+
+def send_entries(client: RelayClient, entries: Iterable[bytes]) -> None:
+    """Give the relay entries, each after those it names; what it has already is no error."""
+    for batch in _batches(entries):
+        with relay_errors(client.url):
+            client.append_entries(batch)
+
+
+def _batches(entries: Iterable[bytes]) -> Iterator[Sequence[bytes]]:
+    batch: list[bytes] = []
+    size = 0
+    for entry in entries:
+        if batch and (len(batch) == MAX_ITEMS or size + len(entry) > BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(entry)
+        size += len(entry)
+    if batch:
+        yield batch
