@@ -159,18 +159,21 @@ class Catalog:
             touched: its maps and keys that changed.
             read: the document after the edit.
         """
-        with self._writing():
-            if document == LIBRARY:
+        if document == LIBRARY:
+            with self._writing():
                 self._library.update(touched, read)
                 if any(map_name == "setting" for map_name, _ in touched):
                     self._labeller.forget()
-                return
+            return
+        with self._writing(forget=False):
             pids = {key_pid(key) for map_name, key in touched if map_name in _OF_SHARDS}
             entries = {pid: read_entry(read, pid, self._labeller) for pid in pids if pid is not None}
-            self._photos.put(document, entries, self._labeller)
+            rewritten = self._photos.put(document, entries, self._labeller)
             bundles = [key for map_name, key in touched if map_name == BUNDLE_MAP]
             if bundles:
                 self._bundles.update(document, bundles, read)
+        self._selector.rewritten(rewritten)
+        self._counted_labels = None
 
     @_alone
     def load_document(self, document: str, read: ReplicaReader) -> None:

@@ -3,7 +3,8 @@
 Sets of photos are whole numbers of one byte a photo: AND, OR and NOT of two sets of 100,000 photos take 20 µs,
 whatever the query. In SQL alone the same costs a search in an index for each photo and each term: two labels that
 half of the photos have took 70 ms (measured at 100,000), and three terms more. So each term is asked by itself, once,
-and remembered until the catalog changes; terms that look at the photo's own row are asked together.
+and remembered; terms that look at the photo's own row are asked together. After an edit, what is remembered is asked
+again of the photos that were edited, and of those alone, when it is next wanted.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from itertools import compress, islice
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
-from sqlalchemy import String, bindparam, func, select, text
+from sqlalchemy import String, bindparam, func, select
 
 from core.catalog.entry import IMPLIED, USER
 from core.catalog.query_sql import (
@@ -28,7 +29,8 @@ from core.catalog.query_sql import (
     in_any_album,
     refuse_what_is_missing,
 )
-from core.catalog.tables import album, free_number, photo
+from core.catalog.tables import album, album_photo, free_number, label_photo, photo
+from core.catalog.tables import words as words_table
 from core.errors import QueryError
 from core.query.fields import nearest
 from core.query.nodes import And, Flag, Node, Not, Or, Text, Words, walk
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from sqlalchemy.sql.elements import ColumnElement
 
     from core.catalog.terms import Terms
+    from core.catalog.writer import Rewritten
     from core.query import Query
 
 SortKey = Literal["taken", "imported", "rating", "name", "size", "score"]
@@ -86,8 +89,18 @@ _WALK_AT_LEAST = 500
 _WALK_AT_MOST = 30_000
 """A longer walk is made once, to the end, and kept: the next page will need it."""
 
+_PATCHED_AT_MOST = 2_000
+"""After edits of more photos than this, asking everything anew costs no more than patching."""
+
 _numbers = msgspec.json.Decoder(list[int])
-_IN_NUMBERS = text("photo.id IN (SELECT value FROM json_each(:numbers))").bindparams(bindparam("numbers", type_=String))
+
+
+_asked = func.json_each(bindparam("numbers", type_=String)).table_valued("value")
+_PHOTO, _LABELLED, _IN_ALBUM, _WORDS = (
+    column.in_(select(_asked.c.value))
+    for column in (photo.c.id, label_photo.c.photo, album_photo.c.photo, words_table.c.rowid)
+)
+"""That a row is of one of the photos in the JSON array `numbers`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +125,22 @@ class _Order:
     descending: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Remembered:
+    """The photos a term found, when ``edits`` edits had been made."""
+
+    photos: Photos
+    edits: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Within:
+    """The photos a question is limited to: as a set, and as SQL takes them."""
+
+    photos: Photos
+    numbers: str
+
+
 class Selector:
     """Finds and sorts photos; remembers what it was asked until :meth:`forget`."""
 
@@ -120,15 +149,28 @@ class Selector:
         self._connection = connection
         self._terms = terms
         self._active_model = active_model
-        self._sets: OrderedDict[Node, Photos] = OrderedDict()
+        self._sets: OrderedDict[Node, _Remembered] = OrderedDict()
+        self._edits: list[frozenset[int]] = []
         self._orders: dict[_Order, list[int]] = {}
         self._scored: dict[tuple[Scoring, bool], list[int]] = {}
         self._all: tuple[Photos, int] | None = None
 
     def forget(self) -> None:
-        """Forget all answers: the catalog has changed."""
+        """Forget all answers: the catalog has changed in ways that touch any photo."""
         self._sets.clear()
+        self._edits.clear()
         self._orders.clear()
+        self._scored.clear()
+        self._all = None
+
+    def rewritten(self, photos: Rewritten) -> None:
+        """Take note that rows of some photos were written again: the answers about all others still hold."""
+        if sum(map(len, self._edits)) + len(photos.numbers) > _PATCHED_AT_MOST:
+            self.forget()
+            return
+        if photos.numbers:
+            self._edits.append(frozenset(photos.numbers))
+        self._orders = {order: known for order, known in self._orders.items() if order.sort not in photos.keys}
         self._scored.clear()
         self._all = None
 
@@ -231,67 +273,90 @@ class Selector:
 
     def _set(self, node: Node) -> Photos:
         known = self._sets.get(node)
-        if known is not None:
+        if known is not None and known.edits == len(self._edits):
             self._sets.move_to_end(node)
-            return known
-        found = self._ask(node)
-        self._sets[node] = found
+            return known.photos
+        found = self._ask(node) if known is None else self._patched(node, known)
+        self._sets[node] = _Remembered(found, len(self._edits))
+        self._sets.move_to_end(node)
         if len(self._sets) > _KEPT_TERMS:
             self._sets.popitem(last=False)
         return found
 
-    def _ask(self, node: Node) -> Photos:  # noqa: C901, PLR0911 - one answer a kind of node
+    def _patched(self, node: Node, known: _Remembered) -> Photos:
+        """Ask about the photos that were edited since, and keep what is known of all others."""
+        edited = frozenset().union(*self._edits[known.edits :])
+        held = bytearray(max(max(edited) + 1, self._everything()[1]))
+        for number in edited:
+            held[number] = 1
+        photos = int.from_bytes(held, "little")
+        within = _Within(photos, msgspec.json.encode(sorted(edited)).decode())
+        return (known.photos & ~photos) | self._ask(node, within)
+
+    def _ask(self, node: Node, within: _Within | None = None) -> Photos:  # noqa: C901, PLR0911 - one answer a kind of node
         match node:
             case And(items=items):
-                return self._all_of(items)
+                return self._all_of(items, within)
             case Or(items=items):
                 found = 0
                 for item in items:
-                    found |= self._set(item)
+                    found |= self._part(item, within)
                 return found
             case Not(item=item):
-                return self.everything() & ~self._set(item)
+                return self._universe(within) & ~self._part(item, within)
             case Words(text=wanted, prefix=prefix):
-                found = self._photos(by_words(wanted, prefix=prefix))
-                found |= self._labelled(self._labels_with_words(node))
-                return found | self._in_albums(wanted, prefix=prefix)
+                found = self._photos(by_words(wanted, prefix=prefix), _WORDS, within)
+                found |= self._labelled(self._labels_with_words(node), within)
+                return found | self._in_albums(wanted, within, prefix=prefix)
             case Text(field="label"):
-                return self._labelled(self._labels(node))
+                return self._labelled(self._labels(node), within)
             case Text(field="album", text=wanted, prefix=prefix):
-                return self._in_albums(wanted, prefix=prefix)
+                return self._in_albums(wanted, within, prefix=prefix)
             case Text(field="name" | "caption" as field, text=wanted, prefix=prefix):
-                return self._photos(by_words(wanted, prefix=prefix, field=field))
+                return self._photos(by_words(wanted, prefix=prefix, field=field), _WORDS, within)
             case Flag(field="has", name="album"):
-                return self._photos(in_any_album())
+                return self._photos(in_any_album(), _IN_ALBUM, within)
             case _:
                 condition = column_condition(node, self._terms, self._believed())
                 if condition is None:
                     raise TypeError(f"{type(node).__name__} has no meaning in the catalog")
-                return self._photos(by_condition(condition))
+                return self._photos(by_condition(condition), _PHOTO, within)
 
-    def _all_of(self, items: Sequence[Node]) -> Photos:
+    def _part(self, node: Node, within: _Within | None) -> Photos:
+        return self._set(node) if within is None else self._ask(node, within)
+
+    def _universe(self, within: _Within | None) -> Photos:
+        return self.everything() if within is None else self.everything() & within.photos
+
+    def _all_of(self, items: Sequence[Node], within: _Within | None) -> Photos:
         """Return what all items find: those about a photo's own row are asked together, unless an answer is known."""
-        found = self.everything()
+        found = self._universe(within)
         together: list[ColumnElement[bool]] = []
         for item in items:
+            if within is not None:
+                found &= self._ask(item, within)
+                continue
             condition = None if item in self._sets else column_condition(item, self._terms, self._believed())
             if condition is None or len(items) == 1:
                 found &= self._set(item)
             else:
                 together.append(condition)
         if together:
-            found &= self._photos(by_condition(together[0]) if len(together) == 1 else by_conditions(together))
+            statement = by_condition(together[0]) if len(together) == 1 else by_conditions(together)
+            found &= self._photos(statement, _PHOTO, None)
         return found
 
-    def _photos(self, statement: Select[str]) -> Photos:
-        return self.among(self._numbers_of(statement))
+    def _photos(self, statement: Select[str], listed: ColumnElement[bool], within: _Within | None) -> Photos:
+        if within is None:
+            return self.among(self._numbers_of(statement))
+        return self.among(self._numbers_of(statement.where(listed), numbers=within.numbers))
 
-    def _numbers_of(self, statement: Select[str]) -> list[int]:
-        return _numbers.decode(self._connection.execute(statement).scalar_one())
+    def _numbers_of(self, statement: Select[str], **values: str) -> list[int]:
+        return _numbers.decode(self._connection.execute(statement, values).scalar_one())
 
-    def _labelled(self, labels: Sequence[int]) -> Photos:
+    def _labelled(self, labels: Sequence[int], within: _Within | None) -> Photos:
         models = self.models()
-        return self._photos(by_labels(labels, models)) if labels and models else 0
+        return self._photos(by_labels(labels, models), _LABELLED, within) if labels and models else 0
 
     def _labels(self, node: Text) -> list[int]:
         if not node.prefix:
@@ -303,11 +368,11 @@ class Selector:
         wanted = words(node.text)
         return [n for name, n in self._terms.labels.items() if contains(name, wanted, prefix=node.prefix)]
 
-    def _in_albums(self, wanted: str, *, prefix: bool) -> Photos:
+    def _in_albums(self, wanted: str, within: _Within | None, *, prefix: bool) -> Photos:
         row = words(wanted)
         named = self._connection.execute(select(album.c.id, album.c.name).where(album.c.name.is_not(None)))
         numbers = [number for number, name in named if contains(name, row, prefix=prefix)]
-        return self._photos(by_albums(numbers)) if numbers else 0
+        return self._photos(by_albums(numbers), _IN_ALBUM, within) if numbers else 0
 
     def _believed(self) -> set[str]:
         active = self._active_model()
@@ -338,7 +403,7 @@ class Selector:
 
     def _sorted(self, numbers: list[int], order: _Order) -> list[int]:
         listed = {"numbers": msgspec.json.encode(numbers).decode()}
-        return list(self._connection.execute(_ordered(order).where(_IN_NUMBERS), listed).scalars())
+        return list(self._connection.execute(_ordered(order).where(_PHOTO), listed).scalars())
 
 
 _COLUMNS = {

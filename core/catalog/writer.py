@@ -7,6 +7,7 @@ rows field by field would need a rule for each map, and each rule a way to be wr
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -27,7 +28,7 @@ from core.catalog.tables import (
 from core.query.words import BREAK, words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Table
     from sqlalchemy.engine import Connection
@@ -55,13 +56,29 @@ _INSERTS = {
 }
 
 
+SORT_COLUMNS = (photo.c.taken, photo.c.imported, photo.c.rating, photo.c.size, photo.c.name)
+"""What photos are sorted by, beside their scores."""
+
+
 class _Known(NamedTuple):
-    """What the catalog holds of a photo before it is written again."""
+    """What the catalog holds of a photo before it is written again; ``keys`` are its `SORT_COLUMNS`."""
 
     number: int
     document: str
     extra: bytes
     colours: int
+    keys: tuple[Any, ...]
+
+
+@dataclass(slots=True)
+class Rewritten:
+    """Photos whose rows were written again: their numbers, and the `SORT_COLUMNS` that are not as they were.
+
+    Where photos came or went, that is all of these columns.
+    """
+
+    numbers: set[int] = field(default_factory=set)
+    keys: set[str] = field(default_factory=set)
 
 
 class PhotoWriter:
@@ -72,14 +89,16 @@ class PhotoWriter:
         self._connection = connection
         self._terms = terms
 
-    def put(self, document: str, entries: Mapping[bytes, PhotoEntry], labeller: Labeller) -> None:
+    def put(self, document: str, entries: Mapping[bytes, PhotoEntry], labeller: Labeller) -> Rewritten:
         """Make the rows of these photos say what ``document`` (now) and others say of them."""
+        rewritten = Rewritten()
         # Even a document that shows no photo is known from now on, and looked for when it is read again.
         self._terms.require("document", document)
         pids = list(entries)
         for start in range(0, len(pids), _CHUNK):
             chunk = pids[start : start + _CHUNK]
-            self._put({pid: entries[pid] for pid in chunk}, document, labeller)
+            self._put({pid: entries[pid] for pid in chunk}, document, labeller, rewritten)
+        return rewritten
 
     def pids_of(self, document: str) -> set[bytes]:
         """Return the photos that a document has said anything of."""
@@ -88,7 +107,9 @@ class PhotoWriter:
         parts = self._connection.execute(select(part.c.pid).where(part.c.document == document)).scalars()
         return {*own, *parts}
 
-    def _put(self, entries: Mapping[bytes, PhotoEntry], document: str, labeller: Labeller) -> None:
+    def _put(
+        self, entries: Mapping[bytes, PhotoEntry], document: str, labeller: Labeller, rewritten: Rewritten
+    ) -> None:
         known = self._known(entries)
         parts = self._parts(entries)
         kept: list[tuple[bytes, str, bytes]] = []
@@ -115,18 +136,33 @@ class PhotoWriter:
         self._remove_rows([row.number for row in known.values()])
         gone = [(row.number,) for pid, row in known.items() if pid not in shown]
         self._many("free_number", gone)
-        self._insert_rows(
-            [(known[pid].number if pid in known else next(numbers), pid, *entry) for pid, entry in shown.items()],
-            known,
-        )
+        rows = [(known[pid].number if pid in known else next(numbers), pid, *entry) for pid, entry in shown.items()]
+        self._insert_rows(rows, known)
+        rewritten.numbers.update(row.number for row in known.values())
+        rewritten.numbers.update(row[0] for row in rows)
+        self._compare_keys(known, shown.keys(), rewritten)
+
+    def _compare_keys(self, before: Mapping[bytes, _Known], shown: Collection[bytes], rewritten: Rewritten) -> None:
+        names = [column.name for column in SORT_COLUMNS]
+        if before.keys() != set(shown):
+            rewritten.keys.update(names)
+            return
+        now = self._connection.execute(select(photo.c.pid, *SORT_COLUMNS).where(photo.c.pid.in_(list(shown))))
+        for pid, *keys in now:
+            rewritten.keys.update(
+                name for name, was, is_now in zip(names, before[pid].keys, keys, strict=True) if was != is_now
+            )
 
     def _known(self, pids: Iterable[bytes]) -> dict[bytes, _Known]:
         rows = self._connection.execute(
-            select(photo.c.pid, photo.c.id, photo.c.document, photo.c.extra, photo.c.colours).where(
+            select(photo.c.pid, photo.c.id, photo.c.document, photo.c.extra, photo.c.colours, *SORT_COLUMNS).where(
                 photo.c.pid.in_(list(pids))
             )
         )
-        return {row.pid: _Known(row.id, self._terms.text(row.document) or "", row.extra, row.colours) for row in rows}
+        return {
+            pid: _Known(number, self._terms.text(document) or "", extra, colours, tuple(keys))
+            for pid, number, document, extra, colours, *keys in rows
+        }
 
     def _parts(self, pids: Iterable[bytes]) -> dict[bytes, dict[str, PhotoEntry]]:
         found: defaultdict[bytes, dict[str, PhotoEntry]] = defaultdict(dict)

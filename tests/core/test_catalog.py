@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -481,6 +481,49 @@ def test_reading_what_was_touched_gives_the_catalog_that_reading_everything_give
         kept.load_document(document, replicas[document])
     assert said_by(kept) == said_by(catalog_of(replicas))
     for catalog in (kept, catalog_of(replicas)):
+        catalog.close()
+
+
+_ASKED = (
+    *(
+        "",
+        "label:dog",
+        "-label:animal",
+        "label:dog OR rating:>=3",
+        "label:be* -is:trash",
+        "is:trash",
+        "beach",
+        "party OR a",
+    ),
+    *("is:favourite rating:>=2", "has:album", "album:lisbon", "is:unlabelled", "has:caption -is:favourite", "name:img"),
+    *("date:2024-05..2024-05", "date:2024-06 size:>=2b", "camera:canon", "is:confirmed", "-(label:dog label:beach)"),
+)
+
+
+@settings(max_examples=30, phases=[Phase.explicit, Phase.reuse, Phase.generate])  # to shrink takes minutes
+@given(photos(), st.data(), st.booleans())
+def test_an_answer_that_was_remembered_before_an_edit_is_right_after_it(
+    shots: list[Shot], data: st.DataObject, keep: bool
+) -> None:
+    replicas = documents_of(shots)
+    kept = catalog_of(replicas)
+    with pytest.MonkeyPatch.context() as patch:
+        if keep:  # orders are kept whole, as in large libraries
+            patch.setattr(selection, "_SORTED_IN_SQL", -1)
+            patch.setattr(selection, "_WALK_AT_MOST", -1)
+        for _ in range(data.draw(st.integers(1, 4))):
+            for query in _ASKED:
+                kept.pids(query, data.draw(st.sampled_from(SORT_KEYS)))
+            places = [(LIBRARY, _library_edits), *((shot.document, _edits_of(shot.pid)) for shot in shots)]
+            document, strategy = data.draw(st.sampled_from(places))
+            made = data.draw(st.lists(strategy, min_size=1, max_size=4))
+            replicas[document].edit(made)
+            kept.update(document, {(operation.map, operation.key) for operation in made}, replicas[document])
+        fresh = catalog_of(replicas)
+        for query in _ASKED:
+            for sort in SORT_KEYS:
+                assert kept.pids(query, sort) == fresh.pids(query, sort), (query, sort)
+    for catalog in (kept, fresh):
         catalog.close()
 
 
