@@ -1,5 +1,6 @@
 # Each target does its own set-up: all it needs is Python 3.11 or 3.12 and a package registry.
 #   make demo    import real photos into a throw-away library, label them, search    (PHOTOS=DIR, MODEL=DIR)
+#   make relay   a relay on this machine, and what to type in a second terminal      (RELAY=DIR)
 #   make test    tests, strict types, lint, import contracts
 #   make bench   the figures quoted in the docs, as ratios                           (SAFELIGHT_TEST_DATA=DIR)
 #   make lock    resolve the locked dependencies again
@@ -15,8 +16,9 @@ endif
 READY = $(VENV)/.ready
 PHOTOS ?=
 MODEL ?=
+RELAY ?=
 
-.PHONY: demo test tests types lint contracts bench lock clean
+.PHONY: demo relay test tests types lint contracts bench lock clean
 
 # A change of the locked dependencies, or of the entry points, installs again.
 $(READY): requirements/dev.txt pyproject.toml
@@ -28,6 +30,9 @@ $(READY): requirements/dev.txt pyproject.toml
 
 demo: $(READY)
 	@$(BIN)/python -P -m tui.demo $(if $(PHOTOS),--photos "$(PHOTOS)") $(if $(MODEL),--model "$(MODEL)")
+
+relay: $(READY)
+	@$(BIN)/python -P -m tui.relay_demo $(if $(RELAY),"$(RELAY)")
 
 test: lint types contracts tests
 
