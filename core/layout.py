@@ -4,7 +4,7 @@
 
     <library>/
       library.toml     in the clear: format, library id, key-derivation costs, wrapped device secrets
-      log.db           SQLite: envelopes, chain heads, outbox
+      log.db           SQLite: envelopes, chain heads, membership
       blobs/ab/<id>    encrypted blobs, named by the BLAKE2b-256 of their ciphertext
       blobs/incoming/  blobs that are being written; nothing names them yet
       derived/         sealed replicas and catalog; safe to delete

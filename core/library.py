@@ -31,18 +31,19 @@ from core.errors import (
     LogRolledBack,
     StorageFailed,
 )
+from core.ingest import Ingest
 from core.layout import Layout, state_folder
 from core.library_file import LibraryFile
 from core.log import BLOB_PURGED, NO_HASH, Log, name_envelope
 from core.machine_state import TOKEN_BYTES, MachineHead, MachineState
+from core.members import Members
 from core.private_files import storage_errors
 from core.view import Progress, View
 from crdt.documents import LIBRARY
 from crdt.operations import Delete, Operation, Put
-from crypto.errors import CryptoError
 from crypto.kdf import KdfParameters, new_parameters
-from crypto.keys import DeviceSecrets, EpochKeys
-from crypto.membership import Genesis, create_genesis, entry_hash, open_epoch, verify_genesis
+from crypto.keys import DeviceSecrets
+from crypto.membership import create_genesis, entry_hash
 from crypto.phrase import new_phrase, phrase_secrets
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from core.catalog import Catalog
+    from crypto.keys import EpochKeys
+    from crypto.membership_entry import Entry
 
 _log = logging.getLogger(__name__)
 
@@ -61,15 +64,17 @@ Scalar = str | bytes | int | float | bool
 class Library:
     """One open library."""
 
-    def __init__(self, layout: Layout, log: Log, genesis: Genesis, epoch: EpochKeys, secrets: DeviceSecrets) -> None:
+    def __init__(self, layout: Layout, log: Log, members: Members) -> None:
         """Use `open` or `create`."""
+        secrets = members.secrets
         self.root = layout.root
-        self.library_id = genesis.library_id
+        self.library_id = members.genesis.library_id
         self.device_id = secrets.device_id
-        self.epoch = epoch
-        self.blobs = BlobStore(layout.blobs, epoch)
+        self.members = members
+        self.blobs = BlobStore(layout.blobs, members.current)
         self.log = log
-        self.chain = Chain(genesis, epoch, secrets)
+        self.chain = Chain(members, log)
+        self.ingest = Ingest(self)
         self._guard = threading.RLock()
         self._machine = MachineState(state_folder(), self.library_id, self.device_id)
         self._token = b""
@@ -96,7 +101,7 @@ class Library:
         file = LibraryFile.make(library_id, secrets, passphrase, new_parameters() if kdf is None else kdf)
         token = random.token_bytes(TOKEN_BYTES)
         layout.make_folders()
-        Log.create(layout.log, library_id, genesis, {_MACHINE_FACT: token}).close()
+        Log.create(layout.log, {library_id: genesis}, {_MACHINE_FACT: token}).close()
         MachineState(state_folder(), library_id, secrets.device_id).advance(MachineHead(0, NO_HASH, token))
         # Last, because it is this file that makes the folder a library.
         file.write(layout.library_file)
@@ -130,8 +135,7 @@ class Library:
         layout.make_folders()
         log = Log(layout.log)
         try:
-            genesis, epoch = _open_membership(log, file.library_id, secrets)
-            library = cls(layout, log, genesis, epoch, secrets)
+            library = cls(layout, log, Members(log, file.library_id, secrets))
             library._check_machine()
             library._data_version = log.data_version()
             library._view.load(progress)
@@ -181,6 +185,52 @@ class Library:
     ) -> None:
         """Close the library."""
         self.close()
+
+    @property
+    def epoch(self) -> EpochKeys:
+        """The keys that new blobs and envelopes are made with."""
+        return self.members.current
+
+    @classmethod
+    def create_from(
+        cls,
+        root: Path,
+        passphrase: bytes,
+        secrets: DeviceSecrets,
+        genesis: bytes,
+        entries: Sequence[bytes],
+        *,
+        kdf: KdfParameters | None = None,
+        reader: DeviceSecrets | None = None,
+    ) -> Library:
+        """Make the folder of a library that exists elsewhere, on a device that has just become a member of it.
+
+        `reader` (a recovery phrase's secrets) opens the epochs while this device is no member yet.
+        """
+        raise NotImplementedError
+
+    def add_entries(self, entries: Sequence[Entry]) -> None:
+        """Store membership entries of this device's own making; raises `DiskFull` or `LibraryBusy`."""
+        raise NotImplementedError
+
+    def rotate_if_due(self) -> bool:
+        """Make a new epoch if one has to be made before the next envelope; tell whether it was."""
+        raise NotImplementedError
+
+    def acknowledge(self) -> None:
+        """Tell the others, by an envelope, what this device had accepted of revoked ones, if they cannot know."""
+        raise NotImplementedError
+
+    def commit_record(self, body: EnvelopeBody) -> tuple[int, bytes]:
+        """Write an envelope that changes no document and return (seq, hash); its frontier is filled in."""
+        raise NotImplementedError
+
+    def become_new_device(self, fork: int | None = None) -> None:
+        """Go on under a new identity, with which this copy of the library never contradicts another one.
+
+        `fork` is the first own number that somebody else used too: own envelopes from there on are issued anew.
+        """
+        raise NotImplementedError
 
     @property
     def catalog(self) -> Catalog:
@@ -423,17 +473,6 @@ def _remove_unfinished(root: Path) -> None:
             return
     for path in list(root.iterdir()):
         path.rmdir() if path.is_dir() else path.unlink()
-
-
-def _open_membership(log: Log, library_id: bytes, secrets: DeviceSecrets) -> tuple[Genesis, EpochKeys]:
-    entry = log.membership_entry(library_id)
-    try:
-        genesis = verify_genesis(entry, library_id)
-        return genesis, open_epoch(genesis, secrets)
-    except CryptoError as error:
-        raise LogDamaged(
-            f"the entry that founded the library is altered: {error}", hint="Restore log.db from a backup."
-        ) from error
 
 
 def _with_content(body: EnvelopeBody, made: Made) -> EnvelopeBody:

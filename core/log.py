@@ -2,7 +2,7 @@
 
 SQLite through SQLAlchemy Core, in WAL mode with `synchronous=FULL`: a transaction that returned is on the disk. What is
 stored is ciphertext, hashes, public keys and numbers. Several processes open the file at once; the write lock is held
-for one transaction at a time.
+for one transaction at a time. Several threads may use one `Log`: each call, and each transaction, is one at a time.
 """
 
 from __future__ import annotations
@@ -10,14 +10,24 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import sqlite3
-from dataclasses import dataclass
+import threading
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
 
-from core.errors import DiskFull, LibraryBusy, LogDamaged, StorageFailed, UnknownFormat
+from core import log_schema as schema
+from core.errors import LogDamaged, UnknownFormat
+from core.log_file import RESTORE, as_bytes, as_number, connect, log_errors
+from core.log_transaction import (
+    NO_HASH,
+    LogTransaction,
+    RelayState,
+    StoredEnvelope,
+    Vector,
+    name_envelope,
+    select_from,
+    stored,
+)
 from core.private_files import open_private, storage_errors
 from crypto.envelope import MIN_ENVELOPE_BYTES
 
@@ -25,141 +35,56 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-SCHEMA_VERSION = 1
+__all__ = ["BLOB_PURGED", "NO_HASH", "Log", "LogTransaction", "RelayState", "StoredEnvelope", "Vector", "name_envelope"]
+
 _APPLICATION_ID = 0x53414645  # "SAFE"
-_BUSY_TIMEOUT_S = 30.0
 _PAGE_OF_ENVELOPES = 32
-NO_HASH = bytes(32)
 BLOB_PURGED = 1
-_DAMAGED = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT", "SQLITE_IOERR_SHORT_READ"})
-_RESTORE = "Restore `log.db` from a backup; `safelight verify` lists what can still be read."
 
-Vector = dict[bytes, tuple[int, bytes]]
-"""Device id -> (sequence number, hash) of the newest envelope that is meant."""
-
-_metadata = sa.MetaData()
-_facts = sa.Table(
-    "fact", _metadata, sa.Column("name", sa.Text, primary_key=True), sa.Column("value", sa.LargeBinary, nullable=False)
-)
-_membership = sa.Table(
-    "membership",
-    _metadata,
-    sa.Column("hash", sa.LargeBinary, primary_key=True),
-    sa.Column("entry", sa.LargeBinary, nullable=False),
-)
-_envelopes = sa.Table(
-    "envelope",
-    _metadata,
-    sa.Column("position", sa.Integer, primary_key=True),
-    sa.Column("device", sa.LargeBinary, nullable=False),
-    sa.Column("seq", sa.Integer, nullable=False),
-    sa.Column("hash", sa.LargeBinary, nullable=False),
-    sa.Column("envelope", sa.LargeBinary, nullable=False),
-    sa.UniqueConstraint("device", "seq"),
-    sqlite_autoincrement=True,
-)
-_heads = sa.Table(
-    "chain_head",
-    _metadata,
-    sa.Column("device", sa.LargeBinary, primary_key=True),
-    sa.Column("seq", sa.Integer, nullable=False),
-    sa.Column("hash", sa.LargeBinary, nullable=False),
-)
-_relays = sa.Table(
-    "relay",  # the id is a keyed hash of the URL, which itself is in the `library` document
-    _metadata,
-    sa.Column("id", sa.LargeBinary, primary_key=True),
-    sa.Column("cursor", sa.Integer, nullable=False),
-)
-_outbox = sa.Table(
-    "outbox",
-    _metadata,
-    sa.Column("relay", sa.LargeBinary, primary_key=True),
-    sa.Column("position", sa.Integer, primary_key=True),
-)
-_blob_states = sa.Table(
-    "blob_state",
-    _metadata,
-    sa.Column("blob", sa.LargeBinary, primary_key=True),
-    sa.Column("state", sa.Integer, nullable=False),
-)
-
-
-def _compiled(statement: sa.ClauseElement) -> str:
-    """Return the SQL of a statement that every edit runs: making it each time costs more than SQLite's own part."""
-    dialect = sqlite.dialect(paramstyle="qmark")
-    return str(statement.compile(dialect=dialect))
-
-
-_READ_HEADS = _compiled(sa.select(_heads.c.device, _heads.c.seq, _heads.c.hash))
-_APPEND = _compiled(
-    sa.insert(_envelopes).values({name: sa.bindparam(name) for name in ("device", "seq", "hash", "envelope")})
-)
-_MOVE_HEAD = _compiled(
-    (moved := sqlite.insert(_heads).values({name: sa.bindparam(name) for name in ("device", "seq", "hash")}))
-    .on_conflict_do_update(index_elements=["device"], set_={"seq": moved.excluded.seq, "hash": moved.excluded.hash})
-)  # fmt: skip
-_QUEUE = _compiled(
-    sa.insert(_outbox).from_select(["relay", "position"], sa.select(_relays.c.id, sa.bindparam("position")))
-)
-
-
-@dataclass(frozen=True)
-class StoredEnvelope:
-    """An envelope as the log holds it; nothing about it has been checked."""
-
-    position: int
-    device: bytes
-    seq: int
-    hash: bytes
-    data: bytes
-
-    def __str__(self) -> str:
-        """Name the envelope the way alarms do."""
-        return name_envelope(self.device, self.seq)
-
-
-def name_envelope(device: bytes, seq: int) -> str:
-    """Return how messages name the envelope `seq` of `device`."""
-    return f"envelope {seq} of device {device.hex()[:12]}"
+_envelopes = schema.envelopes.c
 
 
 class Log:
     """One connection to `log.db`."""
 
     def __init__(self, path: Path) -> None:
-        """Open the log at `path`; raises `LogDamaged` or `UnknownFormat`."""
+        """Open the log at `path`, bringing one of an older schema up to this one.
+
+        Raises `LogDamaged` or `UnknownFormat`.
+        """
         if not path.is_file():
-            raise LogDamaged("log.db is missing", hint=_RESTORE)
+            raise LogDamaged("log.db is missing", hint=RESTORE)
         self._closed = False
         self._path = path
+        self._lock = threading.RLock()
         self.damage: LogDamaged | None = None
         """Set where the file is cut off: it is open for reading only, and what lies on whole pages can be read."""
         try:
-            self._engine, self._connection = _connect(path)
+            self._engine, self._connection = connect(path)
         except LogDamaged as damage:
             self.damage = damage
-            self._engine, self._connection = _connect(path, salvage=True)
+            self._engine, self._connection = connect(path, salvage=True)
         try:
-            self._check_version()
+            self._version = self._check_version()
         except BaseException:
             self.close()
             raise
 
     @classmethod
-    def create(cls, path: Path, genesis_hash: bytes, genesis: bytes, facts: Mapping[str, bytes]) -> Log:
-        """Make the log of a new library."""
+    def create(cls, path: Path, entries: Mapping[bytes, bytes], facts: Mapping[str, bytes]) -> Log:
+        """Make the log of a library that has these membership entries (hash -> entry, genesis included)."""
         with storage_errors("log.db"):
             os.close(open_private(path))
-        engine, connection = _connect(path)
-        with _log_errors(), connection:
+        engine, connection = connect(path)
+        with log_errors(), connection:
             connection.exec_driver_sql(f"PRAGMA application_id={_APPLICATION_ID}")
             connection.exec_driver_sql("BEGIN IMMEDIATE")
-            _metadata.create_all(connection)
-            connection.execute(sa.insert(_membership).values(hash=genesis_hash, entry=genesis))
+            schema.metadata.create_all(connection)
+            for entry_hash, entry in entries.items():
+                connection.execute(sa.insert(schema.membership).values(hash=entry_hash, entry=entry))
             for name, value in facts.items():
-                connection.execute(sa.insert(_facts).values(name=name, value=value))
-            connection.exec_driver_sql(f"PRAGMA user_version={SCHEMA_VERSION}")
+                connection.execute(sa.insert(schema.facts).values(name=name, value=value))
+            connection.exec_driver_sql(f"PRAGMA user_version={schema.SCHEMA_VERSION}")
             connection.exec_driver_sql("COMMIT")
         engine.dispose()
         return cls(path)
@@ -175,40 +100,116 @@ class Log:
 
     def data_version(self) -> int:
         """Return a number that changes when another connection has committed."""
-        with _log_errors():
+        with self._lock, log_errors():
             return int(self._connection.exec_driver_sql("PRAGMA data_version").scalar_one())
 
     def fact(self, name: str) -> bytes | None:
         """Return what the log remembers under `name`."""
-        value = self._scalar(sa.select(_facts.c.value).where(_facts.c.name == name))
-        return None if value is None else _bytes(value)
+        value = self._scalar(sa.select(schema.facts.c.value).where(schema.facts.c.name == name))
+        return None if value is None else as_bytes(value)
 
-    def membership_entry(self, entry_hash: bytes) -> bytes:
-        """Return a membership entry; raises `LogDamaged` when the log lacks it."""
-        entry = self._scalar(sa.select(_membership.c.entry).where(_membership.c.hash == entry_hash))
-        if entry is None:
-            raise LogDamaged("log.db lacks the entry that founded the library", hint=_RESTORE)
-        return _bytes(entry)
+    def membership_entries(self) -> dict[bytes, bytes]:
+        """Return all membership entries by hash: genesis, those that count, and those that wait for others."""
+        rows = self._rows(sa.select(schema.membership.c.hash, schema.membership.c.entry))
+        return {as_bytes(entry_hash): as_bytes(entry) for entry_hash, entry in rows}
+
+    def membership_count(self) -> int:
+        """Return how many membership entries there are; none is ever removed."""
+        return int(self._scalar(sa.select(sa.func.count()).select_from(schema.membership)))
 
     def heads(self) -> Vector:
-        """Return the head of every device's chain."""
-        with _log_errors():
-            rows = self._connection.exec_driver_sql(_READ_HEADS).all()
-        return {_bytes(device): (_number(seq), _bytes(hash_)) for device, seq, hash_ in rows}
+        """Return the newest accepted place of every device, whether its envelope is here or covered by the base."""
+        with self._lock, log_errors():
+            rows = self._connection.exec_driver_sql(schema.READ_HEADS).all()
+        return _vector(rows)
 
     def head(self, device: bytes) -> tuple[int, bytes]:
         """Return (seq, hash) of the newest envelope of `device`; (0, zeros) before the first."""
         return self.heads().get(device, (0, NO_HASH))
 
+    def base(self) -> Vector:
+        """Return what the checkpoints that this log builds on cover; empty if it holds everything from the start."""
+        if self._version < schema.SCHEMA_VERSION:
+            return {}
+        return _vector(self._rows(sa.select(schema.bases.c.device, schema.bases.c.seq, schema.bases.c.hash)))
+
+    def frontiers(self) -> dict[bytes, Vector]:
+        """Return, by author, the newest place of each device that an accepted envelope of the author names."""
+        columns = schema.frontiers.c
+        found: dict[bytes, Vector] = {}
+        for author, *place in self._rows(sa.select(columns.author, columns.device, columns.seq, columns.hash)):
+            found.setdefault(as_bytes(author), {}).update(_vector([place]))
+        return found
+
+    def named(self) -> list[tuple[bytes, int, bytes, bytes]]:
+        """Return (device, seq, hash, author) of the places that accepted envelopes name and this log does not hold."""
+        columns = schema.named.c
+        rows = self._rows(sa.select(columns.device, columns.seq, columns.hash, columns.author))
+        return [(as_bytes(row[0]), as_number(row[1]), as_bytes(row[2]), as_bytes(row[3])) for row in rows]
+
+    def held(self, device: bytes | None = None) -> list[StoredEnvelope]:
+        """Return the envelopes (of one device, if given) that are not accepted yet, in the order of their arrival."""
+        select = select_from(schema.held).order_by(schema.held.c.position)
+        return self._envelopes(select if device is None else select.where(schema.held.c.device == device))
+
+    def held_places(self) -> list[tuple[bytes, int, bytes, int]]:
+        """Return (device, seq, hash, size in bytes) of the envelopes that are held, in the order of their arrival."""
+        columns = schema.held.c
+        rows = self._rows(
+            sa.select(columns.device, columns.seq, columns.hash, sa.func.length(columns.envelope)).order_by(
+                columns.position
+            )
+        )
+        return [(as_bytes(row[0]), as_number(row[1]), as_bytes(row[2]), as_number(row[3])) for row in rows]
+
+    def superseded(self) -> list[StoredEnvelope]:
+        """Return the own envelopes whose numbers another copy of this device had used, by device and number."""
+        columns = schema.superseded.c
+        select = sa.select(sa.literal(0), columns.device, columns.seq, columns.hash, columns.envelope)
+        return self._envelopes(select.order_by(columns.device, columns.seq))
+
+    def relay_state(self, relay_id: bytes) -> RelayState:
+        """Return what is remembered of a relay; of one that is not known, that nothing was read from it."""
+        columns = schema.relays.c
+        rows = self._rows(
+            sa.select(columns.cursor, columns.generation, columns.blobs_position, columns.facts).where(
+                columns.id == relay_id
+            )
+        )
+        if not rows:
+            return RelayState()
+        cursor, generation, blobs_position, facts = rows[0]
+        return RelayState(as_number(cursor), as_bytes(generation), as_number(blobs_position), as_bytes(facts))
+
+    def alarms(self) -> list[tuple[bytes, bytes]]:
+        """Return (id, sealed) of the alarms of sync, the first that was raised first."""
+        columns = schema.alarms.c
+        rows = self._rows(sa.select(columns.id, columns.sealed).order_by(columns.position))
+        return [(as_bytes(alarm_id), as_bytes(sealed)) for alarm_id, sealed in rows]
+
     def hash_at(self, device: bytes, seq: int) -> bytes | None:
         """Return the hash that the log has for an envelope, or None."""
-        found = self._scalar(sa.select(_envelopes.c.hash).where(_envelopes.c.device == device, _envelopes.c.seq == seq))
-        return None if found is None else _bytes(found)
+        found = self._scalar(sa.select(_envelopes.hash).where(_envelopes.device == device, _envelopes.seq == seq))
+        return None if found is None else as_bytes(found)
+
+    def hashes(self, device: bytes, first: int, last: int) -> dict[int, bytes]:
+        """Return the hashes of the envelopes of `device` that the log holds from number `first` to `last`."""
+        rows = self._rows(
+            sa.select(_envelopes.seq, _envelopes.hash).where(
+                _envelopes.device == device, _envelopes.seq.between(first, last)
+            )
+        )
+        return {as_number(seq): as_bytes(hash_) for seq, hash_ in rows}
 
     def envelope(self, device: bytes, seq: int) -> StoredEnvelope | None:
         """Return one envelope, or None."""
-        found = self._envelopes(_select_envelopes().where(_envelopes.c.device == device, _envelopes.c.seq == seq))
+        found = self._envelopes(_select().where(_envelopes.device == device, _envelopes.seq == seq))
         return found[0] if found else None
+
+    def envelopes_of(self, device: bytes, after_seq: int, limit: int) -> list[StoredEnvelope]:
+        """Return at most `limit` envelopes of `device` with numbers over `after_seq`, ascending."""
+        newer = _select().where(_envelopes.device == device, _envelopes.seq > after_seq)
+        return self._envelopes(newer.order_by(_envelopes.seq).limit(limit))
 
     def after(self, vector: Vector, on_damage: Callable[[LogDamaged], None]) -> Iterator[StoredEnvelope]:
         """Yield the envelopes that lie past `vector`, in the order in which they came in.
@@ -217,18 +218,18 @@ class Log:
         whole.
         """
         known = sa.or_(
-            *(sa.and_(_envelopes.c.device == device, _envelopes.c.seq > seq) for device, (seq, _) in vector.items()),
-            _envelopes.c.device.not_in(list(vector)),
+            *(sa.and_(_envelopes.device == device, _envelopes.seq > seq) for device, (seq, _) in vector.items()),
+            _envelopes.device.not_in(list(vector)),
         )
         position = self._first_position_past(vector) - 1
         while True:
-            page = _select_envelopes().where(known, _envelopes.c.position > position).order_by(_envelopes.c.position)
+            page = _select().where(known, _envelopes.position > position).order_by(_envelopes.position)
             try:
                 envelopes = self._envelopes(page.limit(_PAGE_OF_ENVELOPES))
                 _require_order([position, *(stored.position for stored in envelopes)])
             except LogDamaged as damage:
                 on_damage(damage)
-                yield from self._salvage(range(position + 1, self._last_position() + 1), known)
+                yield from self._salvage(range(position + 1, self._position_bound() + 1), known)
                 return
             yield from envelopes
             if len(envelopes) < _PAGE_OF_ENVELOPES:
@@ -239,13 +240,13 @@ class Log:
         """Yield all envelopes, the last one that came in first; what is damaged is left out, as in `after`."""
         position = 1 << 62
         while True:
-            page = _select_envelopes().where(_envelopes.c.position < position).order_by(_envelopes.c.position.desc())
+            page = _select().where(_envelopes.position < position).order_by(_envelopes.position.desc())
             try:
                 envelopes = self._envelopes(page.limit(_PAGE_OF_ENVELOPES))
                 _require_order([*(stored.position for stored in reversed(envelopes)), position])
             except LogDamaged as damage:
                 on_damage(damage)
-                yield from self._salvage(reversed(range(1, min(position, self._last_position() + 1))), sa.true())
+                yield from self._salvage(reversed(range(1, min(position, self._position_bound() + 1))), sa.true())
                 return
             yield from envelopes
             if len(envelopes) < _PAGE_OF_ENVELOPES:
@@ -254,21 +255,22 @@ class Log:
 
     def count(self) -> int:
         """Return how many envelopes the log holds."""
-        return int(self._scalar(sa.select(sa.func.count()).select_from(_envelopes)))
+        return int(self._scalar(sa.select(sa.func.count()).select_from(schema.envelopes)))
+
+    def last_position(self) -> int:
+        """Return the position of the envelope that came in last; 0 while there is none."""
+        return as_number(self._scalar(sa.select(sa.func.coalesce(sa.func.max(_envelopes.position), 0))))
 
     def places(self) -> Iterator[tuple[bytes, int]]:
         """Yield (device, seq) of every envelope, by device and ascending, without reading envelopes."""
-        rows = self._rows(
-            sa.select(_envelopes.c.device, _envelopes.c.seq).order_by(_envelopes.c.device, _envelopes.c.seq)
-        )
+        rows = self._rows(sa.select(_envelopes.device, _envelopes.seq).order_by(_envelopes.device, _envelopes.seq))
         for device, seq in rows:
-            yield _bytes(device), _number(seq)
+            yield as_bytes(device), as_number(seq)
 
     def blobs_in_state(self, state: int) -> set[bytes]:
         """Return the blobs that are in `state`."""
-        return {
-            _bytes(row[0]) for row in self._rows(sa.select(_blob_states.c.blob).where(_blob_states.c.state == state))
-        }
+        columns = schema.blob_states.c
+        return {as_bytes(row[0]) for row in self._rows(sa.select(columns.blob).where(columns.state == state))}
 
     def page_check(self) -> list[str]:
         """Return what SQLite finds wrong with the file's own structure; raises `LogDamaged` where it gives up."""
@@ -281,60 +283,76 @@ class Log:
 
         Raises `LibraryBusy` when another process keeps the lock for longer than 30 s, and `DiskFull`.
         """
-        with _log_errors():
-            self._connection.exec_driver_sql("BEGIN IMMEDIATE")
-        try:
-            with _log_errors():
-                yield LogTransaction(self._connection)
-                self._connection.exec_driver_sql("COMMIT")
-        except BaseException:
-            with contextlib.suppress(sa.exc.DBAPIError):  # SQLite may have rolled back by itself
-                self._connection.exec_driver_sql("ROLLBACK")
-            raise
+        with self._lock:
+            with log_errors():
+                self._connection.exec_driver_sql("BEGIN IMMEDIATE")
+            try:
+                with log_errors():
+                    yield LogTransaction(self._connection)
+                    self._connection.exec_driver_sql("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sa.exc.DBAPIError):  # SQLite may have rolled back by itself
+                    self._connection.exec_driver_sql("ROLLBACK")
+                raise
 
-    def _check_version(self) -> None:
+    def _check_version(self) -> int:
         application = int(self._scalar(sa.text("PRAGMA application_id")))
-        version = int(self._scalar(sa.text("PRAGMA user_version")))
+        version = self._stored_version()
         if application != _APPLICATION_ID or version < 1:
-            raise LogDamaged("log.db is not the log of a library, or was cut off", hint=_RESTORE)
-        if version > SCHEMA_VERSION:
+            raise LogDamaged("log.db is not the log of a library, or was cut off", hint=RESTORE)
+        if version > schema.SCHEMA_VERSION:
             raise UnknownFormat(
                 f"log.db has schema version {version}", hint="Update safelight: a newer version wrote this library."
             )
+        if version < schema.SCHEMA_VERSION and self.damage is None:
+            with self.transaction():
+                if self._stored_version() < schema.SCHEMA_VERSION:  # another process may have been faster
+                    schema.upgrade(self._connection)
+            return schema.SCHEMA_VERSION
+        return version
+
+    def _stored_version(self) -> int:
+        return int(self._scalar(sa.text("PRAGMA user_version")))
 
     def _salvage(self, positions: Iterable[int], known: sa.ColumnElement[bool]) -> Iterator[StoredEnvelope]:
         """Read one envelope at a time, leaving out what lies on damaged pages."""
         for position in positions:
             with contextlib.suppress(LogDamaged):
-                yield from self._envelopes(_select_envelopes().where(known, _envelopes.c.position == position))
+                yield from self._envelopes(_select().where(known, _envelopes.position == position))
 
-    def _last_position(self) -> int:
-        """Return a position that no envelope lies past: the heads count the envelopes, and each takes its room."""
+    def _position_bound(self) -> int:
+        """Return a position that no envelope lies past, whatever of the file can be read.
+
+        Every position was taken by an envelope that is in the file still, and each takes its room.
+        """
         room = self._path.stat().st_size // MIN_ENVELOPE_BYTES
         try:
-            return min(room, sum(seq for seq, _ in self.heads().values()))
+            return min(room, sum(seq for seq, _ in self.heads().values()) + self._superseded_count())
         except LogDamaged:
             return room
 
+    def _superseded_count(self) -> int:
+        if self._version < schema.SCHEMA_VERSION:
+            return 0
+        return int(self._scalar(sa.select(sa.func.count()).select_from(schema.superseded)))
+
     def _envelopes(self, statement: sa.Executable) -> list[StoredEnvelope]:
-        return [_stored(row) for row in self._rows(statement)]
+        return [stored(row) for row in self._rows(statement)]
 
     def _first_position_past(self, vector: Vector) -> int:
         # With one lookup per device the scan starts where news can be, however long the log is.
         if not vector:
             return 0
         positions = [
-            self._scalar(
-                sa.select(_envelopes.c.position).where(_envelopes.c.device == device, _envelopes.c.seq == seq + 1)
-            )
+            self._scalar(sa.select(_envelopes.position).where(_envelopes.device == device, _envelopes.seq == seq + 1))
             for device, (seq, _) in vector.items()
         ]
         strangers = self._scalar(
-            sa.select(sa.func.count()).select_from(_heads).where(_heads.c.device.not_in(list(vector)))
+            sa.select(sa.func.count()).select_from(schema.heads).where(schema.heads.c.device.not_in(list(vector)))
         )
         if strangers:
             return 0
-        found = [_number(position) for position in positions if position is not None]
+        found = [as_number(position) for position in positions if position is not None]
         if len(found) == sum(self._has_past(device, seq) for device, (seq, _) in vector.items()):
             return min(found, default=1 << 62)
         return 0
@@ -343,123 +361,23 @@ class Log:
         return self.head(device)[0] > seq
 
     def _rows(self, statement: sa.Executable) -> list[Any]:
-        with _log_errors():
+        with self._lock, log_errors():
             return list(self._connection.execute(statement))
 
     def _scalar(self, statement: sa.Executable) -> Any:
-        with _log_errors():
+        with self._lock, log_errors():
             return self._connection.execute(statement).scalar()
 
 
-class LogTransaction:
-    """What may be done while the write lock is held."""
-
-    def __init__(self, connection: sa.Connection) -> None:
-        """Work on `connection`, which is inside `BEGIN IMMEDIATE`."""
-        self._connection = connection
-
-    def append(self, device: bytes, seq: int, envelope_hash: bytes, envelope: bytes) -> None:
-        """Append an envelope, move its device's head and queue it for every relay."""
-        run = self._connection.exec_driver_sql
-        position = run(_APPEND, (device, seq, envelope_hash, envelope)).lastrowid
-        run(_MOVE_HEAD, (device, seq, envelope_hash))
-        run(_QUEUE, (position,))
-
-    def set_blob_states(self, blobs: list[bytes], state: int) -> None:
-        """Remember that `blobs` are in `state`."""
-        for blob in blobs:
-            statement = sqlite.insert(_blob_states).values(blob=blob, state=state)
-            self._connection.execute(statement.on_conflict_do_update(index_elements=["blob"], set_={"state": state}))
-
-    def set_fact(self, name: str, value: bytes) -> None:
-        """Remember `value` under `name`."""
-        statement = sqlite.insert(_facts).values(name=name, value=value)
-        self._connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"value": value}))
+def _select() -> sa.Select[Any]:
+    return select_from(schema.envelopes)
 
 
-def _select_envelopes() -> sa.Select[Any]:
-    columns = _envelopes.c
-    return sa.select(columns.position, columns.device, columns.seq, columns.hash, columns.envelope)
+def _vector(rows: Iterable[Any]) -> Vector:
+    return {as_bytes(device): (as_number(seq), as_bytes(hash_)) for device, seq, hash_ in rows}
 
 
 def _require_order(positions: list[int]) -> None:
     """Raise `LogDamaged` unless positions ascend: a damaged tree of pages can lead in circles."""
     if any(later <= earlier for earlier, later in itertools.pairwise(positions)):
-        raise LogDamaged("log.db is damaged: its envelopes are out of order", hint=_RESTORE)
-
-
-def _stored(row: Any) -> StoredEnvelope:
-    return StoredEnvelope(_number(row[0]), _bytes(row[1]), _number(row[2]), _bytes(row[3]), _bytes(row[4]))
-
-
-def _bytes(value: object) -> bytes:
-    # SQLite stores any type in any column; a damaged or edited file makes use of that.
-    if not isinstance(value, bytes):
-        raise LogDamaged("log.db holds a value of another type than it must", hint=_RESTORE)
-    return value
-
-
-def _number(value: object) -> int:
-    if not isinstance(value, int):
-        raise LogDamaged("log.db holds a value of another type than it must", hint=_RESTORE)
-    return value
-
-
-def _connect(path: Path, *, salvage: bool = False) -> tuple[sa.Engine, sa.Connection]:
-    pragmas = ["temp_store=MEMORY", "trusted_schema=OFF"]
-    # SQLite refuses a file that is shorter than it says, unless its schema is declared open to repairs.
-    pragmas += ["writable_schema=ON", "query_only=ON"] if salvage else ["journal_mode=WAL", "synchronous=FULL"]
-
-    def connect() -> sqlite3.Connection:
-        # mode=rw: a log that is gone is an alarm, not an invitation to make an empty one. No implicit transactions:
-        # every BEGIN is written out above.
-        uri = f"{path.resolve().as_uri()}?mode=rw"
-        connection = sqlite3.connect(
-            uri, uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-        )
-        try:
-            for pragma in pragmas:
-                connection.execute(f"PRAGMA {pragma}")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    engine = sa.create_engine("sqlite://", creator=connect, poolclass=sa.pool.StaticPool, isolation_level="AUTOCOMMIT")
-    with _log_errors():
-        return engine, engine.connect()
-
-
-@contextlib.contextmanager
-def _log_errors() -> Iterator[None]:
-    try:
-        yield
-    except sa.exc.DBAPIError as error:
-        raise _named(error.orig) from error
-    except sqlite3.Error as error:
-        raise _named(error) from error
-
-
-def _named(error: BaseException | None) -> Exception:
-    code = getattr(error, "sqlite_errorname", "") or ""
-    if code == "SQLITE_FULL":
-        return DiskFull(
-            "the disk is full: log.db could not take the edit, and nothing of it is stored",
-            hint="Free some space and do the edit again; what was acknowledged is safe.",
-        )
-    if code == "SQLITE_IOERR_SHMSIZE":
-        # SQLite's index of the log's newest pages, 32 kB, which readers need as well.
-        return DiskFull(
-            "the disk is full: there is no room beside log.db for the 32 kB that reading it takes",
-            hint="Free some space and try again; what was acknowledged is safe.",
-        )
-    if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return LibraryBusy(
-            "another process is writing to this library and does not finish",
-            hint="Wait for it, or end it, and try again.",
-        )
-    if code in _DAMAGED or code.startswith("SQLITE_CORRUPT"):
-        return LogDamaged(f"log.db is damaged ({code})", hint=_RESTORE)
-    return StorageFailed(
-        f"log.db could not be read or written ({code or error})", hint="Check the folder's owner and disk."
-    )
+        raise LogDamaged("log.db is damaged: its envelopes are out of order", hint=RESTORE)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
-WATCHED_SQL = ("BEGIN", "COMMIT", "INSERT INTO envelope", "INSERT INTO chain_head", "INSERT INTO outbox")
+WATCHED_SQL = ("BEGIN", "COMMIT", "INSERT INTO envelope", "INSERT INTO chain_head")
 
 
 class Fuse:

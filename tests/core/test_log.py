@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from core.errors import DiskFull, LogDamaged, UnknownFormat
-from core.log import Log, _log_errors
+from core.log import Log
+from core.log_file import log_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +21,7 @@ OTHER = b"E" * 32
 
 @pytest.fixture
 def log(tmp_path: Path) -> Iterator[Log]:
-    log = Log.create(tmp_path / "log.db", b"L" * 32, b"genesis", {"machine": b"token"})
+    log = Log.create(tmp_path / "log.db", {b"L" * 32: b"genesis"}, {"machine": b"token"})
     yield log
     log.close()
 
@@ -99,9 +100,9 @@ def test_a_full_disk_is_named_and_stores_nothing(log: Log, tmp_path: Path) -> No
 def test_a_newer_schema_is_refused(log: Log, tmp_path: Path) -> None:
     log.close()
     raw = sqlite3.connect(tmp_path / "log.db")
-    raw.execute("PRAGMA user_version=2")
+    raw.execute("PRAGMA user_version=3")
     raw.close()
-    with pytest.raises(UnknownFormat, match="schema version 2"):
+    with pytest.raises(UnknownFormat, match="schema version 3"):
         Log(tmp_path / "log.db")
 
 
@@ -168,5 +169,5 @@ def _open_temporary_files() -> set[str]:
 def test_a_disk_too_full_to_read_the_log_is_named() -> None:
     error = sqlite3.OperationalError("disk I/O error")
     error.sqlite_errorname = "SQLITE_IOERR_SHMSIZE"
-    with pytest.raises(DiskFull, match="disk is full"), _log_errors():
+    with pytest.raises(DiskFull, match="disk is full"), log_errors():
         raise error
