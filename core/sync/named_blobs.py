@@ -1,0 +1,98 @@
+"""Which blobs envelopes name, as the library stands now: what was purged or written anew since is left out.
+
+Keys stand in raw changes as they are, so they are found there by their shape, and looked up in the documents, which
+say whether they are what they look like. That is a hundred times quicker than reading the changes.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+from core.envelope_body import KIND_CHECKPOINT
+from crdt.documents import LIBRARY, is_document_name
+from crdt.errors import CrdtError
+from crdt.records import BundleRecord, CopyRecord
+from crypto.blob import encrypted_size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from core.envelope_body import EnvelopeBody, Snapshot
+    from core.library import Library
+
+# A key is written behind its length: 64 (`@`) for a bundle, and a copy's holds its photo's id and a slash.
+_BUNDLE: Final = re.compile(rb"@([0-9a-f]{64})")
+_COPY: Final = re.compile(rb"([0-9a-f]{32})/([0-9a-f]{64})")
+
+Role = Literal["bundle", "original", "preview", "snapshot"]
+
+
+@dataclass(frozen=True)
+class NamedBlob:
+    """One blob: its id, what it is for, and the size of its ciphertext in bytes where a document tells it."""
+
+    id: bytes
+    role: Role
+    size: int | None = None
+
+
+def blobs_named(library: Library, bodies: Iterable[EnvelopeBody]) -> list[NamedBlob]:
+    """Return the blobs that envelopes name and that the library still uses, each once, in the order of the naming."""
+    found: dict[bytes, NamedBlob] = {}
+    for body in bodies:
+        if body.kind == KIND_CHECKPOINT:
+            found.update((snapshot.blob, _snapshot(snapshot)) for snapshot in body.snapshots)
+        for part in body.payload:
+            if part.document == LIBRARY or not is_document_name(part.document):
+                continue
+            for change in part.changes:
+                for blob in _in_change(library, part.document, change):
+                    found.setdefault(blob.id, blob)
+    return list(found.values())
+
+
+def blobs_of_documents(library: Library, documents: Iterable[str]) -> Iterator[NamedBlob]:
+    """Yield the blobs that documents name now, however they came to."""
+    for document in documents:
+        if document == LIBRARY or not is_document_name(document):
+            continue
+        purged = {key for key, _ in library.replica_items(document, "purged")}
+        for key, value in library.replica_items(document, "bundle"):
+            yield from _bundle(key, value)
+        for key, value in library.replica_items(document, "copy"):
+            if key[:32] not in purged:
+                yield from _copy(key, value)
+
+
+def _in_change(library: Library, document: str, change: bytes) -> Iterator[NamedBlob]:
+    for digits in _BUNDLE.findall(change):
+        key = digits.decode()
+        yield from _bundle(key, library.replica_get(document, "bundle", key))
+    for pid, digits in _COPY.findall(change):
+        key = f"{pid.decode()}/{digits.decode()}"
+        if library.replica_get(document, "purged", pid.decode()) is None:
+            yield from _copy(key, library.replica_get(document, "copy", key))
+
+
+def _bundle(key: str, value: object) -> Iterator[NamedBlob]:
+    if isinstance(value, bytes):
+        try:
+            size = BundleRecord.unpack(value).size
+            yield NamedBlob(bytes.fromhex(key), "bundle", None if size is None else encrypted_size(size))
+        except (CrdtError, ValueError):
+            return
+
+
+def _copy(key: str, value: object) -> Iterator[NamedBlob]:
+    if isinstance(value, bytes):
+        try:
+            record = CopyRecord.unpack(value)
+            yield NamedBlob(bytes.fromhex(key.partition("/")[2]), record.role, encrypted_size(record.size))
+        except (CrdtError, ValueError):
+            return
+
+
+def _snapshot(snapshot: Snapshot) -> NamedBlob:
+    return NamedBlob(snapshot.blob, "snapshot")
