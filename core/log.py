@@ -236,6 +236,11 @@ class Log:
                 return
             position = envelopes[-1].position
 
+    def past_position(self, position: int, limit: int) -> list[StoredEnvelope]:
+        """Return at most `limit` of the envelopes that came in after `position`, in that order."""
+        columns = schema.envelopes.c
+        return self._envelopes(_select().where(columns.position > position).order_by(columns.position).limit(limit))
+
     def newest_first(self, on_damage: Callable[[LogDamaged], None]) -> Iterator[StoredEnvelope]:
         """Yield all envelopes, the last one that came in first; what is damaged is left out, as in `after`."""
         position = 1 << 62
