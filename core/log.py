@@ -35,11 +35,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["BLOB_PURGED", "NO_HASH", "Log", "LogTransaction", "RelayState", "StoredEnvelope", "Vector", "name_envelope"]
+__all__ = [
+    "BLOB_FREED",
+    "BLOB_PURGED",
+    "NO_HASH",
+    "Log",
+    "LogTransaction",
+    "RelayState",
+    "StoredEnvelope",
+    "Vector",
+    "name_envelope",
+]
 
 _APPLICATION_ID = 0x53414645  # "SAFE"
 _PAGE_OF_ENVELOPES = 32
 BLOB_PURGED = 1
+"""Destroyed for good: to be deleted wherever it is."""
+BLOB_FREED = 2
+"""Removed from this device only, because relays hold it."""
 
 _envelopes = schema.envelopes.c
 
