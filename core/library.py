@@ -47,10 +47,11 @@ from crypto.membership import create_genesis, entry_hash
 from crypto.phrase import new_phrase, phrase_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
+    from core.base import Base
     from core.catalog import Catalog
     from crypto.keys import EpochKeys
     from crypto.membership_entry import Entry
@@ -79,7 +80,7 @@ class Library:
         self._machine = MachineState(state_folder(), self.library_id, self.device_id)
         self._token = b""
         self._own_alarms: list[IntegrityAlarm] = []
-        self._view = View(log, self.chain, DerivedFiles(layout.derived, secrets))
+        self._view = View(log, self.chain, members, DerivedFiles(layout.derived, secrets), self.blobs)
         self._data_version = -1
         self._parts: dict[bytes, int] = {}
         self._closed = False
@@ -331,6 +332,17 @@ class Library:
         """Save catalog and long replicas now (at the end of an import)."""
         with self._guard:
             self._view.save()
+
+    @property
+    def base(self) -> Base:
+        """What the log builds on: checkpoints, and their snapshots."""
+        self._view.base.refresh()
+        return self._view.base
+
+    def load_base(self, documents: Iterable[str], progress: Progress | None = None) -> None:
+        """Show what snapshots of the base that have just been fetched hold; `progress` counts documents."""
+        with self._guard:
+            self._view.load_base(documents, progress)
 
     def rebuild_view(self, progress: Progress | None = None) -> None:
         """Replay the whole log into a new catalog and new replicas."""

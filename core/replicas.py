@@ -1,6 +1,8 @@
 """Replicas that are loaded: the least recently used go first, and the bound is on photos, not on documents.
 
-A replica is its last sealed snapshot and the changes since. One that has gathered many changes is saved when it leaves.
+A replica is its last sealed copy and the changes since; where there is none, or it is older than the checkpoint that
+the log builds on, it is that checkpoint's snapshot and the changes since. One that has gathered many changes is saved
+when it leaves.
 """
 
 from __future__ import annotations
@@ -8,16 +10,18 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from core.derived import includes
 from core.errors import StorageFailed
 from crdt.documents import LIBRARY
 from crdt.errors import ChangeInvalid, CrdtError, OrphanLimit
 from crdt.replica import Refusal, Replica, new_actor
 
 if TYPE_CHECKING:
+    from core.base import Base
     from core.derived import DerivedFiles
     from core.log import Vector
 
@@ -49,25 +53,32 @@ class Replicas:
         device_id: bytes,
         tail_of: Callable[[str, Vector], Tail],
         vector: Callable[[], Vector],
+        base: Base,
+        continued_by: Callable[[bytes], Collection[bytes]],
         photo_limit: int = PHOTO_LIMIT,
     ) -> None:
-        """Load snapshots from `derived` and what is missing through `tail_of(document, vector of the snapshot)`.
+        """Load copies from `derived` and what is missing from `base` and `tail_of(document, vector of the copy)`.
 
-        `vector()` is what every loaded replica includes at the moment it is asked.
+        `vector()` is what every loaded replica includes at the moment it is asked; `continued_by(device)` are the
+        devices whose actors that one may use besides its own.
         """
         self._derived = derived
         self._device_id = device_id
         self._tail_of = tail_of
         self._vector = vector
+        self._base = base
+        self._continued_by = continued_by
         self._photo_limit = photo_limit
         self._loaded: OrderedDict[str, _Loaded] = OrderedDict()
         self._held = False
         self.unsaved = False
-        """Set while there is an alarm: a snapshot would claim to include an envelope that could not be read."""
+        """Set while there is an alarm: a copy would claim to include an envelope that could not be read."""
         self.refusals: list[tuple[str, Refusal]] = []
         """Changes that waited for others and then proved invalid, with their documents; for the caller to take out."""
         self.includes_more: set[str] = set()
-        """Documents whose snapshot on disk was ahead of `vector()` when it was loaded."""
+        """Documents whose copy on disk was ahead of `vector()` when it was loaded."""
+        self.incomplete: set[str] = set()
+        """Loaded documents that lack a part of the base: edits of them hold, but they are not saved."""
 
     def get(self, document: str) -> Replica:
         """Return the replica of `document`, loading it if necessary; a document nobody wrote to is empty."""
@@ -93,10 +104,16 @@ class Replicas:
             self._held = False
 
     def apply(self, document: str, changes: list[bytes], author: bytes) -> set[tuple[str, str]]:
-        """Apply another's changes to a document and return the (map, key) pairs they touch."""
+        """Apply another's changes to a document and return the (map, key) pairs they touch.
+
+        A document that lacks a part of the base takes nothing: what these build on may be in that part, and they come
+        again when it is loaded anew.
+        """
         replica = self.get(document)
+        if document in self.incomplete:
+            return set()
         loaded = self._loaded[document]
-        applied = replica.apply(changes, author=author)
+        applied = replica.apply(changes, author=author, continues=self._continued_by(author))
         # They had waited; the envelope that brought what they waited for is not to blame.
         self.refusals.extend((document, refusal) for refusal in applied.refused)
         loaded.tail += 1
@@ -115,11 +132,13 @@ class Replicas:
         for document in documents:
             self._loaded.pop(document, None)
             self.includes_more.discard(document)
+            self.incomplete.discard(document)
 
     def drop_all(self) -> None:
         """Forget every replica."""
         self._loaded.clear()
         self.includes_more.clear()
+        self.incomplete.clear()
 
     def put_rebuilt(self, document: str, replica: Replica, envelopes: int) -> None:
         """Save a replica that was made from `envelopes` of the log, if they are many; it is not kept in memory."""
@@ -127,34 +146,48 @@ class Replicas:
             self._save(document, replica)
 
     def save_long_tails(self) -> None:
-        """Save the replicas that have gathered many changes since their snapshot."""
+        """Save the replicas that have gathered many changes since they were last saved."""
         for document, loaded in self._loaded.items():
             self._save_if_long(document, loaded)
 
     def _load(self, document: str) -> _Loaded:
         known = self._vector()
-        actor = new_actor(self._device_id)
-        snapshot = self._derived.load(document, _DERIVATION)
-        replica: Replica | None = None
-        since: Vector = {}
-        if snapshot is not None:
-            try:
-                replica = Replica.load(document, snapshot.content, actor)
-                since = snapshot.vector
-            except CrdtError as error:
-                _log.warning("replica_snapshot_damaged: %s", type(error).__name__)
-        if replica is None:
-            replica = Replica.create(document, actor)
+        replica, since, tail = self._from_copy_or_base(document)
         if any(seq > known.get(device, (0, b""))[0] for device, (seq, _) in since.items()):
             self.includes_more.add(document)
-        loaded = _Loaded(replica, 0, 0)
+        loaded = _Loaded(replica, 0, tail)
         for author, changes in self._tail_of(document, since):
             # Whoever applied these first has raised the alarm over any that were refused.
             with contextlib.suppress(ChangeInvalid, OrphanLimit):
-                replica.apply(changes, author=author)
+                replica.apply(changes, author=author, continues=self._continued_by(author))
             loaded.tail += 1
         loaded.photos = sum(1 for _ in replica.items("photo")) if document != LIBRARY else 0
         return loaded
+
+    def _from_copy_or_base(self, document: str) -> tuple[Replica, Vector, int]:
+        """Return a replica, what it includes, and how long its tail already counts."""
+        actor = new_actor(self._device_id)
+        copy, since = self._copy(document, actor)
+        needed = not includes(since, self._base.vector) and bool(self._base.needed(document))
+        if copy is not None and not (needed and self._base.is_complete(document)):
+            if needed:
+                self.incomplete.add(document)
+            return copy, since, 0
+        replica, complete = self._base.load(lambda: Replica.create(document, actor))
+        if not complete:
+            self.incomplete.add(document)
+            return replica, {}, 0
+        # Loading it from the snapshot again would take several times as long as from a copy.
+        return replica, dict(self._base.vector), LONG_TAIL if self._base.needed(document) else 0
+
+    def _copy(self, document: str, actor: bytes) -> tuple[Replica | None, Vector]:
+        found = self._derived.load(document, _DERIVATION)
+        if found is not None:
+            try:
+                return Replica.load(document, found.content, actor), found.vector
+            except CrdtError as error:
+                _log.warning("replica_copy_damaged: %s", type(error).__name__)
+        return None, {}
 
     def _make_room(self, keep: str) -> None:
         photos = sum(loaded.photos for loaded in self._loaded.values())
@@ -164,9 +197,10 @@ class Replicas:
             photos -= leaving.photos
             self._save_if_long(document, leaving)
             self.includes_more.discard(document)
+            self.incomplete.discard(document)
 
     def _save_if_long(self, document: str, loaded: _Loaded) -> None:
-        if loaded.tail >= LONG_TAIL and document not in self.includes_more:
+        if loaded.tail >= LONG_TAIL and document not in self.includes_more | self.incomplete:
             self._save(document, loaded.replica)
             loaded.tail = 0
 
@@ -177,4 +211,4 @@ class Replicas:
             self._derived.save(document, _DERIVATION, self._vector(), replica.save(), durable=False)
         except (CrdtError, StorageFailed) as error:
             # Derived, so the next reader takes the longer way; what is true is in the log.
-            _log.warning("replica_snapshot_not_saved: %s", type(error).__name__)
+            _log.warning("replica_copy_not_saved: %s", type(error).__name__)

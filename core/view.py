@@ -1,12 +1,15 @@
 """What this process sees of the library: the catalog and the loaded replicas, brought up to the log.
 
-Everything here is derived. `catch_up` applies the envelopes that other processes (later: other devices) appended; an
-envelope that does not hold raises no exception but is kept as an alarm, is left out, and the rest is shown. As long
-as there is an alarm nothing derived is saved, so that the next process sees it too.
+Everything here is derived, from the log and from the checkpoints it builds on (`core.base`). `catch_up` applies the
+envelopes that other processes appended, or sync; an envelope that does not hold raises no exception but is kept as an
+alarm, is left out, and the rest is shown. As long as there is an alarm nothing derived is saved, so that the next
+process sees it too. Snapshots of a checkpoint that are not here yet are no alarm: what they hold is not shown, a note
+says so, and the catalog is not saved either.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import itertools
@@ -14,7 +17,10 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from core.base import Base, in_order
 from core.catalog import Catalog
+from core.derived import includes
+from core.envelope_body import KNOWN_KINDS
 from core.errors import (
     ChainBroken,
     CoreError,
@@ -27,15 +33,17 @@ from core.errors import (
 from core.label_derivation import label_derivation
 from core.log import NO_HASH, Log, StoredEnvelope, Vector, name_envelope
 from core.replicas import Replicas, Tail
-from crdt.documents import LIBRARY, is_document_name
+from crdt.documents import is_document_name
 from crdt.errors import CrdtError
 from crdt.replica import Replica, new_actor
 
 if TYPE_CHECKING:
+    from core.blobs import BlobStore
     from core.chain import Chain
     from core.commit import Touched
     from core.derived import DerivedFiles
     from core.envelope_body import EnvelopeBody
+    from core.members import Members
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +54,7 @@ _LONG_TAIL_ENVELOPES = 64
 _LONG_TAIL_DOCUMENTS = 4
 _VERY_LONG_TAIL_ENVELOPES = 256
 _NOTABLE_ENVELOPES = 64  # fewer are replayed before anybody wonders
+_INCOMPLETE = "Parts of the library have not been fetched yet; `safelight sync` fetches the rest."
 
 
 @functools.cache
@@ -61,11 +70,13 @@ Progress = Callable[[int, int], None]
 class View:
     """Catalog and replicas of one library in one process."""
 
-    def __init__(self, log: Log, chain: Chain, derived: DerivedFiles) -> None:
-        """Show what is in `log`; nothing is read yet."""
+    def __init__(self, log: Log, chain: Chain, members: Members, derived: DerivedFiles, blobs: BlobStore) -> None:
+        """Show what is in `log`, and in those of `blobs` that are snapshots it builds on; nothing is read yet."""
         self._log = log
         self._chain = chain
+        self._members = members
         self._derived = derived
+        self.base = Base(log, chain, blobs, self._everybody)
         self.vector: Vector = {}
         self._catalog: Catalog | None = None
         self.alarms: list[IntegrityAlarm] = []
@@ -73,7 +84,10 @@ class View:
         self.notes: list[str] = []
         self._tail_envelopes = 0
         self._tail_documents: set[str] = set()
-        self.replicas = Replicas(derived, chain.device_id, self._tail_of, lambda: self.vector)
+        self._missing: set[str] = set()
+        self.replicas = Replicas(
+            derived, chain.device_id, self._tail_of, lambda: self.vector, self.base, members.continued_by
+        )
 
     @property
     def catalog(self) -> Catalog:
@@ -106,8 +120,11 @@ class View:
         return self.catalog
 
     def _compare_with_log(self, vector: Vector) -> None:
+        self.base.refresh()
         for device, (seq, hash_) in vector.items():
-            if seq and self._log.hash_at(device, seq) != hash_:
+            found = self._log.hash_at(device, seq) if seq else hash_
+            # What a checkpoint covers may never have been here.
+            if found != hash_ and not (found is None and seq <= self.base.vector.get(device, (0, b""))[0]):
                 self.raise_alarm(
                     LogRolledBack(
                         f"log.db lacks {name_envelope(device, seq)}, which this device has already shown",
@@ -124,6 +141,9 @@ class View:
         missing = sum(max(0, seq - self.vector.get(device, (0, b""))[0]) for device, (seq, _) in heads.items())
         if not missing:
             return False
+        if self.base.refresh() and not includes(self.vector, self.base.vector):
+            self._take_base()
+            missing = sum(max(0, seq - self.vector.get(device, (0, b""))[0]) for device, (seq, _) in heads.items())
         if missing > _LONG_TAIL_ENVELOPES and missing * 2 > sum(seq for seq, _ in heads.values()):
             self.rebuild()
             return True
@@ -155,6 +175,7 @@ class View:
         self.vector = {}
         self._tail_envelopes = 0
         self._tail_documents.clear()
+        self._missing.clear()
 
     def close(self) -> None:
         """Save what has become long, and free the memory."""
@@ -167,27 +188,81 @@ class View:
         """Delete every derived file."""
         self._derived.remove_all()
 
+    def load_base(self, documents: Iterable[str], progress: Progress | None = None) -> None:
+        """Show what snapshots that have just arrived hold; the catalog can be asked in between, from other threads.
+
+        When the last one is there, everything is saved.
+        """
+        self.catch_up()
+        names = list(documents)
+        for done, document in enumerate(names):
+            self._load_from_base(document)
+            if progress is not None:
+                progress(done + 1, len(names))
+        self._note_if_incomplete()
+        if not self._missing:
+            self.save()
+
     def rebuild(self, progress: Progress | None = None) -> Catalog:
-        """Make catalog and replicas from the log alone, and save them."""
+        """Make catalog and replicas from the log, and the checkpoint it builds on, alone, and save them."""
         self.forget()
         self._catalog = Catalog.empty()
         self.alarms.clear()
         self._told.clear()
         self.replicas.unsaved = False
+        self.base.refresh()
+        self.base.refused.clear()
+        self._missing.clear()
         heads = self._heads()
         parts = self._read_all(sum(seq for seq, _ in heads.values()), progress)
-        documents = sorted(parts, key=lambda name: (name != LIBRARY, name))
+        documents = in_order({*parts, *self.base.documents()})
         for done, document in enumerate(documents):
-            changes = parts.pop(document)
-            replica = self._replay(document, changes)
-            self.catalog.load_document(document, replica)
-            if not self.alarms:
-                self.replicas.put_rebuilt(document, replica, len(changes))
+            self._rebuild_document(document, parts.pop(document, []))
             if progress is not None:
                 progress(done + 1, len(documents))
+        self._raise_vector(self.base.vector)
         self._pass_unreadable(heads)
+        self._note_if_incomplete()
         self.save()
         return self._catalog
+
+    def _rebuild_document(self, document: str, changes: list[tuple[StoredEnvelope, list[bytes]]]) -> None:
+        replica, complete = self._replay(document, changes)
+        self.catalog.load_document(document, replica)
+        if not complete:
+            self._missing.add(document)
+        elif not self.alarms:
+            self.replicas.put_rebuilt(document, replica, len(changes))
+
+    def _take_base(self) -> None:
+        """Show what the log's new base adds, as far as its snapshots are here."""
+        for document in self.base.documents():
+            self._load_from_base(document)
+        self._raise_vector(self.base.vector)
+        self._note_if_incomplete()
+
+    def _load_from_base(self, document: str) -> None:
+        self.replicas.drop([document])
+        replica = self.replicas.get(document)
+        self._alarm_of_refusals()
+        if document in self.replicas.incomplete:
+            self._missing.add(document)
+        else:
+            self._missing.discard(document)
+        # A document of which nothing is here is not looked for when it comes: half the work.
+        if document not in self._missing or next(replica.items("photo"), None) is not None:
+            self.catalog.load_document(document, replica)
+
+    def _raise_vector(self, vector: Vector) -> None:
+        for device, place in vector.items():
+            if self.vector.get(device, (0, NO_HASH))[0] < place[0]:
+                self.vector[device] = place
+
+    def _note_if_incomplete(self) -> None:
+        if self._missing:
+            self._note_once(_INCOMPLETE)
+        elif _INCOMPLETE in self.notes:
+            self.notes.remove(_INCOMPLETE)
 
     def save_if_long(self) -> None:
         """Save what has become long to catch up with; called when a session ends, and now and then in a long one."""
@@ -200,10 +275,15 @@ class View:
             self.save()
 
     def save(self) -> None:
-        """Save the catalog, and the replicas that have changed much. Nothing is saved while there is an alarm."""
+        """Save the catalog, and the replicas that have changed much.
+
+        Nothing is saved while there is an alarm, and no catalog while a part of the base is missing.
+        """
         if self.alarms:
             return
         self.replicas.save_long_tails()
+        if self._missing:
+            return
         self.catalog.vector = self.vector
         try:
             self._derived.save(_CATALOG, _derivation(), self.vector, self.catalog.serialise())
@@ -254,20 +334,31 @@ class View:
                 progress(done + 1, count)
         return parts
 
-    def _replay(self, document: str, parts: list[tuple[StoredEnvelope, list[bytes]]]) -> Replica:
-        replica = Replica.create(document, new_actor(self._chain.device_id))
+    def _replay(self, document: str, parts: list[tuple[StoredEnvelope, list[bytes]]]) -> tuple[Replica, bool]:
+        """Return a document made from its base and its envelopes, and whether all of the base is here."""
+
+        def make() -> Replica:
+            return Replica.create(document, new_actor(self._chain.device_id))
+
+        replica, complete = self.base.load(make)
+        if not complete:
+            # Much of it waits for what is not here; it is made again when that comes.
+            with contextlib.suppress(CrdtError):
+                replica.apply([change for _, changes in parts for change in changes], author=None)
+            return replica, False
         try:
             # All at once: the CRDT engine takes two thousand changes in the time of a few calls.
             for author, group in itertools.groupby(parts, key=lambda part: part[0].device):
-                replica.apply([change for _, changes in group for change in changes], author=author)
+                changes = [change for _, listed in group for change in listed]
+                replica.apply(changes, author=author, continues=self._members.continued_by(author))
         except CrdtError:
-            replica = Replica.create(document, new_actor(self._chain.device_id))
+            replica, complete = self.base.load(make)
             for stored, changes in parts:
                 try:
-                    replica.apply(changes, author=stored.device)
+                    replica.apply(changes, author=stored.device, continues=self._members.continued_by(stored.device))
                 except CrdtError as error:
                     self._refuse_changes(stored, error)
-        return replica
+        return replica, complete
 
     def _tail_of(self, document: str, since: Vector) -> Tail:
         """Yield the changes of a document past `since`, as far as the catalog includes them and they can be read."""
@@ -294,6 +385,10 @@ class View:
                 if part.document == document:
                     yield device, part.changes
 
+    def _everybody(self) -> set[bytes]:
+        """Return all that are or were members: a snapshot holds changes of any of them."""
+        return {*self._members.membership.members, *self._members.membership.departed}
+
     def _heads(self) -> Vector:
         try:
             return self._log.heads()
@@ -311,6 +406,8 @@ class View:
         broken = self._chain.link_alarm(stored, previous, known)
         if broken is not None:
             self.raise_alarm(broken)
+        if body.kind not in KNOWN_KINDS:
+            self._unknown_document()
         return body
 
     def _note(self, device: bytes, seq: int, envelope_hash: bytes, documents: Iterable[str]) -> None:
