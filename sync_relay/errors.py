@@ -16,6 +16,7 @@
     ├── NotThere                   404  not-there
     │   ├── NoSuchPath             404  no-such-path
     │   ├── WrongMethod            405  wrong-method
+    │   ├── NoSuchEnvelope         404  no-such-envelope
     │   ├── NoSuchBlob             404  no-such-blob
     │   └── NoSuchMailbox          404  no-such-mailbox
     ├── Conflict                   409  conflict
@@ -179,6 +180,13 @@ class WrongMethod(NotThere):
 
     name = "wrong-method"
     status = 405
+
+
+class NoSuchEnvelope(NotThere):
+    """The relay has no envelope of this device with this number, or has not had it yet."""
+
+    name = "no-such-envelope"
+    status = 404
 
 
 class NoSuchBlob(NotThere):

@@ -8,7 +8,7 @@ under another `BASE`. Ids and hashes are 32 bytes, in paths 64 lower-case hexade
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 from msgspec import Meta
@@ -16,6 +16,9 @@ from msgspec import Meta
 from crypto.envelope import MAX_ENVELOPE_BYTES
 from crypto.membership_entry import MAX_ENTRY_BYTES
 from sync_relay.errors import ErrorDetails  # noqa: TC001 (msgspec reads annotations when it runs)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 PROTOCOL: Final = 1
 BASE: Final = "/v1"
@@ -55,10 +58,17 @@ KIND_ENVELOPE: Final = 1
 KIND_MEMBERSHIP: Final = 2
 KIND_DELETE: Final = 3
 KIND_PRUNE: Final = 4
+KINDS: Final = (KIND_ENVELOPE, KIND_MEMBERSHIP, KIND_DELETE, KIND_PRUNE)
+ALL_KINDS: Final = 0b1111
+"""Every kind of item, as `kinds` of `GET /v1/log` has them: kind k is the bit of value 2 ** (k - 1)."""
+MAX_COVERED: Final = 10_000
+"""How many devices' chains one `Past` tells."""
+MAX_PAST_BYTES: Final = MAX_COVERED * 64
 
 Id = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Natural = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 Seq = Annotated[int, Meta(ge=1, le=(1 << 63) - 1)]
+Token = Annotated[str, Meta(max_length=128, pattern="^[A-Za-z0-9._~+/=-]+$")]
 Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
 
 
@@ -80,7 +90,7 @@ class About(Struct, frozen=True):
 
     relay: str
     protocols: list[int]
-    time: int
+    time: Natural
 
 
 class ChallengeRequest(Struct, frozen=True):
@@ -94,8 +104,8 @@ class Challenge(Struct, frozen=True):
     """A nonce, good once, for `expires_in` seconds. `time` (UTC seconds) is told to be shown, never to be relied on."""
 
     nonce: Annotated[bytes, Meta(max_length=MAX_NONCE_BYTES)]
-    time: int
-    expires_in: int
+    time: Natural
+    expires_in: Natural
 
 
 class SignIn(Struct, frozen=True):
@@ -116,11 +126,11 @@ class Session(Struct, frozen=True):
     client reads its log from the beginning.
     """
 
-    token: str
-    expires_in: int
+    token: Token
+    expires_in: Natural
     library_id: Id
-    position: int
-    generation: bytes
+    position: Natural
+    generation: Annotated[bytes, Meta(max_length=64)]
 
 
 class CreateLibrary(Struct, frozen=True):
@@ -139,10 +149,10 @@ class Usage(Struct, frozen=True):
     """What a library takes at this relay, and may take. Objects are envelopes, entries, statements and blobs."""
 
     library_id: Id
-    bytes: int
-    objects: int
-    quota_bytes: int
-    quota_objects: int
+    bytes: Natural
+    objects: Natural
+    quota_bytes: Natural
+    quota_objects: Natural
 
 
 class Append(Struct, frozen=True):
@@ -166,18 +176,18 @@ class AppendStatements(Struct, frozen=True):
 class Appended(Struct, frozen=True):
     """Where the log stands now, and how many of the things sent were new. What the relay had already is no error."""
 
-    position: int
-    stored: int
+    position: Natural
+    stored: Natural
 
 
 class Item(Struct, frozen=True):
     """One thing of the log. `kind` is one of `KIND_…`; of a pruned envelope, `body` is gone and its name is told."""
 
-    position: int
-    kind: int
+    position: Natural
+    kind: Natural
     body: bytes | None = None
     device_id: Id | None = None
-    seq: int | None = None
+    seq: Seq | None = None
     hash: Id | None = None
 
 
@@ -185,15 +195,34 @@ class LogPage(Struct, frozen=True):
     """Items after a position, in order. Ask again after `position` while `more`."""
 
     items: list[Item]
-    position: int
+    position: Natural
     more: bool = False
+
+
+class Covered(Struct, frozen=True):
+    """A device's chain up to and with an envelope: whoever asks has it, or needs it no more."""
+
+    device_id: Id
+    seq: Seq
+
+
+class Past(Struct, frozen=True):
+    """Ask for the envelopes past a vector, in the order of the log: those after `after`, at most `limit` at once.
+
+    Of each device that `covered` names (each once), those beyond that number; of all others, every one. So a device
+    reads what follows a checkpoint, or what it lacks after a relay was put back, without reading all of the log.
+    """
+
+    after: Natural = 0
+    limit: Annotated[int, Meta(ge=1, le=MAX_ITEMS)] = MAX_ITEMS
+    covered: Annotated[list[Covered], Meta(max_length=MAX_COVERED)] = []
 
 
 class Head(Struct, frozen=True):
     """The newest envelope of a device that the relay holds, or knows to have been pruned."""
 
     device_id: Id
-    seq: int
+    seq: Seq
     hash: Id
 
 
@@ -201,7 +230,7 @@ class Heads(Struct, frozen=True):
     """The relay's vector: the exact truth of what it has. Positions only say where to go on reading."""
 
     heads: list[Head]
-    position: int
+    position: Natural
 
 
 class BlobQuery(Struct, frozen=True):
@@ -218,9 +247,9 @@ class BlobState(Struct, frozen=True):
 
     id: Id
     state: str
-    size: int = 0
-    offset: int = 0
-    gone_at: int | None = None
+    size: Natural = 0
+    offset: Natural = 0
+    gone_at: Natural | None = None
 
 
 class BlobStates(Struct, frozen=True):
@@ -244,9 +273,9 @@ class Proof(Struct, frozen=True):
 class MailboxSide(Struct, frozen=True):
     """One side of a pairing mailbox: its number is the first word of the code, its token opens this side only."""
 
-    number: int
-    token: str
-    expires_in: int
+    number: Natural
+    token: Token
+    expires_in: Natural
 
 
 class Letter(Struct, frozen=True):
@@ -271,7 +300,15 @@ class Health(Struct, frozen=True):
 class Pushed(Struct, frozen=True):
     """All that a WebSocket ever carries: the library's log has reached this position."""
 
-    position: int
+    position: Natural
+
+
+def kinds_mask(kinds: Iterable[int]) -> int:
+    """Return kinds of items as one number, as `GET /v1/log` takes them."""
+    mask = 0
+    for kind in kinds:
+        mask |= 1 << (kind - 1)
+    return mask
 
 
 def hex_id(value: bytes) -> str:

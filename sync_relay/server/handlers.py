@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from starlette.responses import JSONResponse, Response
 
 from sync_relay import wire
-from sync_relay.errors import NotSignedIn
+from sync_relay.errors import NoSuchPath, NotSignedIn
 from sync_relay.server import ledger, libraries, log, mailboxes, removal
+from sync_relay.server.call import read_number
 from sync_relay.server.pages import status_html
 from sync_relay.server.sessions import token_bytes
 
 if TYPE_CHECKING:
     from sync_relay.server.call import Call
 
+MOST_SEQ: Final = (1 << 63) - 1
+_DEVICE: Final = re.compile("[0-9a-f]{64}", re.ASCII)
 _PAGE_HEADERS: Final = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
     "cache-control": "no-cache",
@@ -51,7 +55,21 @@ async def usage(call: Call) -> wire.Usage:
 async def pull(call: Call) -> wire.LogPage:
     """`GET /v1/log`."""
     limit = max(1, call.numbers.get("limit", wire.MAX_ITEMS))
-    return await log.pull(call.service.parts, call.library_id, call.numbers.get("after", 0), limit)
+    after, kinds = call.numbers.get("after", 0), call.numbers.get("kinds", 0) or wire.ALL_KINDS
+    return await log.pull(call.service.parts, call.library_id, after, limit, kinds)
+
+
+async def past(call: Call) -> wire.LogPage:
+    """`POST /v1/log/past`."""
+    return await log.past(call.service.parts, call.library_id, call.body_as(wire.Past))
+
+
+async def envelope(call: Call) -> wire.Item:
+    """`GET /v1/envelopes/{device}/{seq}`."""
+    device, seq = call.request.path_params["device"], read_number(call.request.path_params["seq"], MOST_SEQ)
+    if not _DEVICE.fullmatch(device) or not seq:
+        raise NoSuchPath("an envelope is named by its device, 64 hexadecimal digits, and a number from 1 on")
+    return await log.envelope(call.service.parts, call.library_id, bytes.fromhex(device), seq)
 
 
 async def heads(call: Call) -> wire.Heads:

@@ -11,18 +11,31 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import insert, select, tuple_
+from sqlalchemy import BigInteger, LargeBinary, column, func, insert, select, tuple_, values
 
 from crypto.envelope import EnvelopeHeader, envelope_hash, read_header, verify_envelope
 from crypto.errors import CryptoError
-from sync_relay.errors import ErrorDetails, NotAMember, SequenceConflict, SequenceGap
+from sync_relay.errors import ErrorDetails, NoSuchEnvelope, NotAMember, SequenceConflict, SequenceGap
 from sync_relay.server import ledger, tables
-from sync_relay.wire import KIND_ENVELOPE, MAX_ITEMS, MAX_PAGE_BYTES, Appended, Head, Heads, Item, LogPage
+from sync_relay.wire import (
+    ALL_KINDS,
+    KIND_ENVELOPE,
+    KINDS,
+    MAX_ITEMS,
+    MAX_PAGE_BYTES,
+    Appended,
+    Head,
+    Heads,
+    Item,
+    LogPage,
+    Past,
+    kinds_mask,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sqlalchemy import Row
+    from sqlalchemy import ColumnElement, Row, Select
     from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
     from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -75,29 +88,62 @@ async def append(parts: Parts, library_id: bytes, envelopes: Sequence[bytes]) ->
     return Appended(position=account.first + len(checked) - 1, stored=len(new))
 
 
-async def pull(parts: Parts, library_id: bytes, after: int, limit: int) -> LogPage:
-    """Return the items after a position: at most `limit`, and about `MAX_PAGE_BYTES`, but at least one if there is."""
-    limit = min(limit, MAX_ITEMS)
-    of_library = tables.item.c.library_id == library_id
+async def pull(parts: Parts, library_id: bytes, after: int, limit: int, kinds: int = ALL_KINDS) -> LogPage:
+    """Return the items after a position: at most `limit`, and about `MAX_PAGE_BYTES`, but at least one if there is.
+
+    `kinds` leaves others out (`wire.kinds_mask`).
+    """
+    if kinds & ALL_KINDS == ALL_KINDS:
+        return await _read(parts, library_id, select(tables.item), tables.item.c.position, after, limit)
+    wanted = [kind for kind in KINDS if kinds_mask([kind]) & kinds]
+    position: ColumnElement[int] = tables.item.c.position
+    if KIND_ENVELOPE not in wanted:
+        # Not the plain column: few items are no envelopes, and the index of kinds finds them, where that of positions
+        # would go through the whole log.
+        position = position + 0
+    return await _read(
+        parts, library_id, select(tables.item).where(tables.item.c.kind.in_(wanted)), position, after, limit
+    )
+
+
+async def past(parts: Parts, library_id: bytes, asked: Past) -> LogPage:
+    """Return the envelopes past a vector, as `pull` does: of devices it does not name, all of them."""
+    covered = {one.device_id: one.seq for one in asked.covered}
+    query = select(tables.item).where(tables.item.c.kind == KIND_ENVELOPE)
+    if covered:
+        named = values(column("device_id", LargeBinary), column("seq", BigInteger), name="covered")
+        vector = select(named.data(sorted(covered.items()))).cte("vector")
+        query = query.join(vector, vector.c.device_id == tables.item.c.device_id, isouter=True).where(
+            tables.item.c.seq > func.coalesce(vector.c.seq, 0)
+        )
+    return await _read(parts, library_id, query, tables.item.c.position, asked.after, asked.limit)
+
+
+async def envelope(parts: Parts, library_id: bytes, device_id: bytes, seq: int) -> Item:
+    """Return one envelope, or the name of one whose body was pruned; raise `NoSuchEnvelope`."""
+    place = (tables.item.c.library_id == library_id, tables.item.c.device_id == device_id, tables.item.c.seq == seq)
     async with parts.database.read() as connection:
-        sizes = (
-            await connection.execute(
-                select(tables.item.c.position, tables.item.c.size)
-                .where(of_library, tables.item.c.position > after)
-                .order_by(tables.item.c.position)
-                .limit(limit + 1)
-            )
-        ).all()
+        row = (await connection.execute(select(tables.item).where(*place))).first()
+    if row is None:
+        raise NoSuchEnvelope(f"the relay has no envelope {seq} of device {device_id.hex()[:8]}")
+    return _item(row)
+
+
+async def _read(
+    parts: Parts, library_id: bytes, query: Select[Any], position: ColumnElement[int], after: int, limit: int
+) -> LogPage:
+    """Return a page of what `query` finds among the library's items, by `position`, which is that column's value."""
+    limit = min(limit, MAX_ITEMS)
+    query = query.where(tables.item.c.library_id == library_id, position > after).order_by(position)
+    async with parts.database.read() as connection:
+        lengths = query.with_only_columns(tables.item.c.position, tables.item.c.size, maintain_column_froms=True)
+        sizes = (await connection.execute(lengths.limit(limit + 1))).all()
         taken = _page(sizes, limit)
         if not taken:
             # Never ahead of what was asked, or a reader would pass over what was appended just now; but behind it,
             # where this relay was put back to an earlier state, which the reader is to notice.
             return LogPage(items=[], position=min(after, await ledger.position(connection, library_id)))
-        rows = await connection.execute(
-            select(tables.item)
-            .where(of_library, tables.item.c.position > after, tables.item.c.position <= sizes[taken - 1].position)
-            .order_by(tables.item.c.position)
-        )
+        rows = await connection.execute(query.where(position <= sizes[taken - 1].position))
         items = [_item(row) for row in rows]
     return LogPage(items=items, position=items[-1].position, more=taken < len(sizes))
 

@@ -18,6 +18,8 @@ _NO_BODY: Final = 204
 _PATH_PARAMETERS: Final = {
     "blob": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
     "number": {"type": "integer", "minimum": 0},
+    "device": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+    "seq": {"type": "integer", "minimum": 1, "maximum": (1 << 63) - 1},
 }
 _ABOUT: Final = (
     "The interface of a Safelight relay. Bodies are JSON, with bytes in base64, or the same as MessagePack "
@@ -88,7 +90,8 @@ def _responses(operation: Operation) -> dict[str, Any]:
         if operation.result is not None:
             responses[str(status)]["content"] = _content(operation.result)
         elif status != _NO_BODY and operation.method != "HEAD":
-            responses[str(status)]["content"] = {operation.media: {"schema": {"type": "string"}}}
+            kind = "object" if operation.media == wire.JSON else "string"
+            responses[str(status)]["content"] = {operation.media: {"schema": {"type": kind}}}
     by_status: dict[int, list[type[RelayError]]] = {}
     for error in operation.all_errors:
         by_status.setdefault(error.status, []).append(error)

@@ -121,9 +121,29 @@ OPERATIONS: Final = (
         "GET /v1/log",
         _MEMBER,
         handlers.pull,
-        "Envelopes, membership entries, deletes and prune entries after a position.",
+        "Envelopes (1), membership entries (2), deletes (4) and prune entries (8) after a position: "
+        "all, or those whose numbers make the sum `kinds`.",
         result=wire.LogPage,
-        query=(("after", _BIG), ("limit", wire.MAX_ITEMS)),
+        query=(("after", _BIG), ("limit", wire.MAX_ITEMS), ("kinds", wire.ALL_KINDS)),
+    ),
+    _operation(
+        "pull-past",
+        "POST /v1/log/past",
+        _MEMBER,
+        handlers.past,
+        "Envelopes past a vector, in the order of the log.",
+        body=wire.Past,
+        result=wire.LogPage,
+        body_limit=wire.MAX_PAST_BYTES,
+    ),
+    _operation(
+        "envelope",
+        "GET /v1/envelopes/{device}/{seq}",
+        _MEMBER,
+        handlers.envelope,
+        "One envelope, or of a pruned one its name.",
+        result=wire.Item,
+        errors=(e.NoSuchEnvelope,),
     ),
     _operation(
         "heads", "GET /v1/heads", _MEMBER, handlers.heads, "The newest envelope of each device.", result=wire.Heads
