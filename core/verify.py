@@ -1,4 +1,8 @@
-"""Check everything that is stored against what was written; damage is named, and the rest stays readable."""
+"""Check everything that is stored against what was written; damage is named, and the rest stays readable.
+
+A blob that is not here is missing only if this device put it and did not free it (`core.whereabouts`). Those that are
+elsewhere, at a relay or on another device, are counted.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from core.errors import BlobDamaged, ChainBroken, CoreError, IntegrityAlarm, LogDamaged
-from core.log import NO_HASH, StoredEnvelope, Vector, name_envelope
+from core.errors import BlobDamaged, BlobMissing, ChainBroken, CoreError, IntegrityAlarm, LogDamaged
+from core.log import BLOB_PURGED, NO_HASH, StoredEnvelope, Vector, name_envelope
+from core.whereabouts import Whereabouts
 from crdt.documents import is_document_name
 from crdt.errors import RecordInvalid
 from crdt.records import BundleRecord, CopyRecord
@@ -15,7 +20,9 @@ from crdt.schema import BLOB_ID_BYTES, key_pid, split_copy_key
 from crypto.blob import blob_key_hasher
 
 if TYPE_CHECKING:
+    from core.envelope_body import EnvelopeBody, Snapshot
     from core.library import Library
+    from crypto.keys import EpochKeys
 
 _RESTORE = "Restore log.db from a backup; until then, `safelight export` writes what can still be read."
 
@@ -40,12 +47,18 @@ class Problem:
 
 @dataclass
 class VerifyReport:
-    """What a verification found; sizes in bytes."""
+    """What a verification found; sizes in bytes.
+
+    `blobs` are here and whole; `elsewhere` are those that need not be here: other devices put them, or they were freed.
+    `held` envelopes have arrived and wait for others that they build on.
+    """
 
     problems: list[Problem] = field(default_factory=list)
     envelopes: int = 0
+    held: int = 0
     blobs: int = 0
     blob_bytes: int = 0
+    elsewhere: int = 0
     unnamed_blobs: int = 0
     removed_blobs: int = 0
     removed_bytes: int = 0
@@ -65,6 +78,26 @@ class _Named:
     key: bytes
     original_of: bytes | None
     photo: bytes | None = None
+    needed: bool = True
+    """Whether it is missing where it ought to be here and is not."""
+
+
+@dataclass
+class _Read:
+    """What was gathered on the way through the log."""
+
+    whereabouts: Whereabouts
+    documents: set[str] = field(default_factory=set)
+    snapshots: dict[bytes, list[Snapshot]] = field(default_factory=dict)
+    """Of each device's newest checkpoint."""
+
+    def note(self, stored: StoredEnvelope, body: EnvelopeBody) -> None:
+        """Take note of one envelope."""
+        self.documents.update(name for name in body.documents if is_document_name(name))
+        self.whereabouts.note(stored.device, stored.seq, body)
+        if body.snapshots:
+            self.snapshots[stored.device] = body.snapshots
+            self.documents.update(part.document for part in body.snapshots if is_document_name(part.document))
 
 
 def verify(
@@ -77,13 +110,17 @@ def verify(
     of purged photos.
     """
     report = VerifyReport()
-    documents = _check_log(library, report, progress)
+    read = _check_log(library, report, progress)
+    documents = read.documents
     # While anything is wrong with the log, what it names is not known for sure, and nothing is removed.
     certain = report.sound
     catalog = library.catalog
     pids = [*catalog.pids(), *catalog.pids("is:trash")]
     documents.update(catalog.documents_of(pids).values())
     named, purged = _named_blobs(library, documents, report)
+    for parts in read.snapshots.values():
+        for part in parts:
+            named.setdefault(part.blob, _Named(part.key, None, needed=False))
     certain = _add_alarms(library, report) and certain
     blobs: dict[bytes, _Named | None] = {}
     if not certain:
@@ -91,7 +128,7 @@ def verify(
         _name_by_catalog(library, pids, named, purged)
         blobs.update(dict.fromkeys(library.blobs.iter_ids()))
     blobs.update(named)
-    _check_blobs(library, blobs, report, progress, deep=deep)
+    _Blobs(library, read.whereabouts, report, deep=deep).check(blobs, progress)
     _check_unnamed(library, named, purged, report, gc=gc and certain, finish=certain)
     return report
 
@@ -103,8 +140,8 @@ def log_problems(library: Library) -> list[Problem]:
     return report.problems
 
 
-def _check_log(library: Library, report: VerifyReport, progress: VerifyProgress | None) -> set[str]:
-    """Check the log and return the names of the documents in it."""
+def _check_log(library: Library, report: VerifyReport, progress: VerifyProgress | None) -> _Read:
+    """Check the log and return what is in it."""
     try:
         library.refresh()
     except LogDamaged as damage:
@@ -121,46 +158,50 @@ def _add_alarms(library: Library, report: VerifyReport) -> bool:
     return not alarms
 
 
-def _check_envelopes(library: Library, report: VerifyReport, progress: VerifyProgress | None) -> set[str]:
+def _check_envelopes(library: Library, report: VerifyReport, progress: VerifyProgress | None) -> _Read:
     try:
         for fault in library.log.page_check():
             _add(report, LogDamaged(f"log.db is damaged: {fault}"), "log.db")
     except LogDamaged as damage:
         _add(report, damage, "log.db")
+    count, heads, base = 0, Vector(), Vector()
     try:
-        count, heads = library.log.count(), library.log.heads()
+        count, heads, base = library.log.count(), library.log.heads(), library.log.base()
+        report.held = len(library.log.held())
     except LogDamaged as damage:
         _add(report, damage, "log.db")
-        count, heads = 0, {}
-    documents: set[str] = set()
+    read = _Read(Whereabouts(library))
     seen: Vector = {}
     for done, stored in enumerate(library.log.after({}, lambda alarm: _add(report, alarm, "log.db"))):
-        documents.update(_check_envelope(library, stored, seen.get(stored.device, (0, NO_HASH)), report))
+        body = _check_envelope(library, stored, seen.get(stored.device, (0, NO_HASH)), report)
+        if body is not None:
+            read.note(stored, body)
         seen[stored.device] = (stored.seq, stored.hash)
         if progress is not None:
             progress("envelopes", done + 1, count)
     for device, (seq, hash_) in heads.items():
-        if seen.get(device, (0, NO_HASH)) != (seq, hash_):
+        # What a checkpoint covers stands in its snapshots, and its envelopes need not be here.
+        if (seq, hash_) not in {seen.get(device, (0, NO_HASH)), base.get(device)}:
             thing = name_envelope(device, seq)
             message = f"the chain does not end with {thing}, as log.db says"
             _add(report, ChainBroken(message, hint="Restore log.db from a backup."), thing)
-    return documents
+    return read
 
 
 def _check_envelope(
     library: Library, stored: StoredEnvelope, known: tuple[int, bytes], report: VerifyReport
-) -> Iterator[str]:
-    """Check one envelope, which should follow `known`, and yield the names of its documents."""
+) -> EnvelopeBody | None:
+    """Check one envelope, which should follow `known`, and return what is in it."""
     report.envelopes += 1
     try:
         body, previous = library.chain.open_linked(stored)
     except IntegrityAlarm as alarm:
         _add(report, alarm, str(stored))
-        return
+        return None
     broken = library.chain.link_alarm(stored, previous, known)
     if broken is not None:
         _add(report, broken, str(stored))
-    yield from (name for name in body.documents if is_document_name(name))
+    return body
 
 
 def _named_blobs(
@@ -204,41 +245,67 @@ def _name_by_catalog(
             purged.pop(copy.blob_id, None)
 
 
-def _check_blobs(
-    library: Library,
-    blobs: dict[bytes, _Named | None],
-    report: VerifyReport,
-    progress: VerifyProgress | None,
-    *,
-    deep: bool,
-) -> None:
-    for done, (blob_id, blob) in enumerate(sorted(blobs.items(), key=lambda item: item[0])):
+class _Blobs:
+    """Checks the blobs of one library."""
+
+    def __init__(self, library: Library, whereabouts: Whereabouts, report: VerifyReport, *, deep: bool) -> None:
+        self._library = library
+        self._whereabouts = whereabouts
+        self._report = report
+        self._deep = deep
+        # A blob's key comes from its content and the epoch in which it was made. Blobs of one epoch come in a row.
+        self._epochs = list(library.members.keyring.keys.values())
+
+    def check(self, blobs: dict[bytes, _Named | None], progress: VerifyProgress | None) -> None:
+        """Check each of `blobs`, and add what does not hold to the report."""
+        for done, (blob_id, blob) in enumerate(sorted(blobs.items(), key=lambda item: item[0])):
+            try:
+                self._check_one(blob_id, blob)
+            except CoreError as error:
+                self._add(error, blob_id, blob)
+            if progress is not None:
+                progress("blobs", done + 1, len(blobs))
+
+    def _check_one(self, blob_id: bytes, blob: _Named | None) -> None:
+        library, report = self._library, self._report
         try:
-            report.blob_bytes += library.blobs.size_on_disk(blob_id)
-            library.blobs.check(blob_id)
-            if deep and blob is not None:
-                _check_content(library, blob_id, blob)
-            report.blobs += 1
-        except CoreError as error:
-            photo = None if blob is None else blob.photo
-            record = None if photo is None else library.catalog.photo(photo)
-            owner = (None if photo is None else photo.hex(), None if record is None else record.filename)
-            report.problems.append(Problem(error.name, f"blob {blob_id.hex()}", str(error), error.hint, *owner))
-        if progress is not None:
-            progress("blobs", done + 1, len(blobs))
+            size = library.blobs.size_on_disk(blob_id)
+        except BlobMissing:
+            if blob is not None and blob.needed and self._whereabouts.is_expected_here(blob_id):
+                raise
+            report.elsewhere += blob is not None and blob.needed
+            return
+        report.blob_bytes += size
+        library.blobs.check(blob_id)
+        if self._deep and blob is not None:
+            self._check_content(blob_id, blob)
+        report.blobs += 1
 
-
-def _check_content(library: Library, blob_id: bytes, blob: _Named) -> None:
-    key = blob_key_hasher(library.epoch)
-    photo = library.epoch.photo_hasher()
-    with library.blobs.open(blob_id, blob.key) as reader:
-        for chunk in reader.iter_chunks():
-            key.update(chunk)
-            photo.update(chunk)
-    if key.digest() != blob.key:
+    def _check_content(self, blob_id: bytes, blob: _Named) -> None:
+        for epoch in list(self._epochs):
+            if self._is_made_in(epoch, blob_id, blob):
+                self._epochs.remove(epoch)
+                self._epochs.insert(0, epoch)
+                return
         raise BlobDamaged(f"blob {blob_id.hex()} was not made from its content", hint="Import the file again.")
-    if blob.original_of is not None and photo.digest() != blob.original_of:
-        raise BlobDamaged(f"blob {blob_id.hex()} is not the photo that names it", hint="Import the file again.")
+
+    def _is_made_in(self, epoch: EpochKeys, blob_id: bytes, blob: _Named) -> bool:
+        """Tell whether the blob has the key that its content has in `epoch`; compare an original with its photo."""
+        key = blob_key_hasher(epoch)
+        photo = epoch.photo_hasher()
+        with self._library.blobs.open(blob_id, blob.key) as reader:
+            for chunk in reader.iter_chunks():
+                key.update(chunk)
+                photo.update(chunk)
+        if blob.original_of is not None and photo.digest() != blob.original_of:
+            raise BlobDamaged(f"blob {blob_id.hex()} is not the photo that names it", hint="Import the file again.")
+        return key.digest() == blob.key
+
+    def _add(self, error: CoreError, blob_id: bytes, blob: _Named | None) -> None:
+        photo = None if blob is None else blob.photo
+        record = None if photo is None else self._library.catalog.photo(photo)
+        owner = (None if photo is None else photo.hex(), None if record is None else record.filename)
+        self._report.problems.append(Problem(error.name, f"blob {blob_id.hex()}", str(error), error.hint, *owner))
 
 
 def _check_unnamed(
@@ -250,6 +317,8 @@ def _check_unnamed(
     gc: bool,
     finish: bool,
 ) -> None:
+    if finish and purged:
+        _remember_purged(library, purged)
     for blob_id in _unnamed(library, named):
         if blob_id in purged and finish:
             # A purge that was interrupted after its envelope: what it said is done now.
@@ -263,6 +332,14 @@ def _check_unnamed(
             report.removed_bytes += size
     if gc:
         library.blobs.remove_stale_incoming()
+
+
+def _remember_purged(library: Library, purged: dict[bytes, _Named]) -> None:
+    """See to it that relays are told to delete what purged photos named, whoever purged them."""
+    fresh = sorted(purged.keys() - library.log.blobs_in_state(BLOB_PURGED))
+    if fresh and not library.alarms:
+        with library.log.transaction() as transaction:
+            transaction.set_blob_states(fresh, BLOB_PURGED)
 
 
 def _unnamed(library: Library, named: dict[bytes, _Named]) -> Iterator[bytes]:

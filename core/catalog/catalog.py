@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar, Concatenate, ParamSpec, Self, TypeVar
 
 import msgspec
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, exists, insert, select, union
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import DBAPIError
 
@@ -19,7 +19,19 @@ from core.catalog.entry import PART_MAPS, PHOTO_MAPS, USER, PhotoEntry, read_ent
 from core.catalog.labels import LibraryLabeller
 from core.catalog.library_document import LibraryWriter
 from core.catalog.selection import ASCENDING_BY_DEFAULT, Selector, sort_key
-from core.catalog.tables import VERSION, album_photo, copy, envelope, label_photo, library_value, part, photo, vector
+from core.catalog.tables import (
+    VERSION,
+    album_photo,
+    bundle,
+    copy,
+    envelope,
+    label_photo,
+    library_value,
+    part,
+    photo,
+    thumbnail,
+    vector,
+)
 from core.catalog.terms import Terms
 from core.catalog.writer import PhotoWriter
 from core.errors import AmbiguousPhoto, NoSuchPhoto, UnknownFormat
@@ -345,6 +357,17 @@ class Catalog:
             rows = self._connection.execute(select(copy.c.photo, copy.c.blob_id).where(copy.c.blob_id.in_(own)))
             shared.update(row.blob_id for row in rows if row.photo not in numbers)
         return shared
+
+    @_alone
+    def blobs_in_use(self, blob_ids: Collection[bytes]) -> set[bytes]:
+        """Those of these blobs that hold a photo which is not purged, or a thumbnail of one."""
+        found: set[bytes] = set()
+        for chunk in listing.chunks(blob_ids):
+            copies = select(copy.c.blob_id).where(copy.c.blob_id.in_(chunk))
+            thumbnails = exists().where(thumbnail.c.bundle == bundle.c.id)
+            bundles = select(bundle.c.blob_id).where(bundle.c.blob_id.in_(chunk), thumbnails)
+            found.update(row.blob_id for row in self._connection.execute(union(copies, bundles)))
+        return found
 
     # Listings
 

@@ -1,0 +1,159 @@
+"""What another device has purged goes from this one too.
+
+A purge is an edit like others: it says of photos that they are purged, and takes their parts out of bundles. The
+device that does it removes the blobs it has. Every other device comes here after each pull: it removes its own blobs
+of those photos, and the bundles that no document names any more, and remembers them as purged, so that it never
+uploads them again and tells relays to delete them that the first device may not reach.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from core.envelope_body import KIND_CHECKPOINT
+from core.errors import BlobMissing, IntegrityAlarm
+from core.log import BLOB_PURGED
+from core.whereabouts import blobs_in_changes
+from crdt.documents import LIBRARY, is_document_name
+from crdt.schema import BLOB_ID_BYTES, key_pid, split_copy_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from core.envelope_body import EnvelopeBody
+    from core.library import Library
+    from core.log import Vector
+
+_FACT = "purges finished"
+_AT_ONCE = 256
+_Places = dict[bytes, tuple[int, bytes]]
+
+
+@dataclass(frozen=True)
+class FinishedPurges:
+    """What was removed from this device: blobs, and their bytes on disk."""
+
+    blobs: int = 0
+    bytes: int = 0
+
+
+def finish_purges(library: Library) -> FinishedPurges:
+    """Remove the blobs of photos that envelopes, which came in since the last call, have purged.
+
+    Cheap where nothing came in. What is removed is durably remembered as purged before; a process killed in between
+    does it again. While the library has alarms nothing is done: what still names a blob may be what cannot be read.
+    Raises `StorageFailed`, and what writing to the log raises.
+    """
+    library.refresh()
+    position, base = library.log.last_position(), library.log.base()
+    seen, seen_base = _remembered(library)
+    if (seen, seen_base) == (position, base) or library.alarms:
+        return FinishedPurges()
+    documents, mentioned = _since(library, seen, position, whole=seen_base != base)
+    doomed = _of_purged_photos(library, documents) | _no_longer_named(library, mentioned)
+    if library.alarms:
+        return FinishedPurges()
+    fresh = sorted(doomed - library.log.blobs_in_state(BLOB_PURGED))
+    with library.log.transaction() as transaction:
+        if fresh:
+            transaction.set_blob_states(fresh, BLOB_PURGED)
+        transaction.set_fact(_FACT, msgspec.msgpack.encode((position, base)))
+    return _remove(library, doomed)
+
+
+def _remove(library: Library, doomed: set[bytes]) -> FinishedPurges:
+    blobs = size = 0
+    for blob_id in sorted(doomed):
+        try:
+            bytes_there = library.blobs.size_on_disk(blob_id)
+        except BlobMissing:
+            continue
+        if library.blobs.remove(blob_id):
+            blobs += 1
+            size += bytes_there
+    return FinishedPurges(blobs, size)
+
+
+def _remembered(library: Library) -> tuple[int, Vector]:
+    """Return the position in the log, and the base, up to which purges are finished."""
+    packed = library.log.fact(_FACT)
+    with contextlib.suppress(msgspec.MsgspecError):  # then everything is looked at once more
+        if packed is not None:
+            return msgspec.msgpack.decode(packed, type=tuple[int, _Places])
+    return 0, {}
+
+
+def _since(library: Library, seen: int, position: int, *, whole: bool) -> tuple[set[str], dict[bytes, set[str]]]:
+    """Return the documents that others changed, and the blobs here that their changes speak of, with those documents.
+
+    With `whole`, a checkpoint was taken over: all its documents count as changed.
+    """
+    documents: set[str] = set()
+    mentioned: dict[bytes, set[str]] = {}
+    for body in _others(library, seen, position):
+        named = set(body.documents)
+        documents |= named
+        if whole and body.kind == KIND_CHECKPOINT:
+            documents.update(part.document for part in body.snapshots)
+        for blob_id in blobs_in_changes(body):
+            if library.blobs.exists(blob_id):
+                mentioned.setdefault(blob_id, set()).update(_shards(named))
+    return _shards(documents), mentioned
+
+
+def _others(library: Library, seen: int, position: int) -> Iterator[EnvelopeBody]:
+    """Yield what is in the envelopes of other devices after position `seen` of the log, up to `position`."""
+    while seen < position:
+        page = library.log.past_position(seen, _AT_ONCE)
+        if not page:
+            return
+        for stored in page:
+            seen = stored.position
+            if stored.device == library.device_id or seen > position:
+                continue
+            try:
+                yield library.chain.open(stored)
+            except IntegrityAlarm as alarm:
+                library.raise_alarm(alarm)
+
+
+def _shards(documents: set[str]) -> set[str]:
+    return {name for name in documents if is_document_name(name) and name != LIBRARY}
+
+
+def _of_purged_photos(library: Library, documents: set[str]) -> set[bytes]:
+    """Return the blobs of purged photos of these documents that no other photo has too."""
+    copies: set[bytes] = set()
+    for document in sorted(documents):
+        gone = {key_pid(key) for key, value in library.replica_items(document, "purged") if value is True}
+        if not gone:
+            continue
+        for key, _ in library.replica_items(document, "copy"):
+            parts = split_copy_key(key)
+            if parts is not None and parts[0] in gone:
+                copies.add(parts[1])
+    return copies - library.catalog.blobs_in_use(copies) if copies else copies
+
+
+def _no_longer_named(library: Library, mentioned: dict[bytes, set[str]]) -> set[bytes]:
+    """Return those of the blobs `mentioned` that nothing names now.
+
+    A bundle's records stand in the documents of the envelope that named it, and a purge takes them out of all of these
+    (`core.purge`); so what was spoken of there, and stands there no longer, was written anew without the photo.
+    """
+    unused = mentioned.keys() - library.catalog.blobs_in_use(mentioned) if mentioned else set()
+    documents = set().union(*(mentioned[blob_id] for blob_id in unused))
+    named = {
+        bytes.fromhex(key) for name in documents for key, _ in library.replica_items(name, "bundle") if _is_id(key)
+    }
+    for name in documents:
+        named.update(parts[1] for key, _ in library.replica_items(name, "copy") if (parts := split_copy_key(key)))
+    return unused - named
+
+
+def _is_id(key: str) -> bool:
+    return len(key) == 2 * BLOB_ID_BYTES and all(digit in "0123456789abcdef" for digit in key)
