@@ -112,7 +112,7 @@ async def past(parts: Parts, library_id: bytes, asked: Past) -> LogPage:
     query = select(tables.item).where(tables.item.c.kind == KIND_ENVELOPE)
     if covered:
         named = values(column("device_id", LargeBinary), column("seq", BigInteger), name="covered")
-        vector = select(named.data(sorted(covered.items()))).cte("vector")
+        vector = named.data(sorted(covered.items())).cte("vector")
         query = query.join(vector, vector.c.device_id == tables.item.c.device_id, isouter=True).where(
             tables.item.c.seq > func.coalesce(vector.c.seq, 0)
         )
