@@ -1,0 +1,92 @@
+"""What schemathesis makes up from the OpenAPI document, sent to a running relay: no faults, and no answer it lacks.
+
+Data that fit the document and data that do not, signed in and not; the examples are the same in every run.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi import checks
+
+from sync_relay import wire
+from sync_relay.server.openapi import document
+from sync_relay.server.operations import OPERATIONS
+from sync_relay.server.rates import Rate
+
+if TYPE_CHECKING:
+    from tests.sync_relay.conftest import Library
+    from tests.sync_relay.running_relay import Relay
+
+STORAGES = ("postgresql+s3",)  # the pickier of the two databases about what it is given
+EXAMPLES = 10
+CHECKS = [
+    schemathesis.checks.not_a_server_error,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_schema_conformance,
+    checks.response_headers_conformance,
+    checks.negative_data_rejection,
+    checks.missing_required_header,
+    checks.unsupported_method,
+    checks.allow_header_conformance,
+]
+
+
+@schemathesis.serializer(wire.MSGPACK)
+def as_messagepack(_context: Any, value: Any) -> bytes:
+    try:
+        return msgspec.msgpack.encode(value)
+    except OverflowError:
+        return b"\xc1"  # numbers that MessagePack does not have: what it never is
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
+@pytest.mark.parametrize("signed_in", [True, False], ids=["member", "stranger"])
+def test_whatever_fits_the_document_or_not_is_answered_as_it_says(
+    relay: Relay, library: Library, mode: GenerationMode, signed_in: bool
+) -> None:
+    client = relay.found(library)
+    relay.service.anonymous_rate = relay.service.pairing_rate = relay.service.library_rate = Rate(1e9, 1e9, lambda: 0.0)
+    headers = {"authorization": f"Bearer {client.token}"} if signed_in else {}
+    described = schemathesis.openapi.from_dict(document())
+    described.config.update(base_url=relay.url)
+    rejection = described.config.checks.negative_data_rejection
+    rejection.expected_statuses = [*rejection.expected_statuses, "413"]  # so is what is too long
+    failures = []
+    asked = 0
+    with requests.Session() as session:
+        session.trust_env = False
+        for result in described.get_all_operations():
+            operation = result.ok()  # type: ignore[union-attr]  # the document is whole: test_interface
+
+            @settings(
+                max_examples=EXAMPLES,
+                derandomize=True,
+                database=None,
+                deadline=None,
+                phases=[Phase.generate],
+                suppress_health_check=list(HealthCheck),
+            )
+            @given(case=operation.as_strategy(generation_mode=mode))
+            def ask(case: Any) -> None:
+                nonlocal asked
+                asked += 1
+                response = case.call(session=session, headers=headers)
+                case.validate_response(response, checks=CHECKS)
+
+            try:
+                ask()
+            except Unsatisfiable:
+                assert mode is GenerationMode.NEGATIVE, operation.label  # one that takes nothing: nothing can be wrong
+            except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001 (all operations are asked before any is shown)
+                failures.append(f"{operation.label}: {error!r}")
+    assert failures == [], "\n\n".join(failures)
+    assert asked >= len(OPERATIONS)
