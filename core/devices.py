@@ -27,7 +27,7 @@ from crypto.phrase import new_phrase, phrase_secrets
 from crypto.sealed import open_sealed, seal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from core.library import Library
     from crypto.keys import DeviceSecrets
@@ -97,11 +97,15 @@ def device_names(library: Library) -> dict[bytes, str]:
 
 
 def find_device(library: Library, text: str) -> DeviceRecord:
+    """Return the one device of the library that `text` means, as `one_device` does."""
+    return one_device(devices(library), text)
+
+
+def one_device(everybody: Sequence[DeviceRecord], text: str) -> DeviceRecord:
     """Return the one device that `text` means: its name, or any beginning of its id that no other one has.
 
     Members come before revoked devices. Raises `NoSuchDevice` where none is meant, or several are.
     """
-    everybody = devices(library)
     wanted = text.strip().casefold()
     for known in ([one for one in everybody if not one.revoked], everybody):
         found = [one for one in known if one.name.casefold() == wanted] or [

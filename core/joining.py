@@ -7,8 +7,10 @@ What the relay says counts for nothing: library and heads come from the sealed o
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from core.devices import device_name, name_new_device
@@ -21,6 +23,7 @@ from core.relay_errors import relay_errors
 from core.sync.engine import SyncEngine
 from core.sync.relays import Relays
 from crypto.errors import CryptoError, PairingCodeInvalid
+from crypto.fingerprint import fingerprint
 from crypto.genesis import entry_hash, verify_genesis
 from crypto.keys import DeviceSecrets
 from crypto.membership import Membership, evaluate
@@ -31,7 +34,7 @@ from sync_relay import errors as relay
 from sync_relay.client import RelayClient
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from core.sync.report import SyncProgress
@@ -41,6 +44,15 @@ if TYPE_CHECKING:
 _AGAIN: Final = "Make a new code on the device that is in the library: safelight device add"
 _SYNC: Final = "The library is here, but not everything of it: `safelight sync` goes on."
 _GROWTH: Final = 1.4
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """Who meets: the library, and the fingerprints that people compare, of the inviting device and of this one."""
+
+    library_id: bytes
+    inviter_fingerprint: str
+    own_fingerprint: str
 
 
 def read_code(text: str) -> PairingCode:
@@ -60,7 +72,7 @@ def join(
     root: Path,
     passphrase: bytes,
     connect: Callable[[str], RelayClient] = RelayClient,
-    on_meeting: Callable[[Offer, DeviceSecrets], None] = lambda _offer, _secrets: None,
+    on_meeting: Callable[[Meeting], None] = lambda _meeting: None,
     progress: Callable[[SyncProgress], None] | None = None,
     stop: threading.Event | None = None,
     pace: Pace = PACE,
@@ -123,7 +135,7 @@ def _meet(
     code: PairingCode,
     newcomer: Newcomer,
     secrets: DeviceSecrets,
-    on_meeting: Callable[[Offer, DeviceSecrets], None],
+    on_meeting: Callable[[Meeting], None],
     stop: threading.Event,
     pace: Pace,
 ) -> tuple[Offer, Entry]:
@@ -156,7 +168,8 @@ def _meet(
         offered = newcomer.library
         if offered is None:
             raise PairingRefused("not joined: there was no offer", hint=_AGAIN)
-        on_meeting(offered, secrets)
+        own = fingerprint(secrets.device_id, secrets.exchange_public)
+        on_meeting(Meeting(offered.library_id, offered.fingerprint, own))
         said = "somebody said no on the other device, or the code has expired"
         box.leave(introduction)
         grant = box.receive()
@@ -233,10 +246,9 @@ def checked_membership(genesis: bytes, entries: Iterable[bytes], library_id: byt
         ) from error
 
 
-class _wrong_code:  # noqa: N801  used as a context manager
-    def __enter__(self) -> None:
-        """Begin."""
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, CryptoError):
-            raise PairingRefused(f"not joined: {error}", hint=_AGAIN) from error
+@contextlib.contextmanager
+def _wrong_code() -> Iterator[None]:
+    try:
+        yield
+    except CryptoError as error:
+        raise PairingRefused(f"not joined: {error}", hint=_AGAIN) from error

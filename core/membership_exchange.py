@@ -12,11 +12,9 @@ from core.errors import RelayRefused
 from core.relay_errors import relay_errors
 from core.sync.membership import in_order
 from crypto.genesis import entry_hash
-from sync_relay.wire import BATCH_BYTES, KIND_MEMBERSHIP, MAX_ENTRIES, MAX_ITEMS
+from sync_relay.wire import KIND_MEMBERSHIP, MAX_ENTRIES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
     from core.ingest import Arrival
     from core.library import Library
     from sync_relay.client import RelayClient
@@ -55,25 +53,8 @@ def exchange_entries(library: Library, client: RelayClient) -> Arrival:
     arrival = library.ingest.entries(theirs)
     library.members.refresh()
     known = {entry_hash(entry) for entry in theirs}
-    send_entries(client, [entry.data for entry in in_order(library.members.membership) if entry.hash not in known])
-    return arrival
-
-
-def send_entries(client: RelayClient, entries: Iterable[bytes]) -> None:
-    """Give the relay entries, each after those it names; what it has already is no error."""
-    for batch in _batches(entries):
+    lacking = [entry.data for entry in in_order(library.members.membership) if entry.hash not in known]
+    if lacking:
         with relay_errors(client.url):
-            client.append_entries(batch)
-
-
-def _batches(entries: Iterable[bytes]) -> Iterator[Sequence[bytes]]:
-    batch: list[bytes] = []
-    size = 0
-    for entry in entries:
-        if batch and (len(batch) == MAX_ITEMS or size + len(entry) > BATCH_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(entry)
-        size += len(entry)
-    if batch:
-        yield batch
+            client.append_entries(lacking)
+    return arrival

@@ -16,19 +16,20 @@ from core.mailbox import PACE, Mailbox, Pace
 from core.membership_exchange import exchange_entries
 from core.relay_errors import relay_errors
 from core.sync.alarms import SyncAlarms
+from core.sync.relays import Relays
 from crypto import membership_change as change
 from crypto.errors import CryptoError
 from crypto.pairing import Introduction, Inviter
 from crypto.pairing_code import MAX_MAILBOX, PairingCode, new_code
+from sync_relay.client import RelayClient, Unreachable, relay_url
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterator
 
     from core.library import Library
-    from sync_relay.client import RelayClient
 
-__all__ = ["Introduction", "PairingCode", "altered_letters", "invite", "refuse_without_relay"]
+__all__ = ["Introduction", "PairingCode", "altered_letters", "invite", "invite_at"]
 
 
 def invite(
@@ -96,13 +97,57 @@ def invite(
     return newcomer
 
 
-def refuse_without_relay(urls: list[str]) -> None:
-    """Raise `NoSuchRelay` for a library that uses no relay: two devices have no other place to meet."""
+def invite_at(
+    library: Library,
+    *,
+    url: str | None = None,
+    on_code: Callable[[str, PairingCode], None],
+    confirm: Callable[[Introduction], bool],
+    stop: threading.Event,
+    connect: Callable[[str], RelayClient] = RelayClient,
+    pace: Pace = PACE,
+) -> Introduction:
+    """As `invite`, at the relay `url` of those the library uses, or at the first that answers.
+
+    `on_code` is given the relay's URL too. Raises `NoSuchRelay` where the library uses none, or not this one.
+    """
+    urls = _relays_to_meet_at(library, url)
+    for place, relay in enumerate(urls, start=1):
+        with relay_errors(relay), connect(relay) as client:
+            try:
+                client.about()
+            except Unreachable:
+                if place == len(urls):
+                    raise
+                continue
+            shown = client.url
+            return invite(
+                library,
+                client,
+                on_code=lambda code, shown=shown: on_code(shown, code),  # type: ignore[misc]
+                confirm=confirm,
+                stop=stop,
+                pace=pace,
+            )
+    raise AssertionError("the last relay answers or raises")
+
+
+def _relays_to_meet_at(library: Library, url: str | None) -> list[str]:
+    urls = Relays(library).urls()
     if not urls:
         raise NoSuchRelay(
             "this library uses no relay yet, and devices meet at one",
             hint="`safelight relay use URL --invite CODE` puts the library on a relay; its owner makes invites.",
         )
+    if url is None:
+        return urls
+    with relay_errors(url):
+        wanted = relay_url(url)
+    if wanted not in urls:
+        raise NoSuchRelay(
+            f"this library does not use the relay {wanted}", hint="`safelight relay list` shows those it uses."
+        )
+    return [wanted]
 
 
 @contextlib.contextmanager

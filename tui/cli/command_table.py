@@ -50,6 +50,15 @@ SECTIONS = (
         ),
     ),
     (
+        "Devices",
+        (
+            ("device", "device", "Add, list, rename and revoke the devices of a library."),
+            ("join", "join", "Become a device of a library, with the code that one of its devices shows."),
+            ("recover", "recover", "Bring a library back with its recovery phrase."),
+            ("phrase", "phrase", "Replace the recovery phrase by another one."),
+        ),
+    ),
+    (
         "Keep safe",
         (
             ("verify", "verify", "Check that everything stored is what was written."),

@@ -47,8 +47,7 @@ class Session:
         """
         from core.library import Library
 
-        _quieten_logs()
-        _leave_no_core_dumps()
+        self.prepare()
         with Library.open(self.root, self.device_secrets()) as library:
             try:
                 yield library
@@ -57,6 +56,11 @@ class Session:
                 for note in library.notes:
                     output.warn(note)
                 self.report(library.alarms)
+
+    def prepare(self) -> None:
+        """See to it that neither logs nor a crash show what must not be shown: before keys are held."""
+        _quieten_logs()
+        _leave_no_core_dumps()
 
     def report(self, alarms: Sequence[IntegrityAlarm]) -> None:
         """Show each alarm once, and remember that there was one: it decides the exit code of whatever else was done."""

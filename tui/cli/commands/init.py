@@ -10,12 +10,12 @@ import click
 
 from tui.cli import output
 from tui.cli.options import json_option, library_options, yes_option
+from tui.cli.phrases import show_phrase
 
 if TYPE_CHECKING:
     from tui.cli.session import Session
 
 _SHORT_PASSPHRASE_BYTES = 10
-_WORDS_A_ROW = 4
 
 
 @click.command("init")
@@ -60,10 +60,7 @@ def command(session: Session, name: str | None, as_json: bool, yes: bool) -> Non
     output.line("")
     output.line("Recovery phrase. Write it down on paper; it is shown this once:")
     output.line("")
-    words = phrase.split()
-    for start in range(0, len(words), _WORDS_A_ROW):
-        row = words[start : start + _WORDS_A_ROW]
-        output.line("  " + "".join(f"{start + index:>3} {word:<10}" for index, word in enumerate(row, 1)).rstrip())
+    show_phrase(phrase)
     if not yes and output.is_terminal(sys.stdin) and output.is_terminal(sys.stdout):
         output.line("")
         click.confirm("Have you written it down?", default=True, err=True)
