@@ -67,7 +67,7 @@ class Patience:
         if number == self._tries or isinstance(error, UpdateNeeded):
             return None
         # Jitter, so that the devices of a relay that was down do not come back all at once.
-        pause = min(_LONGEST_S, _FIRST_S * 2 ** (number - 1)) * random.uniform(0.5, 1.5)  # noqa: S311
+        pause: float = min(_LONGEST_S, _FIRST_S * 2.0 ** (number - 1)) * random.uniform(0.5, 1.5)  # noqa: S311
         if isinstance(error, errors.RelayError) and error.details.retry_after is not None:
             if error.details.retry_after > _MOST_RETRY_AFTER_S:
                 return None

@@ -47,7 +47,7 @@ class SyncReport:
         """What the run is to be remembered by: an alarm, else a refusal, else a relay out of reach; None if all went
         well.
         """
-        found = [*self.alarms, *(relay.error for relay in self.relays if relay.error is not None)]
+        found: list[CoreError] = [*self.alarms, *(relay.error for relay in self.relays if relay.error is not None)]
         return min(found, key=_gravity, default=None)
 
     @property
