@@ -116,9 +116,13 @@ class RelayClient:
             self._signed_in = self._begin(secrets, library_id, now - time.monotonic())
             return self._signed_in.session
 
-    def found(self, invite: str, genesis: bytes) -> wire.Usage:
-        """Found a library with an invite of the relay's owner. Repeating it is no error."""
-        request = wire.CreateLibrary(invite=invite, genesis=genesis)
+    def found(self, invite: str, genesis: bytes, entries: Sequence[bytes] = ()) -> wire.Usage:
+        """Found a library with an invite of the relay's owner. Repeating it is no error.
+
+        `entries` are its further membership entries, each after those it names: without them only the devices that
+        genesis names can sign in.
+        """
+        request = wire.CreateLibrary(invite=invite, genesis=genesis, entries=list(entries))
         return self._line.ask("POST", "/v1/libraries", wire.Usage, body=request)
 
     def usage(self) -> wire.Usage:
