@@ -207,7 +207,7 @@ def replace_phrase(library: Library, old_phrase: str) -> str:
 def phrase_was_shown(library: Library) -> None:
     """Forget the words that `replace_phrase` returned."""
     with library.log.transaction() as transaction:
-        transaction.set_fact(_NEW_PHRASE, b"")
+        transaction.remove_fact(_NEW_PHRASE)
 
 
 def read_phrase(words: str) -> DeviceSecrets:

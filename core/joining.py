@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 from core.devices import device_name, name_new_device
 from core.errors import Forged, NotAMember, PairingRefused, RelayRefused, RelayUnreachable, Withheld
-from core.library import Library, refuse_used_folder
+from core.library import Library
+from core.library_folder import refuse_used_folder
 from core.mailbox import PACE, Mailbox, Pace, stopped
 from core.membership_exchange import fetch_entries
 from core.pairing import altered_letters
@@ -175,7 +176,12 @@ def _meet(
         grant = box.receive()
         with altered_letters(client.url):
             acceptance, entry = newcomer.accept(grant)
-        box.leave(acceptance)
+        try:
+            box.leave(acceptance)
+        except PairingRefused:
+            if stop.is_set():
+                raise
+            # It arrived at the first try, and the other side, done, has removed the mailbox before the second.
     return offered, entry
 
 
@@ -184,18 +190,21 @@ def _sign_in(client: RelayClient, secrets: DeviceSecrets, offer: Offer, stop: th
     patience = time.monotonic() + pace.arrival
     pause = pace.first
     while True:
-        with relay_errors(client.url):
-            try:
+        try:
+            with relay_errors(client.url):
                 client.sign_in(secrets, offer.library_id, int(time.time()))
-            except relay.NotAMember as error:
-                if time.monotonic() >= patience:
-                    raise PairingRefused(
-                        "not joined: the other device did not tell the relay that this one was added",
-                        hint="It may have lost its connection: take this device out there (`safelight device revoke`), "
-                        "and make a new code.",
-                    ) from error
-            else:
-                return
+        except NotAMember as error:
+            if time.monotonic() >= patience:
+                raise PairingRefused(
+                    "not joined: the other device did not tell the relay that this one was added",
+                    hint="It may have lost its connection: take this device out there (`safelight device revoke`), and "
+                    "make a new code.",
+                ) from error
+        except RelayUnreachable:
+            if time.monotonic() >= patience:
+                raise
+        else:
+            return
         if stop.wait(pause):
             raise stopped()
         pause = min(pause * _GROWTH, pace.longest)

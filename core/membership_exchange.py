@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from core.errors import RelayRefused
 from core.relay_errors import relay_errors
 from core.sync.membership import in_order
+from core.sync.patience import Patience
 from crypto.genesis import entry_hash
 from sync_relay.wire import KIND_MEMBERSHIP, MAX_ENTRIES
 
@@ -26,13 +27,15 @@ _MOST: Final = 4 * MAX_ENTRIES
 def fetch_entries(client: RelayClient) -> list[bytes]:
     """Return all membership entries the relay has, genesis among them, unchecked; `client` is signed in.
 
-    Raises `RelayUnreachable` and `RelayRefused`.
+    A connection that fails is tried again a few times. Raises `RelayUnreachable` and `RelayRefused`.
     """
     entries: list[bytes] = []
     position = 0
+    patience = Patience()
     while True:
+        after = position
         with relay_errors(client.url):
-            page = client.log(position, kinds=[KIND_MEMBERSHIP])
+            page = patience.run(lambda after=after: client.log(after, kinds=[KIND_MEMBERSHIP]))  # type: ignore[misc]
         entries += [item.body for item in page.items if item.kind == KIND_MEMBERSHIP and item.body is not None]
         if not page.more:
             return entries
@@ -56,5 +59,5 @@ def exchange_entries(library: Library, client: RelayClient) -> Arrival:
     lacking = [entry.data for entry in in_order(library.members.membership) if entry.hash not in known]
     if lacking:
         with relay_errors(client.url):
-            client.append_entries(lacking)
+            Patience().run(lambda: client.append_entries(lacking))
     return arrival

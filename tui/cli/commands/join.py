@@ -37,7 +37,7 @@ def command(session: Session, url: str, code: str, name: str | None, as_json: bo
     from core.devices import device_name, machine_name
     from core.errors import PairingRefused
     from core.joining import Meeting, join, read_code
-    from core.library import refuse_used_folder
+    from core.library_folder import refuse_used_folder
 
     refuse_used_folder(session.root)
     try:

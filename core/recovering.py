@@ -1,0 +1,265 @@
+"""Recovering: a library again on a machine that has nothing of it but 24 words (docs/devices.md).
+
+Everything is read with the phrase's own keys first, into a folder of its own inside the one that is to be the library;
+so the devices can be shown by name, and what is kept of a revoked one is what was really there to be read. Only then
+does the phrase speak: it revokes, changes the key, and adds this machine. The folder becomes a library as the last
+step, so a recovery that was interrupted never looks like one; repeating it goes on, or begins anew.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from typing import TYPE_CHECKING, Final, cast
+
+from core.devices import device_name, devices, read_phrase
+from core.errors import CoreError, Forged, LibraryExists, Refused, Withheld, WrongPhrase
+from core.joining import first_sync
+from core.layout import Layout
+from core.library import Library
+from core.library_folder import refuse_used_folder
+from core.membership_exchange import fetch_entries
+from core.private_files import fsync_folder, storage_errors
+from core.relay_errors import relay_errors
+from core.sync.alarms import SyncAlarms
+from core.sync.link import Link
+from core.sync.patience import Patience
+from core.sync.pull import Pull
+from core.sync.relays import Relays
+from core.sync.report import RelayReport, SyncProgress
+from core.sync.transfers import Transfers
+from crypto import recovery
+from crypto.errors import CryptoError, PhraseReplaced
+from crypto.errors import NotAMember as NeverAMember
+from crypto.genesis import entry_hash
+from crypto.keys import DeviceSecrets
+from crypto.membership_entry import Cut
+from sync_relay import errors as relay
+from sync_relay.client import RelayClient
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+    from pathlib import Path
+
+    from core.devices import DeviceRecord
+    from crypto.kdf import KdfParameters
+    from crypto.membership_entry import Entry
+    from sync_relay import wire
+
+_UNFINISHED: Final = ".recovering"
+_TOML: Final = "library.toml"
+
+
+def recover(
+    url: str,
+    words: str,
+    *,
+    name: str,
+    root: Path,
+    passphrase: bytes,
+    keep: Callable[[Sequence[DeviceRecord]], Collection[bytes]],
+    connect: Callable[[str], RelayClient] = RelayClient,
+    progress: Callable[[SyncProgress], None] | None = None,
+    kdf: KdfParameters | None = None,
+) -> Library:
+    """Bring the library of a recovery phrase back from the relay at `url` into the empty folder `root`; return it open.
+
+    `keep` is given the devices of the library and returns the ids of those that stay: all others are revoked. Where an
+    earlier attempt in the same folder and with the same passphrase came past that point, it is gone on with and nobody
+    is asked.
+
+    Raises `WrongPhrase` (no phrase, replaced, or of no library at this relay), `Forged` and `Withheld` where the relay
+    lies, `InvalidEdit` for the name or the URL, `LibraryExists`, `RelayUnreachable`, `RelayRefused` with its kinds, and
+    what `keep` raises, upon which nothing has changed. Where it raises in the sync at the end, the library is in `root`
+    and can be used; its next sync goes on.
+    """
+    name = device_name(name)
+    phrase = read_phrase(words)
+    refuse_unless_recoverable(root)
+    if not _finish_earlier(root, passphrase):
+        with relay_errors(url):
+            client = connect(url)
+        try:
+            _take_over(client, phrase, root, passphrase, keep, progress, kdf)
+        finally:
+            client.close()
+        _publish(root)
+    library = Library.open(root, Library.unlock(root, passphrase))
+    try:
+        first_sync(library, name, connect, progress)
+    except BaseException:
+        library.close()
+        raise
+    return library
+
+
+def refuse_unless_recoverable(root: Path) -> None:
+    """Raise `LibraryExists` where `root` is neither empty nor what an interrupted recovery left."""
+    unfinished = root / _UNFINISHED
+    if not unfinished.is_dir():
+        refuse_used_folder(root)
+    elif _is_being_published(root):
+        return
+    elif any(path != unfinished for path in root.iterdir()):
+        raise LibraryExists(f"{root} is not an empty folder", hint="Name a new or an empty folder.")
+
+
+def _take_over(
+    client: RelayClient,
+    phrase: DeviceSecrets,
+    root: Path,
+    passphrase: bytes,
+    keep: Callable[[Sequence[DeviceRecord]], Collection[bytes]],
+    progress: Callable[[SyncProgress], None] | None,
+    kdf: KdfParameters | None,
+) -> None:
+    """Read everything, and make a machine with new secrets a member; the library is in the unfinished folder then."""
+    session = _sign_in(client, phrase)
+    genesis, entries = _library_of(phrase, session.library_id, fetch_entries(client), client.url)
+    machine = DeviceSecrets.generate()
+    folder = root / _UNFINISHED
+    made: list[Entry] = []
+    try:
+        with Library.create_from(folder, passphrase, machine, genesis, entries, kdf=kdf, reader=phrase) as library:
+            Relays(library).remember([client.url])
+            _pull(library, client, phrase, progress)
+            kept = keep([one for one in devices(library) if not one.revoked])
+            # Somebody may have written, or joined, while the user was thinking.
+            _pull(library, client, phrase, None)
+            made = _entries(library, phrase, machine, kept)
+            library.add_entries(made)
+            with relay_errors(client.url):
+                Patience().run(lambda: client.append_entries([entry.data for entry in made]))
+    except BaseException:
+        if not made:
+            _remove(folder)
+        raise
+
+
+def _sign_in(client: RelayClient, phrase: DeviceSecrets) -> wire.Session:
+    with relay_errors(client.url):
+        try:
+            return client.sign_in(phrase, None, int(time.time()))
+        except relay.NotAMember as error:
+            raise WrongPhrase(
+                f"no library at the relay {client.url} has this recovery phrase",
+                hint="It was replaced by another one, or is of a library that is at another relay.",
+            ) from error
+
+
+def _library_of(
+    phrase: DeviceSecrets, library_id: bytes, found: Sequence[bytes], url: str
+) -> tuple[bytes, list[bytes]]:
+    """Return genesis and the other entries of the library; raises `Withheld`, `Forged` or `WrongPhrase`."""
+    by_hash = {entry_hash(entry): entry for entry in found}
+    genesis = by_hash.pop(library_id, None)
+    if genesis is None:
+        raise Withheld(
+            f"the relay {url} does not give out the entry that founded the library",
+            hint="It lost what it held, or lies. Recover from another relay of the library.",
+        )
+    try:
+        membership = recovery.find_library(genesis, by_hash.values(), phrase)
+    except PhraseReplaced as error:
+        raise WrongPhrase(str(error), hint=error.hint) from error
+    except NeverAMember as error:
+        raise Forged(
+            f"the relay {url} shows a library that this recovery phrase never signed",
+            hint="It is not yours, whatever is in it. Recover from another relay of the library.",
+        ) from error
+    except CryptoError as error:
+        raise Forged(
+            f"the relay {url} gives out a membership entry that does not hold: {error}",
+            hint="It was altered there or on its way. Recover from another relay of the library.",
+        ) from error
+    return genesis, [entry for name, entry in by_hash.items() if name in membership.entries]
+
+
+class _AsPhrase:
+    """A relay's client that signs in as the phrase, whoever is asked for: the machine is no member yet."""
+
+    def __init__(self, client: RelayClient, phrase: DeviceSecrets) -> None:
+        self._client = client
+        self._phrase = phrase
+
+    def sign_in(self, _secrets: DeviceSecrets, library_id: bytes | None, now: int) -> wire.Session:
+        return self._client.sign_in(self._phrase, library_id, now)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._client, name)
+
+
+def _pull(
+    library: Library, client: RelayClient, phrase: DeviceSecrets, progress: Callable[[SyncProgress], None] | None
+) -> None:
+    """Read the relay to its end; what it does that none should is kept as an alarm of the library."""
+
+    def tell(stage: str, done: int, count: int | None) -> None:
+        if progress is not None:
+            progress(SyncProgress(client.url, stage, done, count))
+
+    reading = cast("RelayClient", _AsPhrase(client, phrase))
+    link = Link(library, Relays(library), reading, SyncAlarms(library), Patience())
+    link.report = RelayReport(client.url)
+    with relay_errors(client.url):
+        Pull(library, link, Transfers(library, [reading]), tell).run()
+    library.refresh()
+
+
+def _entries(library: Library, phrase: DeviceSecrets, machine: DeviceSecrets, kept: Collection[bytes]) -> list[Entry]:
+    library.members.refresh()
+    accepted = {device: Cut(seq, head) for device, (seq, head) in library.log.heads().items()}
+    try:
+        made, _ = recovery.recover(
+            library.members.membership, phrase, machine, keep=kept, accepted=accepted, created_at=int(time.time())
+        )
+    except PhraseReplaced as error:
+        raise WrongPhrase(str(error), hint=error.hint) from error
+    except CryptoError as error:
+        raise Refused(str(error), hint=error.hint) from error
+    return made
+
+
+def _finish_earlier(root: Path, passphrase: bytes) -> bool:
+    """Go on with a recovery that was interrupted, if it came so far that this machine is a member; tell whether.
+
+    What did not come so far is removed: everything in it came from the relay.
+    """
+    unfinished = root / _UNFINISHED
+    if _is_being_published(root):
+        _publish(root)
+        return True
+    if not unfinished.is_dir():
+        return False
+    try:
+        with Library.open(unfinished, Library.unlock(unfinished, passphrase)) as library:
+            done = library.members.is_member
+    except CoreError:
+        done = False
+    if done:
+        _publish(root)
+    else:
+        _remove(unfinished)
+    return done
+
+
+def _remove(unfinished: Path) -> None:
+    with storage_errors("what an interrupted recovery left"):
+        if unfinished.exists():
+            shutil.rmtree(unfinished)
+
+
+def _is_being_published(root: Path) -> bool:
+    """Tell whether the library was moved in part: `library.toml` waits until everything else is in place."""
+    unfinished = root / _UNFINISHED
+    return (unfinished / _TOML).is_file() and not Layout(unfinished).log.exists() and Layout(root).log.exists()
+
+
+def _publish(root: Path) -> None:
+    """Move the library from the unfinished folder to where it belongs, `library.toml` last."""
+    unfinished = root / _UNFINISHED
+    with storage_errors("the recovered library"):
+        for path in sorted(unfinished.iterdir(), key=lambda path: (path.name == _TOML, path.name != "log.db")):
+            path.replace(root / path.name)
+        fsync_folder(root)
+        unfinished.rmdir()
