@@ -10,11 +10,12 @@ stored. A `Library` is used by one thread at a time (a lock makes sure); its `bl
 
 from __future__ import annotations
 
-import logging
+import contextlib
+import functools
 import secrets as random
 import threading
 import time
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import msgspec
 
@@ -22,23 +23,15 @@ from core.blobs import BlobStore
 from core.chain import Chain
 from core.commit import CommitReceipt, Made, Touched, make_changes, split_in_pieces
 from core.derived import DerivedFiles
-from core.envelope_body import GROUP_BYTES, KIND_CHANGES, EnvelopeBody
-from core.errors import (
-    IntegrityAlarm,
-    LibraryCopied,
-    LibraryExists,
-    LogDamaged,
-    LogRolledBack,
-    StorageFailed,
-)
+from core.envelope_body import GROUP_BYTES, KIND_ACKNOWLEDGEMENT, KIND_CHANGES, Accepted, EnvelopeBody
 from core.ingest import Ingest
-from core.layout import Layout, state_folder
+from core.layout import Layout
 from core.library_file import LibraryFile
-from core.log import BLOB_PURGED, NO_HASH, Log, name_envelope
-from core.machine_state import TOKEN_BYTES, MachineHead, MachineState
+from core.library_folder import make_folder, refuse_used_folder
+from core.log import BLOB_PURGED, Log, LogTransaction
 from core.members import Members
-from core.private_files import storage_errors
 from core.view import Progress, View
+from core.writer import CURABLE, Writer
 from crdt.documents import LIBRARY
 from crdt.operations import Delete, Operation, Put
 from crypto.kdf import KdfParameters, new_parameters
@@ -47,19 +40,21 @@ from crypto.membership import create_genesis, entry_hash
 from crypto.phrase import new_phrase, phrase_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
     from core.base import Base
     from core.catalog import Catalog
+    from core.errors import IntegrityAlarm
+    from core.log import Vector
+    from crdt.replica import Replica
     from crypto.keys import EpochKeys
     from crypto.membership_entry import Entry
 
-_log = logging.getLogger(__name__)
-
-_MACHINE_FACT = "machine"
 Scalar = str | bytes | int | float | bool
+Result = TypeVar("Result")
+Written = TypeVar("Written")
 
 
 class Library:
@@ -67,23 +62,29 @@ class Library:
 
     def __init__(self, layout: Layout, log: Log, members: Members) -> None:
         """Use `open` or `create`."""
-        secrets = members.secrets
         self.root = layout.root
         self.library_id = members.genesis.library_id
-        self.device_id = secrets.device_id
-        self.members = members
-        self.blobs = BlobStore(layout.blobs, members.current)
         self.log = log
-        self.chain = Chain(members, log)
+        self.guard = threading.RLock()
+        """Held by whoever works on catalog, replicas or log in several steps."""
         self.ingest = Ingest(self)
-        self._guard = threading.RLock()
-        self._machine = MachineState(state_folder(), self.library_id, self.device_id)
-        self._token = b""
-        self._own_alarms: list[IntegrityAlarm] = []
-        self._view = View(log, self.chain, members, DerivedFiles(layout.derived, secrets), self.blobs)
+        self._layout = layout
         self._data_version = -1
         self._parts: dict[bytes, int] = {}
         self._closed = False
+        self._be(members)
+
+    def _be(self, members: Members) -> None:
+        """Work as the device that `members` is of."""
+        self.members = members
+        self.device_id = members.device_id
+        self.chain = Chain(members, self.log)
+        self._blobs = BlobStore(self._layout.blobs, members.current)
+        self._blobs_epoch = members.current
+        self._writer = Writer(self.log, self.library_id, self.device_id)
+        self._view = View(
+            self.log, self.chain, members, DerivedFiles(self._layout.derived, members.secrets), self._blobs
+        )
 
     @classmethod
     def create(
@@ -93,19 +94,12 @@ class Library:
 
         Raises `LibraryExists`, and `StorageFailed` where the folder cannot be written.
         """
-        layout = Layout(root)
-        _refuse_used_folder(root)
+        refuse_used_folder(root)
         secrets = DeviceSecrets.generate()
         phrase = new_phrase()
         genesis = create_genesis(secrets, phrase_secrets(phrase), created_at=int(time.time()))
         library_id = entry_hash(genesis)
-        file = LibraryFile.make(library_id, secrets, passphrase, new_parameters() if kdf is None else kdf)
-        token = random.token_bytes(TOKEN_BYTES)
-        layout.make_folders()
-        Log.create(layout.log, {library_id: genesis}, {_MACHINE_FACT: token}).close()
-        MachineState(state_folder(), library_id, secrets.device_id).advance(MachineHead(0, NO_HASH, token))
-        # Last, because it is this file that makes the folder a library.
-        file.write(layout.library_file)
+        make_folder(root, passphrase, secrets, library_id, {library_id: genesis}, kdf)
         library = cls.open(root, secrets)
         try:
             name = Put("device", secrets.device_id.hex(), device_name)
@@ -124,20 +118,30 @@ class Library:
         return LibraryFile.read(Layout(root).library_file).unlock(passphrase)
 
     @classmethod
-    def open(cls, root: Path, secrets: DeviceSecrets, *, progress: Progress | None = None) -> Library:
+    def open(
+        cls,
+        root: Path,
+        secrets: DeviceSecrets,
+        *,
+        progress: Progress | None = None,
+        reader: DeviceSecrets | None = None,
+    ) -> Library:
         """Open the library in `root`; `progress` is called where the catalog has to be made again, which takes a while.
 
-        What does not hold, but leaves something to read, does not raise: it is in `alarms`, and then nothing can be
-        written. Raises `NotALibrary`, `UnknownFormat`, `LibraryFileDamaged`, and `LogDamaged` when nothing can be read.
+        `secrets` are those that the passphrase unwraps, even if the device has become another one since. `reader` (a
+        recovery phrase's) opens the epochs while this device is no member yet. What does not hold, but leaves
+        something to read, does not raise: it is in `alarms`, and then nothing can be written. Raises `NotALibrary`,
+        `UnknownFormat`, `LibraryFileDamaged`, `NotAMember` for a device that nobody added, and `LogDamaged` when
+        nothing can be read.
         """
         layout = Layout(root)
         file = LibraryFile.read(layout.library_file)
-        file.check_seal(secrets)
+        identities = file.resolve(secrets)
         layout.make_folders()
         log = Log(layout.log)
         try:
-            library = cls(layout, log, Members(log, file.library_id, secrets))
-            library._check_machine()
+            library = cls(layout, log, Members(log, file.library_id, identities, reader=reader))
+            library._writer.check()
             library._data_version = log.data_version()
             library._view.load(progress)
         except BaseException:
@@ -154,28 +158,16 @@ class Library:
         path = Layout(root).library_file
         file = LibraryFile.read(path)
         secrets = file.unlock(old)
-        LibraryFile.make(file.library_id, secrets, new, new_parameters() if kdf is None else kdf).write(path)
+        file.rewrapped(secrets, new, new_parameters() if kdf is None else kdf).write(path)
 
     @staticmethod
     def claim(root: Path, secrets: DeviceSecrets) -> None:
         """Make this machine the writer of the folder, on the user's word that no other copy of it is in use.
 
-        Raises `LogRolledBack` where this machine itself remembers more than the log holds: no word helps there,
-        because sequence numbers would be used twice.
+        Raises `LogRolledBack` or `LibraryCopied` where no word helps, because numbers would be used twice.
         """
         with Library.open(root, secrets) as library:
-            library._become_writer()  # noqa: SLF001  its own class
-
-    def _become_writer(self) -> None:
-        remembered = self._machine.read()
-        if remembered is not None and not self._continues(remembered):
-            raise self._rolled_back(remembered)
-        token = random.token_bytes(TOKEN_BYTES)
-        with self.log.transaction() as transaction:
-            transaction.set_fact(_MACHINE_FACT, token)
-        self._token = token
-        self._machine.advance(MachineHead(*self.log.head(self.device_id), token))
-        self._check_machine()
+            library._writer.claim()  # noqa: SLF001  its own class
 
     def __enter__(self) -> Self:
         """Return the library; leaving the block closes it."""
@@ -189,8 +181,16 @@ class Library:
 
     @property
     def epoch(self) -> EpochKeys:
-        """The keys that new blobs and envelopes are made with."""
+        """The keys that new blobs and envelopes are made with; another object once there is a new epoch."""
         return self.members.current
+
+    @property
+    def blobs(self) -> BlobStore:
+        """The blobs; new ones are made in `epoch`. Work that spans a change of the epoch keeps the store it has."""
+        if self._blobs_epoch is not self.members.current:
+            self._blobs_epoch = self.members.current
+            self._blobs = BlobStore(self._layout.blobs, self._blobs_epoch)
+        return self._blobs
 
     @classmethod
     def create_from(
@@ -204,27 +204,60 @@ class Library:
         kdf: KdfParameters | None = None,
         reader: DeviceSecrets | None = None,
     ) -> Library:
-        """Make the folder of a library that exists elsewhere, on a device that has just become a member of it.
+        """Make the folder of a library that exists elsewhere, for the device that holds `secrets`, and open it.
 
-        `reader` (a recovery phrase's secrets) opens the epochs while this device is no member yet.
+        `entries` are membership entries that were verified; the device is a member by them, or `reader` (a recovery
+        phrase's secrets) opens the epochs until it is. Raises what `create` does, and `NotAMember`.
         """
-        raise NotImplementedError
+        library_id = entry_hash(genesis)
+        by_hash = {entry_hash(entry): entry for entry in (genesis, *entries)}
+        make_folder(root, passphrase, secrets, library_id, by_hash, kdf)
+        return cls.open(root, secrets, reader=reader)
 
     def add_entries(self, entries: Sequence[Entry]) -> None:
-        """Store membership entries of this device's own making; raises `DiskFull` or `LibraryBusy`."""
-        raise NotImplementedError
+        """Store membership entries that were made with the keys of this device, or of the recovery phrase.
+
+        Raises `DiskFull` or `LibraryBusy`.
+        """
+        with self.guard:
+            with self.members.transaction(self.log) as transaction:
+                self.members.refresh()
+                self.members.add(transaction, entries)
+            self.acknowledge()
+
+    adopt_entries = add_entries
 
     def rotate_if_due(self) -> bool:
         """Make a new epoch if one has to be made before the next envelope; tell whether it was."""
-        raise NotImplementedError
+        with self.guard:
+            self.members.refresh()
+            if not self.members.must_rotate:
+                return False
+            with self.members.transaction(self.log) as transaction:
+                self.members.refresh()
+                return self.members.rotate_if_due(transaction)
 
     def acknowledge(self) -> None:
-        """Tell the others, by an envelope, what this device had accepted of revoked ones, if they cannot know."""
-        raise NotImplementedError
+        """Name in an envelope what this device had accepted of revoked ones, where nobody else did so.
+
+        The others then accept it too. Nothing is written where nothing has to be, nor while there are alarms.
+        """
+        with self.guard:
+            self.refresh()
+            self._writer.check()
+            if self.members.is_member and not self.alarms and self.members.unacknowledged():
+                self.commit_record(
+                    EnvelopeBody(KIND_ACKNOWLEDGEMENT, int(time.time()), [], [], bytes(GROUP_BYTES), "acknowledge", "")
+                )
 
     def commit_record(self, body: EnvelopeBody) -> tuple[int, bytes]:
-        """Write an envelope that changes no document and return (seq, hash); its frontier is filled in."""
-        raise NotImplementedError
+        """Write an envelope that changes no document and return (seq, hash); its frontier is filled in.
+
+        Raises what `commit` does.
+        """
+        with self.guard:
+            self.refresh()
+            return self._as_writer(functools.partial(self._commit_record, body))
 
     def become_new_device(self, fork: int | None = None) -> None:
         """Go on under a new identity, with which this copy of the library never contradicts another one.
@@ -241,7 +274,7 @@ class Library:
     @property
     def alarms(self) -> Sequence[IntegrityAlarm]:
         """What was found not to hold; as long as there is anything, the library can be read but not written."""
-        return [*self._own_alarms, *self._view.alarms]
+        return [*self._writer.alarms, *self._view.alarms]
 
     @property
     def notes(self) -> Sequence[str]:
@@ -250,7 +283,7 @@ class Library:
 
     def close(self) -> None:
         """Save what has become long to catch up with, and close the files. What was committed is safe without it."""
-        with self._guard:
+        with self.guard:
             if self._closed:
                 return
             self._closed = True
@@ -261,7 +294,7 @@ class Library:
 
     def refresh(self) -> bool:
         """Apply what other processes appended since the last look; tell whether there was anything."""
-        with self._guard:
+        with self.guard:
             version = self.log.data_version()
             if version == self._data_version:
                 return False
@@ -289,8 +322,7 @@ class Library:
 
         Raises `InvalidEdit`, `DiskFull`, `LibraryBusy`, and the first of `alarms` if there are any.
         """
-        with self._guard:
-            self._refuse_while_alarmed()
+        with self.guard:
             self.refresh()
             group = random.token_bytes(GROUP_BYTES) if group is None else group
             touched: Touched = {}
@@ -298,7 +330,11 @@ class Library:
             for piece in split_in_pieces(changes):
                 part = self._parts.get(group, 0) + 1
                 body = EnvelopeBody(KIND_CHANGES, int(time.time()), [], [], group, action, summary, part, undoes=undoes)
-                seq = self._commit_piece(piece, body, touched, inverse=inverse, purged_blobs=purged_blobs)
+                seq = self._as_writer(
+                    functools.partial(
+                        self._commit_piece, piece, body, touched, inverse=inverse, purged_blobs=purged_blobs
+                    )
+                )
                 if seq is not None:
                     last, self._parts[group] = seq, part
             self._view.save_if_very_long()
@@ -306,13 +342,18 @@ class Library:
 
     def replica_get(self, document: str, map_name: str, key: str) -> Scalar | None:
         """Return the value of one key, or None."""
-        with self._guard:
+        with self.guard:
             return self._view.replicas.get(document).get(map_name, key)
 
     def replica_items(self, document: str, map_name: str, prefix: str = "") -> Iterator[tuple[str, Scalar]]:
         """Return an iterator over the keys of a map that begin with `prefix`, and their values, in ascending order."""
-        with self._guard:
+        with self.guard:
             return iter(list(self._view.replicas.get(document).items(map_name, prefix)))
+
+    def with_replica(self, document: str, use: Callable[[Replica, Vector], Result]) -> Result:
+        """Return `use(replica, vector)` of a document as it is now, with the vector of all that is shown."""
+        with self.guard:
+            return use(self._view.replicas.get(document), dict(self._view.vector))
 
     def setting(self, name: str) -> str | None:
         """Return a setting of the library (the same on all its devices), or None."""
@@ -330,8 +371,14 @@ class Library:
 
     def save_derived(self) -> None:
         """Save catalog and long replicas now (at the end of an import)."""
-        with self._guard:
+        with self.guard:
             self._view.save()
+
+    @property
+    def vector(self) -> Vector:
+        """What catalog and replicas include now."""
+        with self.guard:
+            return dict(self._view.vector)
 
     @property
     def base(self) -> Base:
@@ -341,18 +388,18 @@ class Library:
 
     def load_base(self, documents: Iterable[str], progress: Progress | None = None) -> None:
         """Show what snapshots of the base that have just been fetched hold; `progress` counts documents."""
-        with self._guard:
+        with self.guard:
             self._view.load_base(documents, progress)
 
     def rebuild_view(self, progress: Progress | None = None) -> None:
         """Replay the whole log into a new catalog and new replicas."""
-        with self._guard:
+        with self.guard:
             self._data_version = self.log.data_version()
             self._view.rebuild(progress)
 
     def remove_derived(self) -> None:
         """Delete every derived file."""
-        with self._guard:
+        with self.guard:
             self._view.remove_derived()
 
     def _commit_piece(
@@ -368,19 +415,13 @@ class Library:
         try:
             for document in piece:
                 replicas.get(document)  # loaded before the lock is taken, as far as they fit
-            with replicas.held(), self.log.transaction() as transaction:
-                self._view.catch_up()
-                self._check_machine()
-                self._refuse_while_alarmed()
+            with replicas.held(), self._transaction() as transaction:
                 made = make_changes(replicas, piece, inverse=inverse)
                 self._refuse_while_alarmed()  # a replica that was loaded again may lack what could not be read
                 if purged_blobs:
                     transaction.set_blob_states(list(purged_blobs), BLOB_PURGED)
                 if made.payload:
-                    seq, envelope_hash, envelope = self.chain.seal(
-                        self.log.head(self.device_id), _with_content(body, made)
-                    )
-                    transaction.append(self.device_id, seq, envelope_hash, envelope)
+                    seq, envelope_hash = self._append(transaction, _with_content(body, made))
         except BaseException:
             # The replicas hold an edit that is not in the log, or of which we cannot say whether it is.
             replicas.drop(piece)
@@ -388,103 +429,67 @@ class Library:
             raise
         if not made.payload:
             return None
+        self._show_committed(seq, envelope_hash, made.touched)
+        for document, places in made.touched.items():
+            touched.setdefault(document, set()).update(places)
+        return seq
+
+    def _commit_record(self, body: EnvelopeBody) -> tuple[int, bytes]:
         try:
-            self._show_committed(seq, envelope_hash, made, touched)
+            with self._transaction() as transaction:
+                seq, envelope_hash = self._append(transaction, body)
+        except BaseException:
+            self._data_version = -1
+            raise
+        self._show_committed(seq, envelope_hash, {})
+        return seq, envelope_hash
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[LogTransaction]:
+        """Hold the write lock, with everything seen that others stored, and the right to write made sure of."""
+        with self.members.transaction(self.log) as transaction:
+            self.members.refresh()
+            self._view.catch_up()
+            self._writer.check()
+            self._refuse_while_alarmed()
+            self.members.require_member()
+            yield transaction
+
+    def _append(self, transaction: LogTransaction, body: EnvelopeBody) -> tuple[int, bytes]:
+        """Append an own envelope, after a rotation if one is due, and return (seq, hash)."""
+        self.members.rotate_if_due(transaction)
+        frontier = transaction.moved_since(self.device_id)
+        if frontier:
+            body = msgspec.structs.replace(
+                body, frontier=[Accepted(device, seq, hash_) for device, (seq, hash_) in frontier.items()]
+            )
+        seq, envelope_hash, envelope = self.chain.seal(self.log.head(self.device_id), body)
+        transaction.append(self.device_id, seq, envelope_hash, envelope, frontier)
+        return seq, envelope_hash
+
+    def _show_committed(self, seq: int, envelope_hash: bytes, touched: Touched) -> None:
+        try:
+            self._writer.wrote(seq, envelope_hash)
+            self._view.committed(self.device_id, seq, envelope_hash, touched)
         except BaseException:
             # The edit is durable; what this process shows is read again from what is on disk.
             self._view.forget()
             self._data_version = -1
             raise
-        return seq
-
-    def _show_committed(self, seq: int, envelope_hash: bytes, made: Made, touched: Touched) -> None:
-        try:
-            self._machine.advance(MachineHead(seq, envelope_hash, self._token))
-        except StorageFailed as error:
-            # The edit is durable, and a memory that lags only notices less.
-            _log.warning("machine_state_not_written: %s", error.name)
-        self._view.committed(self.device_id, seq, envelope_hash, made.touched)
-        for document, places in made.touched.items():
-            touched.setdefault(document, set()).update(places)
-
-    def _is_ours(self, token: bytes) -> bool:
-        """Tell whether the log holds `token`; it is read again where it seems not to, as another process may claim."""
-        if token != self._token:
-            self._token = self.log.fact(_MACHINE_FACT) or b""
-        return token == self._token
 
     def _refuse_while_alarmed(self) -> None:
         alarms = self.alarms
         if alarms:
             raise alarms[0]
 
-    def _check_machine(self) -> None:
-        """Compare what this machine remembers with the log."""
-        # The memory is read first: another process may commit in between, and the memory never runs ahead of the log.
-        remembered = self._machine.read()
-        self._own_alarms = [] if self.log.damage is None else [self.log.damage]
+    def _as_writer(self, write: Callable[[], Written]) -> Written:
+        """Call `write`; where this copy may not write as the device it is, first become another one."""
         try:
-            if remembered is None or not self._is_ours(remembered.token):
-                self._own_alarms.append(_copied())
-            elif not self._continues(remembered):
-                self._own_alarms.append(self._rolled_back(remembered))
-        except LogDamaged as damage:
-            self._own_alarms.append(damage)
-
-    def _continues(self, remembered: MachineHead) -> bool:
-        """Tell whether the log holds what this machine remembers, and perhaps more."""
-        seq, head_hash = self.log.head(self.device_id)
-        if remembered.seq >= seq:
-            return remembered.seq == seq and remembered.hash == head_hash
-        return remembered.seq == 0 or self.log.hash_at(self.device_id, remembered.seq) == remembered.hash
-
-    def _rolled_back(self, remembered: MachineHead) -> LogRolledBack:
-        return LogRolledBack(
-            f"log.db ends before, or differs from, {name_envelope(self.device_id, remembered.seq)}, which this machine "
-            "wrote: it was put back from an older backup, or another copy of the folder was written to",
-            hint="It can be searched and exported, but not changed. Put the newest copy of the folder back.",
-        )
-
-
-def _copied() -> LibraryCopied:
-    return LibraryCopied(
-        "this machine has not written to this folder before: it is a copy, was moved here from another machine, or "
-        "this machine's own memory of it was deleted",
-        hint="It can be searched and exported, but not changed: two copies that both write would contradict each "
-        "other. If no other copy is in use, `safelight doctor --claim` makes this machine its writer.",
-    )
-
-
-def _refuse_used_folder(root: Path) -> None:
-    with storage_errors("the folder of the new library"):
-        if (root / "library.toml").exists():
-            raise LibraryExists(f"there is a library in {root} already", hint="Open it, or name another folder.")
-        if root.is_dir():
-            _remove_unfinished(root)
-        if root.exists() and (not root.is_dir() or any(root.iterdir())):
-            raise LibraryExists(f"{root} is not an empty folder", hint="Name a new or an empty folder.")
-
-
-def _remove_unfinished(root: Path) -> None:
-    """Remove what an `init` left that was killed before it wrote `library.toml`: a log without a single envelope."""
-    layout = Layout(root)
-    ours = {"log.db", "log.db-wal", "log.db-shm", "blobs", "derived"}
-    names = {path.name for path in root.iterdir()}
-    if not names or not names <= ours or any((root / name).is_dir() and any((root / name).iterdir()) for name in names):
-        return
-    try:
-        log = Log(layout.log)
-    except LogDamaged:
-        # Killed before the first transaction: SQLite has written nothing, or not all, of an empty log.
-        if layout.log.is_file() and layout.log.stat().st_size:
-            return
-    else:
-        empty = log.count() == 0 and not log.damage
-        log.close()
-        if not empty:
-            return
-    for path in list(root.iterdir()):
-        path.rmdir() if path.is_dir() else path.unlink()
+            self._refuse_while_alarmed()
+            return write()
+        except CURABLE:
+            self.become_new_device()
+            return write()
 
 
 def _with_content(body: EnvelopeBody, made: Made) -> EnvelopeBody:

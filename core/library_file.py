@@ -4,6 +4,9 @@ It holds what is needed to ask for a passphrase: the format, the library's id, t
 secrets of this device. Two values watch over it. `checksum` (plain BLAKE2b-256) tells damage from a wrong passphrase
 before any passphrase is asked for. `seal` (BLAKE2b-256 keyed by the device's own secrets) is checked after unlocking
 and tells deliberate changes, which a checksum cannot.
+
+A copy of a library becomes a device of its own without anybody typing a passphrase: the secrets of the new device, its
+*successor*, are sealed under those that the passphrase unwraps. A file with a successor has format 2.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ import hashlib
 import hmac
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -22,12 +25,16 @@ from core.private_files import replace_file, storage_errors
 from crypto import errors as crypto_errors
 from crypto.kdf import KdfParameters, derive_passphrase_key
 from crypto.keys import DeviceSecrets, unwrap_secrets, wrap_secrets
+from crypto.sealed import open_sealed, seal
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 FORMAT = 1
-_MAX_BYTES = 64 * 1024  # the file is under 2 KiB; what is larger was not written by us
+FORMAT_WITH_SUCCESSORS = 2
+_MAX_BYTES = 64 * 1024  # the file is under 4 KiB; what is larger was not written by us
+_SUCCESSOR_PURPOSE = "successor"
 _SEAL_PURPOSE = "library file"
 _WRAPPING = b"safelight/1/library.toml"
 _RESTORE = "Restore `library.toml` from a backup; without it the recovery phrase is the only way in."
@@ -44,13 +51,39 @@ class LibraryFile:
     kdf: KdfParameters
     wrapped: bytes
     seal: bytes
+    successors: tuple[bytes, ...] = ()
 
     @classmethod
     def make(cls, library_id: bytes, secrets: DeviceSecrets, passphrase: bytes, kdf: KdfParameters) -> LibraryFile:
         """Wrap `secrets` under `passphrase`; takes the time and memory that `kdf` says."""
+        return cls(library_id, kdf, b"", b"").rewrapped(secrets, passphrase, kdf)
+
+    def rewrapped(self, secrets: DeviceSecrets, passphrase: bytes, kdf: KdfParameters) -> LibraryFile:
+        """Return the file with the same secrets under another passphrase, or other costs."""
         wrapped = wrap_secrets(secrets, derive_passphrase_key(passphrase, kdf), _WRAPPING)
-        unsealed = cls(library_id, kdf, wrapped, b"")
-        return cls(library_id, kdf, wrapped, unsealed.expected_seal(secrets))
+        return replace(self, kdf=kdf, wrapped=wrapped).sealed_by(secrets)
+
+    def with_successors(self, secrets: DeviceSecrets, successors: Sequence[DeviceSecrets]) -> LibraryFile:
+        """Return the file with these successors of `secrets`, which the passphrase unwraps, the newest last."""
+        key = secrets.storage_key(_SUCCESSOR_PURPOSE)
+        sealed = tuple(seal(one.to_bytes(), key, _SUCCESSOR_PURPOSE, self.library_id) for one in successors)
+        return replace(self, successors=sealed).sealed_by(secrets)
+
+    def resolve(self, secrets: DeviceSecrets) -> list[DeviceSecrets]:
+        """Return `secrets` and their successors, the newest last.
+
+        The last one that is a member of the library is this device: a copy that was killed while it became a new
+        device may have left one that is none. Raises `LibraryFileDamaged`.
+        """
+        self.check_seal(secrets)
+        key = secrets.storage_key(_SUCCESSOR_PURPOSE)
+        try:
+            opened = [open_sealed(one, key, _SUCCESSOR_PURPOSE, self.library_id) for one in self.successors]
+            return [secrets, *(DeviceSecrets.from_bytes(one) for one in opened)]
+        except (crypto_errors.CryptoError, ValueError) as error:
+            raise LibraryFileDamaged(
+                "the secrets of a successor in library.toml cannot be read", hint=_RESTORE
+            ) from error
 
     def unlock(self, passphrase: bytes) -> DeviceSecrets:
         """Return this device's secrets; raises `WrongPassphrase`, or `LibraryFileDamaged` if the file was changed."""
@@ -79,6 +112,10 @@ class LibraryFile:
         return hashlib.blake2b(
             self._statement().encode(), digest_size=32, key=secrets.storage_key(_SEAL_PURPOSE)
         ).digest()
+
+    def sealed_by(self, secrets: DeviceSecrets) -> LibraryFile:
+        """Return the file with the seal of the device that holds `secrets`."""
+        return replace(self, seal=self.expected_seal(secrets))
 
     def write(self, path: Path) -> None:
         """Put the file at `path`, durably and whole."""
@@ -110,7 +147,8 @@ class LibraryFile:
         try:
             salt = bytes.fromhex(raw.kdf.salt)
             library_id, wrapped = bytes.fromhex(raw.library_id), bytes.fromhex(raw.secrets.wrapped)
-            seal, checksum = bytes.fromhex(raw.check.seal), bytes.fromhex(raw.check.checksum)
+            stated_seal, checksum = bytes.fromhex(raw.check.seal), bytes.fromhex(raw.check.checksum)
+            successors = tuple(bytes.fromhex(one) for one in raw.secrets.successors)
         except ValueError as error:
             raise LibraryFileDamaged("library.toml holds a value that is not hexadecimal", hint=_RESTORE) from error
         if raw.kdf.algorithm != "argon2id":
@@ -119,15 +157,16 @@ class LibraryFile:
             kdf = KdfParameters(opslimit=raw.kdf.opslimit, memlimit=raw.kdf.memlimit, salt=salt)
         except crypto_errors.CryptoError as error:
             raise KdfRefused(f"library.toml: {error}", hint=_RESTORE) from error
-        file_fields = cls(library_id, kdf, wrapped, seal)
-        expected = hashlib.blake2b(file_fields._statement().encode() + seal, digest_size=32).digest()
+        file_fields = cls(library_id, kdf, wrapped, stated_seal, successors)
+        expected = hashlib.blake2b(file_fields._statement().encode() + stated_seal, digest_size=32).digest()
         if checksum != expected:
             raise LibraryFileDamaged("library.toml was changed or damaged: its checksum does not hold", hint=_RESTORE)
         return file_fields
 
     def _statement(self) -> str:
+        successors = ", ".join(f'"{one.hex()}"' for one in self.successors)
         return (
-            f"format = {FORMAT}\n"
+            f"format = {FORMAT_WITH_SUCCESSORS if successors else FORMAT}\n"
             f'library_id = "{self.library_id.hex()}"\n\n'
             "[kdf]\n"
             'algorithm = "argon2id"\n'
@@ -135,7 +174,7 @@ class LibraryFile:
             f"memlimit = {self.kdf.memlimit}\n"
             f'salt = "{self.kdf.salt.hex()}"\n\n'
             "[secrets]\n"
-            f'wrapped = "{self.wrapped.hex()}"\n'
+            f'wrapped = "{self.wrapped.hex()}"\n' + (f"successors = [{successors}]\n" if successors else "")
         )
 
 
@@ -148,6 +187,7 @@ class _Kdf(msgspec.Struct):
 
 class _Secrets(msgspec.Struct):
     wrapped: str
+    successors: list[str] = []
 
 
 class _Check(msgspec.Struct):
@@ -171,7 +211,7 @@ def _parse(data: bytes) -> _Fields:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise LibraryFileDamaged("library.toml cannot be parsed", hint=_RESTORE) from error
     version = table.get("format")
-    if isinstance(version, int) and version != FORMAT:
+    if isinstance(version, int) and version not in {FORMAT, FORMAT_WITH_SUCCESSORS}:
         raise UnknownFormat(
             f"library.toml has format {version}", hint="Update safelight: a newer version wrote this library."
         )

@@ -6,8 +6,10 @@ remembered.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from core.errors import LogDamaged, NotAMember
@@ -16,10 +18,11 @@ from crypto.epochs import Keyring, must_rotate, open_epochs
 from crypto.errors import CryptoError
 from crypto.errors import NotAMember as NotAMemberKey
 from crypto.membership import Genesis, Membership, evaluate, verify_genesis
+from crypto.membership_change import rotate
 from crypto.membership_entry import Entry, EntryKind, verify_entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from core.log import Log, LogTransaction
     from crypto.keys import DeviceSecrets, EpochKeys
@@ -29,26 +32,31 @@ class Members:
     """The membership of one library as one device knows it. Threads may share it."""
 
     def __init__(
-        self, log: Log, library_id: bytes, secrets: DeviceSecrets, *, reader: DeviceSecrets | None = None
+        self, log: Log, library_id: bytes, identities: Sequence[DeviceSecrets], *, reader: DeviceSecrets | None = None
     ) -> None:
         """Read the entries of `log`.
 
-        `reader` (a recovery phrase) opens the epochs until these secrets are a member's. Raises `LogDamaged` for
+        Of the `identities` this device may have, the newest last, it has the last one that is or was a member's, else
+        the first. `reader` (a recovery phrase) opens the epochs until that is a member's. Raises `LogDamaged` for
         entries that do not hold, and `NotAMember` where nothing was ever sealed to these secrets.
         """
         self._log = log
         self._library_id = library_id
-        self.secrets = secrets
+        self.secrets = identities[0]
         self._reader = reader
         self._lock = threading.RLock()
         self._verified: dict[bytes, Entry] = {}
         self._version = -1
+        self._uncommitted = False
         self.genesis: Genesis
         self.membership: Membership
         self.keyring: Keyring
         self.must_rotate = False
         """Whether a rotation comes before the next envelope."""
-        self._read()
+        self._load()
+        known = [secrets for secrets in identities if self.is_known(secrets.device_id)]
+        self.secrets = known[-1] if known else identities[0]
+        self._open_keys()
 
     @property
     def device_id(self) -> bytes:
@@ -82,6 +90,7 @@ class Members:
     def forget(self) -> None:
         """Read everything again: a transaction in which entries were added did not commit."""
         with self._lock:
+            self._uncommitted = False
             self._verified.clear()
             self._read()
 
@@ -96,13 +105,48 @@ class Members:
         """Tell whether a device is or was a member: envelopes of it may be in the log."""
         return device_id in self.membership.members or device_id in self.membership.departed
 
+    @contextlib.contextmanager
+    def transaction(self, log: Log) -> Iterator[LogTransaction]:
+        """Hold the write lock of the log; entries that are added inside are forgotten if it does not commit."""
+        try:
+            with log.transaction() as transaction:
+                yield transaction
+        except BaseException:
+            if self._uncommitted:
+                self.forget()
+            raise
+        self._uncommitted = False
+
+    def rotate_if_due(self, transaction: LogTransaction) -> bool:
+        """Make a new epoch if one has to be made before the next envelope; tell whether it was."""
+        rotated = False
+        while self.must_rotate:  # more than once where more epochs have to be wrapped than one rotation can
+            made = rotate(self.membership, self.secrets, self.keyring, created_at=int(time.time()))
+            self.add(transaction, [made])
+            rotated = True
+        return rotated
+
+    def unacknowledged(self) -> bool:
+        """Tell whether this device accepted something of a former member that no member's word says was accepted."""
+        heads, base, frontiers = self._log.heads(), self._log.base(), self._log.frontiers()
+        for device_id, departure in self.membership.departed.items():
+            place = heads.get(device_id)
+            if place is None or base.get(device_id) == place:
+                continue
+            named = any(frontiers.get(author, {}).get(device_id) == place for author in self.membership.members)
+            if not named and place not in {(cut.seq, cut.hash) for cut in departure.cuts}:
+                return True
+        return False
+
     def add(self, transaction: LogTransaction, entries: Sequence[Entry]) -> None:
-        """Store entries inside `transaction`; if that does not commit, the caller calls `forget`."""
+        """Store entries inside `transaction`, which is one of `self.transaction`."""
         with self._lock:
+            self._uncommitted = True
             for entry in entries:
                 transaction.add_membership_entry(entry.hash, entry.data)
                 self._verified[entry.hash] = entry
-            self._evaluate()
+            self.membership = evaluate(self.genesis, self._verified.values())
+            self._open_keys()
 
     def continued_by(self, device_id: bytes) -> tuple[bytes, ...]:
         """Return the devices whose replica actors `device_id` goes on with: those it is a copy of, and so on up."""
@@ -130,7 +174,11 @@ class Members:
         return self._continued[device_id]
 
     def _read(self) -> None:
-        version = self._log.data_version()
+        self._load()
+        self._open_keys()
+
+    def _load(self) -> None:
+        version = self._log.data_version()  # first: what is stored while the rest is read is seen next time
         stored = self._log.membership_entries()
         genesis = stored.pop(self._library_id, None)
         if genesis is None:
@@ -139,14 +187,16 @@ class Members:
             self.genesis = verify_genesis(genesis, self._library_id)
             for entry_hash, data in stored.items():
                 if entry_hash not in self._verified:
-                    self._verified[entry_hash] = verify_entry(data, self._library_id)
+                    entry = verify_entry(data, self._library_id)
+                    self._verified[entry.hash] = entry
+            if stored.keys() != self._verified.keys():
+                raise LogDamaged("a membership entry in log.db is not the one it is named as", hint=RESTORE)
         except CryptoError as error:
             raise LogDamaged(f"a membership entry in log.db is altered: {error}", hint=RESTORE) from error
-        self._evaluate()
+        self.membership = evaluate(self.genesis, self._verified.values())
         self._version = version
 
-    def _evaluate(self) -> None:
-        self.membership = evaluate(self.genesis, self._verified.values())
+    def _open_keys(self) -> None:
         self.keyring = self._open()
         self._continued: dict[bytes, tuple[bytes, ...]] = {}
         self.__dict__.pop("current", None)

@@ -77,7 +77,7 @@ def test_a_folder_s_name_may_hold_anything(tmp_path: Path) -> None:
 
 def test_an_init_that_was_killed_can_be_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path / "library"
-    for where in ("core.library_file.LibraryFile.write", "core.library.MachineState", "core.library.Log.create"):
+    for where in ("core.library_file.LibraryFile.write", "core.writer.MachineState", "core.log.Log.create"):
         with monkeypatch.context() as killed:
             killed.setattr(where, lambda *_: 1 // 0)
             with pytest.raises(ZeroDivisionError):
@@ -248,7 +248,7 @@ def test_an_older_log_put_back_never_uses_a_number_twice(bench: Bench, *, keep_d
 def test_an_older_log_put_back_under_an_open_library_is_noticed_before_the_next_edit(bench: Bench) -> None:
     library = bench.open()
     pids = bench.add_photos(library, 1)
-    library._machine.advance(type(library._machine.read())(99, b"h" * 32, library._token))  # type: ignore[misc]
+    library._writer._machine.advance(type(library._writer._machine.read())(99, b"h" * 32, library._writer._token))  # type: ignore[misc]
     with pytest.raises(LogRolledBack):
         edits.set_rating(library, pids, 1)
     library.close()

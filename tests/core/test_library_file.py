@@ -109,7 +109,7 @@ def test_a_field_that_is_missing_or_of_another_type_is_named(path: Path, line: s
 
 
 def test_a_newer_format_asks_for_an_update(path: Path) -> None:
-    path.write_text(path.read_text().replace("format = 1", "format = 2"))
+    path.write_text(path.read_text().replace("format = 1", "format = 3"))
     with pytest.raises(UnknownFormat) as unknown:
         LibraryFile.read(path)
     assert "pdate" in str(unknown.value.hint)
