@@ -57,7 +57,11 @@ class SyncAlarms:
     def __init__(self, library: Library) -> None:
         """Keep them in the log of `library`."""
         self._log = library.log
-        self._key = library.members.secrets.storage_key(_PURPOSE)
+        self._library = library
+
+    @property
+    def _key(self) -> bytes:
+        return self._library.members.secrets.storage_key(_PURPOSE)  # another one, once this folder is a new device
 
     def raise_(self, alarm: errors.IntegrityAlarm, relay: str | None = None) -> bool:
         """Keep an alarm; tell whether it is new. The same words about the same relay are one alarm."""

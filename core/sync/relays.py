@@ -67,7 +67,10 @@ class Relays:
         """Remember in the log of `library`; `connect` makes the client of a URL."""
         self._library = library
         self._connect = connect
-        self._key = library.members.secrets.storage_key(_PURPOSE)
+
+    @property
+    def _key(self) -> bytes:
+        return self._library.members.secrets.storage_key(_PURPOSE)  # another one, once this folder is a new device
 
     def urls(self) -> list[str]:
         """Return the URLs of the relays that are used, in order."""

@@ -8,7 +8,7 @@ from typing import Final
 from core.errors import CoreError, IntegrityAlarm, RelayRefused, RelayUnreachable
 
 # Which failure a run is remembered by, the gravest first.
-_GRAVITY: Final = (IntegrityAlarm, RelayRefused, RelayUnreachable)
+_GRAVITY: Final[tuple[type[CoreError], ...]] = (IntegrityAlarm, RelayRefused, RelayUnreachable)
 
 
 @dataclass
@@ -44,10 +44,8 @@ class SyncReport:
 
     @property
     def worst_error(self) -> CoreError | None:
-        """What the run is to be remembered by: an alarm, else a refusal, else a relay out of reach; None if all went
-        well.
-        """
-        found: list[CoreError] = [*self.alarms, *(relay.error for relay in self.relays if relay.error is not None)]
+        """What the run is remembered by: an alarm, else a refusal, else a relay out of reach; None if all went well."""
+        found = [*self.alarms, *(relay.error for relay in self.relays if relay.error is not None)]
         return min(found, key=_gravity, default=None)
 
     @property

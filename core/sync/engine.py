@@ -1,0 +1,217 @@
+"""Sync: every relay is read to its end, then given what it lacks, then this device fetches what it wants.
+
+All of it may be killed at any point and done again, by several processes at once. What one relay does, or does not do,
+keeps no other from being brought up to date.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from core.errors import BlobDamaged, BlobMissing, CoreError, IntegrityAlarm, LibraryCopied, LogRolledBack, SyncAlarm
+from core.relay_errors import relay_errors
+from core.sync.alarms import SyncAlarms
+from core.sync.bootstrap import bootstrap
+from core.sync.checkpoints import checkpoint_if_due, confirm_pending
+from core.sync.fetch import Fetch
+from core.sync.link import Link
+from core.sync.patience import Patience
+from core.sync.pull import Pull
+from core.sync.purged import finish_purges
+from core.sync.push import Push
+from core.sync.relays import Relays
+from core.sync.report import RelayReport, SyncProgress, SyncReport
+from core.sync.transfers import Transfers
+from sync_relay.client import RelayClient
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from core.library import Library
+    from core.sync.relays import Connect
+
+__all__ = ["SyncEngine", "bootstrap"]
+
+_log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+_MOST_FORKS: Final = 3
+
+
+class SyncEngine:
+    """Syncs one library, once (`run`) or for as long as wanted (`watch`). Used by one thread."""
+
+    def __init__(
+        self,
+        library: Library,
+        *,
+        connect: Connect = RelayClient,
+        progress: Callable[[SyncProgress], None] | None = None,
+        patience: Callable[[], Patience] | None = None,
+    ) -> None:
+        """Sync `library`.
+
+        `connect` makes the client of a URL, `progress` is told what is being done, and `patience` makes what decides,
+        for one run and one relay, how often something is tried again.
+        """
+        self.library = library
+        self.relays = Relays(library, connect=connect)
+        self.alarms = SyncAlarms(library)
+        self.stop = threading.Event()
+        """Set it from any thread to end a run at the next pause, and `watch`."""
+        self._connect = connect
+        self._tell = progress or (lambda _: None)
+        self._make_patience = patience or (lambda: Patience(self.stop))
+        self._links: dict[str, Link] = {}
+
+    def close(self) -> None:
+        """Close all connections."""
+        for link in self._links.values():
+            link.client.close()
+        self._links.clear()
+
+    def run(self, *, originals: bool | None = None, only: Sequence[str] | None = None) -> SyncReport:
+        """Bring this device and its relays up to date with each other, once; the connections stay for the next run.
+
+        `originals` decides for this run whether all originals are fetched; `only` names the relays to sync with.
+        Relays that fail are in the report, with why. Raises what is wrong with the library itself.
+        """
+        report = SyncReport()
+        self.library.refresh()
+        self.relays.settle()
+        links = self._open_links(report, only)
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._count_traffic, links)
+            transfers = Transfers(self.library, [link.client for link in links], progress=self._blob_progress)
+            self._exchange(report, links, transfers, originals=originals)
+        for link in links:
+            report.alarms += link.new_alarms
+            link.new_alarms = []
+        report.alarms += transfers.damaged
+        return report
+
+    def _exchange(self, report: SyncReport, links: list[Link], transfers: Transfers, *, originals: bool | None) -> None:
+        live = [link for link in links if self._try(link, lambda link=link: self._pull(link, transfers))]  # type: ignore[misc]
+        transfers.clients = [link.client for link in live]
+        self._after_pulling(report, everything=len(live) == len(links))
+        for link in list(live):
+            if not self._try(link, lambda link=link: self._push(link, transfers)):  # type: ignore[misc]
+                live.remove(link)
+        self._fetch(report, live, transfers, originals=originals)
+        self._confirm(live, transfers)
+        for link in live:
+            self._try(link, lambda link=link: link.remember(done=link.report.error is None))  # type: ignore[misc]
+
+    def _open_links(self, report: SyncReport, only: Sequence[str] | None) -> list[Link]:
+        urls = [url for url in self.relays.urls() if only is None or url in only]
+        for url in set(self._links) - set(self.relays.urls()):
+            self._links.pop(url).client.close()
+        links = []
+        for url in urls:
+            relay = RelayReport(url)
+            report.relays.append(relay)
+            try:
+                with relay_errors(url):
+                    link = self._links.get(url) or Link(
+                        self.library, self.relays, self._connect(url), self.alarms, self._make_patience()
+                    )
+            except CoreError as error:
+                relay.error = error
+                continue
+            link.patience = self._make_patience()
+            link.report = relay
+            link.begin()
+            self._links[url] = link
+            links.append(link)
+        return links
+
+    def _try(self, link: Link, step: Callable[[], object]) -> bool:
+        """Take one step with one relay; where it fails, remember why, and tell that this relay is done with."""
+        try:
+            with relay_errors(link.url):
+                step()
+        except (IntegrityAlarm, CoreError) as error:
+            if isinstance(error, (SyncAlarm, BlobDamaged, BlobMissing)):
+                link.raise_(error)
+            elif isinstance(error, IntegrityAlarm):
+                raise
+            link.report.error = link.report.error or error
+            link.reset()
+            _log.info("sync_failed: %s", error.name)
+            return False
+        return True
+
+    def _pull(self, link: Link, transfers: Transfers) -> None:
+        pull = Pull(
+            self.library,
+            link,
+            transfers,
+            lambda stage, done, count: self._tell(SyncProgress(link.url, stage, done, count)),
+        )
+        try:
+            pull.run()
+        finally:
+            self.library.refresh()
+            if pull.forked_self is not None:
+                self._become_new(pull.forked_self)
+
+    def _after_pulling(self, report: SyncReport, *, everything: bool) -> None:
+        finish_purges(self.library)
+        if everything and report.relays:
+            for alarm in self.library.ingest.unaccounted():
+                if self.alarms.raise_(alarm):
+                    report.alarms.append(alarm)
+        with contextlib.suppress(LibraryCopied, LogRolledBack):
+            self.library.rotate_if_due()
+            checkpoint_if_due(self.library)
+
+    def _push(self, link: Link, transfers: Transfers) -> None:
+        for _ in range(_MOST_FORKS):
+            push = Push(
+                self.library,
+                link,
+                transfers,
+                lambda stage, done, count: self._tell(SyncProgress(link.url, stage, done, count)),
+            )
+            push.run()
+            link.report.error = link.report.error or push.full
+            if push.forked_self is None:
+                return
+            self._become_new(push.forked_self)
+
+    def _fetch(self, report: SyncReport, live: list[Link], transfers: Transfers, *, originals: bool | None) -> None:
+        if not live:
+            return
+        transfers.clients = [link.client for link in live]
+        fetch = Fetch(self.library, transfers, originals=originals)
+        self._try(live[0], fetch.run)
+        live[0].report.blobs_down += fetch.count
+        report.missing = fetch.missing
+
+    def _confirm(self, live: list[Link], transfers: Transfers) -> None:
+        """Confirm a checkpoint, and give relays the word that lets them drop what it covers."""
+        if not live:
+            return
+        before = self.library.log.last_position()
+        prunes: list[bytes] = []
+        self._try(live[0], lambda: prunes.extend(confirm_pending(self.library, transfers.fetch)))
+        moved = self.library.log.last_position() != before
+        for link in live:
+            if moved:
+                self._try(link, lambda link=link: self._push(link, transfers))  # type: ignore[misc]
+            if prunes:
+                self._try(link, lambda link=link: Push(self.library, link, transfers).state(prunes))  # type: ignore[misc]
+
+    def _become_new(self, fork: int) -> None:
+        """Somebody else writes as this device: from here on, this folder is a device of its own."""
+        self.library.become_new_device(fork)
+
+    def _count_traffic(self, links: Sequence[Link]) -> None:
+        for link in links:
+            link.count_traffic()
+
+    def _blob_progress(self, url: str, stage: str, done: int, count: int, size: int) -> None:
+        self._tell(SyncProgress(url, stage, done, count, size))

@@ -1,0 +1,127 @@
+"""Bringing blobs here that this device wants: bundles always, originals and previews where it keeps everything."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from core.base import BASES_FACT
+from core.errors import IntegrityAlarm
+from core.log import BLOB_FREED, BLOB_PURGED
+from core.sync.named_blobs import NamedBlob, blobs_named, blobs_of_documents
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from core.envelope_body import EnvelopeBody
+    from core.library import Library
+    from core.log import StoredEnvelope
+    from core.sync.transfers import Transfers
+
+SETTING: Final = "originals/"
+"""The setting `originals/<device id>` is `all` where a device keeps all originals and previews, and does not free."""
+_FACT: Final = "sync.fetched"
+_PAGE: Final = 32
+_MOST_LACKING: Final = 4_000
+
+
+class Fetched(msgspec.Struct, frozen=True, array_like=True):
+    """Up to which position of this log all blobs are here that envelopes name: bundles, and all others.
+
+    `bases` is what the log built on then, and `lacking` are blobs (id, whether a bundle, size or 0) that no relay had.
+    """
+
+    bundles: int = 0
+    others: int = 0
+    bases: bytes = b""
+    lacking: list[tuple[bytes, bool, int]] = []
+
+
+def keeps_everything(library: Library) -> bool:
+    """Tell whether this device keeps all originals."""
+    return library.setting(SETTING + library.device_id.hex()) == "all"
+
+
+def keep_everything(library: Library, *, keep: bool) -> None:
+    """Decide whether this device keeps all originals from now on."""
+    library.set_setting(SETTING + library.device_id.hex(), "all" if keep else None)
+
+
+class Fetch:
+    """Fetches what one device wants."""
+
+    def __init__(self, library: Library, transfers: Transfers, *, originals: bool | None = None) -> None:
+        """Fetch by `transfers`; `originals` decides for this once, in place of the library's setting."""
+        self._library = library
+        self._transfers = transfers
+        self._originals = keeps_everything(library) if originals is None else originals
+        self.count = 0
+        self.missing = 0
+        """How many blobs no relay has."""
+
+    def run(self) -> None:
+        """Bring everything here that is wanted and not here, the newest first."""
+        library = self._library
+        known = self._known()
+        last = library.log.last_position()
+        bases = library.log.fact(BASES_FACT) or b""
+        if bases != known.bases:
+            known = Fetched(lacking=known.lacking)
+        start = min(known.bundles, known.others) if self._originals else known.bundles
+        if start >= last and not known.lacking and bases == known.bases:
+            return
+        wanted = [
+            NamedBlob(blob_id, "bundle" if bundle else "original", size or None)
+            for blob_id, bundle, size in known.lacking
+        ]
+        if bases != known.bases:
+            wanted += blobs_of_documents(library, self._documents(bases))
+        wanted += self._named_since(start)
+        wanted = self._unfetched(wanted)
+        count, left = self._transfers.fetch_all(list(reversed(wanted)))
+        self.count = count
+        self.missing = len(left)
+        lacking = [(blob.id, blob.role == "bundle", blob.size or 0) for blob in left[:_MOST_LACKING]]
+        found = Fetched(last, last if self._originals else known.others, bases, lacking)
+        if found != known and len(left) <= _MOST_LACKING:
+            with library.log.transaction() as transaction:
+                transaction.set_fact(_FACT, msgspec.msgpack.encode(found))
+
+    def _known(self) -> Fetched:
+        packed = self._library.log.fact(_FACT)
+        try:
+            return Fetched() if packed is None else msgspec.msgpack.decode(packed, type=Fetched)
+        except msgspec.MsgspecError:
+            return Fetched()
+
+    def _unfetched(self, blobs: Iterable[NamedBlob]) -> list[NamedBlob]:
+        library = self._library
+        let_go = library.log.blobs_in_state(BLOB_FREED) | library.log.blobs_in_state(BLOB_PURGED)
+        found: dict[bytes, NamedBlob] = {}
+        for blob in blobs:
+            wanted = blob.role == "bundle" or (self._originals and blob.role != "snapshot")
+            if wanted and blob.id not in let_go and not library.blobs.exists(blob.id):
+                found.setdefault(blob.id, blob)
+        return list(found.values())
+
+    def _named_since(self, position: int) -> Iterable[NamedBlob]:
+        while page := self._library.log.past_position(position, _PAGE):
+            yield from blobs_named(self._library, self._bodies(page))
+            position = page[-1].position
+
+    def _documents(self, bases: bytes) -> list[str]:
+        """Return the documents of the checkpoints that the log builds on, the newest month last."""
+        names: set[str] = set()
+        for at in range(0, len(bases), 40):
+            stored = self._library.log.envelope(bases[at : at + 32], int.from_bytes(bases[at + 32 : at + 40], "big"))
+            for body in self._bodies([] if stored is None else [stored]):
+                names.update(snapshot.document for snapshot in body.snapshots)
+        return sorted(names)
+
+    def _bodies(self, page: Sequence[StoredEnvelope]) -> Iterable[EnvelopeBody]:
+        for stored in page:
+            try:
+                yield self._library.chain.open(stored)
+            except IntegrityAlarm as alarm:
+                self._library.raise_alarm(alarm)

@@ -1,0 +1,179 @@
+"""One relay as this process sees it: its client, what is remembered of it, and what it is known to hold.
+
+While a process stays connected it knows the relay's newest envelopes without asking: from the first answer, and from
+what passed since. So a small edit costs one small request.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import msgspec
+
+from core.errors import RolledBack
+from core.log import NO_HASH, name_envelope
+from core.log import RelayState as State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from core.errors import IntegrityAlarm
+    from core.library import Library
+    from core.log import RelayState, Vector
+    from core.sync.alarms import SyncAlarms
+    from core.sync.patience import Patience
+    from core.sync.relays import RelayFacts, Relays
+    from core.sync.report import RelayReport
+    from sync_relay import wire
+    from sync_relay.client import RelayClient
+
+Answer = TypeVar("Answer")
+
+_REMEMBER_EVERY_S: Final = 3_600
+
+
+class Link:
+    """One relay of one library, for one run of sync or for as long as a process watches."""
+
+    def __init__(
+        self, library: Library, relays: Relays, client: RelayClient, alarms: SyncAlarms, patience: Patience
+    ) -> None:
+        """Know what is remembered of the relay; connect to nothing yet."""
+        self.client = client
+        self.url = client.url
+        self.patience = patience
+        self.alarms = alarms
+        self.report: RelayReport
+        self.state: RelayState
+        self.facts: RelayFacts
+        self.vector: Vector | None = None
+        """The newest envelope of each device at the relay; None: not known, or not any more."""
+        self.new_alarms: list[IntegrityAlarm] = []
+        self.asked_past: Vector = {}
+        """What the relay named as its newest when the envelopes past this device's were last asked for."""
+        self._library = library
+        self._relays = relays
+        self._saved: tuple[RelayState, RelayFacts] | None = None
+        self._traffic = (0, 0)
+        self.load()
+
+    def load(self) -> None:
+        """Read what is remembered: another process may have gone on."""
+        self.state, self.facts = self._relays.state(self.url)
+        self._saved = (self.state, self.facts)
+
+    def begin(self) -> None:
+        """Begin a run: what another process remembered meanwhile counts, and traffic is counted from here."""
+        self.load()
+        self._traffic = (self.client.traffic.sent, self.client.traffic.received)
+
+    def count_traffic(self) -> None:
+        """Write the traffic of the run into its report."""
+        traffic = self.client.traffic
+        self.report.bytes_up, self.report.bytes_down = (
+            traffic.sent - self._traffic[0],
+            traffic.received - self._traffic[1],
+        )
+
+    def ask(self, request: Callable[[], Answer]) -> Answer:
+        """Return what `request` to the client returns, with the run's patience."""
+        return self.patience.run(request)
+
+    def connect(self) -> wire.Session:
+        """Sign in, unless that was done, and notice a relay that was put back or is another than before."""
+        session = self.client.session
+        if session is None or self.vector is None:
+            secrets, library_id = self._library.members.secrets, self._library.library_id
+            session = self.ask(lambda: self.client.sign_in(secrets, library_id, int(time.time())))
+            self._notice_another_history(session)
+        return session
+
+    def reset(self) -> None:
+        """Forget what was known of the relay by being connected: the next run asks anew."""
+        self.vector = None
+
+    def heads(self) -> Vector:
+        """Return the relay's vector, asking for it where it is not known; it may never be behind what it was."""
+        if self.vector is None:
+            heads = self.ask(self.client.heads)
+            vector = {head.device_id: (head.seq, head.hash) for head in heads.heads}
+            self._compare(vector)
+            self.vector = vector
+        return self.vector
+
+    def holds(self, device: bytes, seq: int, envelope_hash: bytes) -> None:
+        """Note that the relay has an envelope, and hence all before it in its chain."""
+        if self.vector is not None and self.vector.get(device, (0, NO_HASH))[0] < seq:
+            self.vector[device] = (seq, envelope_hash)
+
+    def remember(self, *, done: bool = False) -> None:
+        """Store what is known of the relay, if it is something new; `done`: this device is up to date with it."""
+        if self.vector is not None:
+            acknowledged = [(device, seq, hashed) for device, (seq, hashed) in sorted(self.vector.items())]
+            self.facts = msgspec.structs.replace(self.facts, acknowledged=acknowledged)
+        now = int(time.time())
+        changed = (self.state, self.facts) != self._saved
+        if done and (changed or abs(now - self.facts.at) > _REMEMBER_EVERY_S):
+            self.facts = msgspec.structs.replace(self.facts, at=now)
+            changed = True
+        if changed:
+            self._relays.set_state(self.url, self.state, self.facts)
+            self._saved = (self.state, self.facts)
+
+    def raise_(self, alarm: IntegrityAlarm) -> None:
+        """Keep an alarm about this relay or about what it gave out."""
+        if self.alarms.raise_(alarm, self.url):
+            self.new_alarms.append(alarm)
+
+    def start_over(self, generation: bytes) -> None:
+        """Count nothing that was read from the relay or given to it any more."""
+        self.state = State(generation=generation)
+        self.facts = msgspec.structs.replace(self.facts, entries=[], purged=b"", lacking=[], statements=[])
+
+    def _notice_another_history(self, session: wire.Session) -> None:
+        known = self.state.generation
+        if known and session.generation == known and session.position >= self.state.cursor:
+            return
+        if known and session.generation == known:
+            self.raise_(
+                RolledBack(
+                    f"the relay {self.url} ends at position {session.position} and had come to {self.state.cursor}: "
+                    "its database was put back to an earlier state",
+                    hint="This device gives it back what it holds; sync the others too. Ask the relay's owner what "
+                    "happened.",
+                )
+            )
+        self.start_over(session.generation)
+        self.reset()
+        self.heads()
+        self.remember()
+
+    def _compare(self, vector: Vector) -> None:
+        """Raise the alarm if the relay holds less than it once said it holds."""
+        lost = [
+            (device, vector.get(device, (0, NO_HASH))[0], seq)
+            for device, (seq, _) in sorted(self.facts.vector.items())
+            if vector.get(device, (0, NO_HASH))[0] < seq
+        ]
+        if not lost:
+            return
+        count = sum(seq - now for _, now, seq in lost)
+        device, _, seq = lost[0]
+        others = f", and of {len(lost) - 1} more devices" if len(lost) > 1 else ""
+        self.raise_(
+            RolledBack(
+                f"the relay {self.url} lacks {count} envelopes that it had, the last of them "
+                f"{name_envelope(device, seq)}{others}: it was put back from an older backup, or lost data",
+                hint="This device gives it back what it holds; sync the others too. Ask the relay's owner what "
+                "happened.",
+            )
+        )
+        # Whatever else went with them: read and filled anew.
+        self.start_over(self.state.generation)
+
+
+def moved_on(state: RelayState, cursor: int) -> RelayState:
+    """Return the state with the relay's log read up to `cursor`."""
+    return replace(state, cursor=cursor)

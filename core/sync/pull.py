@@ -1,0 +1,206 @@
+"""Taking from a relay what this device lacks: membership entries, then envelopes, page by page.
+
+A page is stored before the cursor moves past it, so a process that is killed reads it again, which changes nothing.
+Where a relay is read for the first time, or not where it was left, the envelopes past this device's vector are asked
+for instead of the whole log.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from core.errors import IntegrityAlarm, Withheld
+from core.log import NO_HASH, name_envelope
+from core.sync.link import moved_on
+from crypto.membership import entry_hash
+from sync_relay import wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from core.ingest import Arrival
+    from core.library import Library
+    from core.sync.link import Link
+    from core.sync.transfers import Transfers
+
+_RULES: Final = (wire.KIND_MEMBERSHIP, wire.KIND_PRUNE)
+
+
+class Pull:
+    """Reads one relay's log to its end."""
+
+    def __init__(
+        self,
+        library: Library,
+        link: Link,
+        transfers: Transfers,
+        progress: Callable[[str, int, int | None], None] | None = None,
+    ) -> None:
+        """Read the relay of `link`; `progress(stage, done, all)` counts envelopes, and snapshots of a checkpoint."""
+        self._library = library
+        self._link = link
+        self._transfers = transfers
+        self._progress = progress or (lambda *_: None)
+        self._pulled = 0
+        self.forked_self: int | None = None
+        """The first number of this device under which a relay holds an envelope that somebody else wrote."""
+
+    def run(self) -> None:
+        """Read on from where this device left the relay."""
+        session = self._link.connect()
+        if self._link.state.cursor == 0:
+            self._read_past(session.position)
+        else:
+            for page in self._pages():
+                if not page.items and page.position < self._link.state.cursor:
+                    # Put back between the sign-in and now: the next run begins anew.
+                    self._link.reset()
+                    return
+                if self._needs_checkpoint(page):
+                    self._read_past(page.position if not page.more else session.position)
+                    continue
+                self._take(page)
+                self._move_to(page.position)
+        if self._is_behind():
+            self._read_past(self._link.state.cursor)
+
+    def _pages(self) -> Iterator[wire.LogPage]:
+        client = self._link.client
+        while True:
+            after = self._link.state.cursor
+            page = self._link.ask(lambda after=after: client.log(after))  # type: ignore[misc]
+            yield page
+            if not page.more:
+                return
+
+    def _read_past(self, position: int) -> None:
+        """Take all rules of the relay, then the envelopes past this device's vector; the cursor goes to `position`."""
+        prunes = self._read_rules()
+        self._bootstrap(prunes)
+        client, after = self._link.client, 0
+        vector = self._library.log.heads()
+        while True:
+            page = self._link.ask(lambda after=after: client.past(vector, after))  # type: ignore[misc]
+            self._take(page)
+            self._report_pruned(page)
+            if not page.more:
+                break
+            after = page.position
+        self._link.asked_past = dict(self._link.heads())
+        self._move_to(max(position, self._link.state.cursor))
+
+    def _read_rules(self) -> list[wire.Item]:
+        client, after = self._link.client, 0
+        prunes: list[wire.Item] = []
+        while True:
+            page = self._link.ask(lambda after=after: client.log(after, kinds=_RULES))  # type: ignore[misc]
+            self._take(page)
+            prunes += (item for item in page.items if item.kind == wire.KIND_PRUNE)
+            if not page.more:
+                return prunes
+            after = page.position
+
+    def _bootstrap(self, prunes: list[wire.Item]) -> None:
+        if not prunes:
+            return
+        from core.sync.bootstrap import bootstrap
+
+        try:
+            bootstrap(
+                self._library,
+                self._link.client,
+                self._transfers,
+                prunes,
+                lambda done, count: self._progress("checkpoint", done, count),
+            )
+        except IntegrityAlarm as alarm:
+            self._link.raise_(alarm)
+        self._library.refresh()
+
+    def _needs_checkpoint(self, page: wire.LogPage) -> bool:
+        heads = self._library.log.heads()
+        return any(
+            item.kind == wire.KIND_ENVELOPE
+            and item.body is None
+            and (item.seq or 0) > heads.get(item.device_id or b"", (0, NO_HASH))[0]
+            for item in page.items
+        )
+
+    def _take(self, page: wire.LogPage) -> None:
+        """Store what a page holds, membership entries first: envelopes are judged by them."""
+        entries = [item.body for item in page.items if item.kind == wire.KIND_MEMBERSHIP and item.body is not None]
+        envelopes = [item.body for item in page.items if item.kind == wire.KIND_ENVELOPE and item.body is not None]
+        if entries:
+            self._note(self._library.ingest.entries(entries))
+            self._know_entries(entries)
+        if envelopes:
+            self._note(self._library.ingest.envelopes(envelopes))
+        for item in page.items:
+            if item.device_id is not None and item.seq is not None and item.hash is not None:
+                self._link.holds(item.device_id, item.seq, item.hash)
+        if envelopes:
+            self._note_heads(envelopes)
+        self._progress("pull", self._pulled, None)
+
+    def _note(self, arrival: Arrival) -> None:
+        self._pulled += arrival.entries + arrival.accepted
+        self._link.report.pulled += arrival.entries + arrival.accepted
+        for alarm in arrival.alarms:
+            self._link.raise_(alarm)
+        if arrival.forked_self is not None:
+            seq = arrival.forked_self[0]
+            self.forked_self = seq if self.forked_self is None else min(seq, self.forked_self)
+
+    def _note_heads(self, envelopes: list[bytes]) -> None:
+        """The relay holds what it has just given out."""
+        from crypto.envelope import envelope_hash, read_header
+        from crypto.errors import CryptoError
+
+        for envelope in envelopes:
+            try:
+                header = read_header(envelope)
+            except (CryptoError, ValueError):
+                continue
+            self._link.holds(header.device_id, header.seq, envelope_hash(envelope))
+
+    def _know_entries(self, entries: list[bytes]) -> None:
+        known = {*self._link.facts.entries, *map(entry_hash, entries)} - {self._library.library_id}
+        if len(known) != len(self._link.facts.entries):
+            self._link.facts = msgspec.structs.replace(self._link.facts, entries=sorted(known))
+
+    def _move_to(self, position: int) -> None:
+        self._link.state = moved_on(self._link.state, position)
+        self._link.remember()
+
+    def _is_behind(self) -> bool:
+        """Tell whether the relay names newer envelopes than were read: its numbers were given out anew."""
+        heads = self._link.heads()
+        if heads == self._link.asked_past:
+            return False
+        ours = self._library.log.heads()
+        held = {(stored.device, stored.seq) for stored in self._library.log.held()}
+        return any(
+            seq > ours.get(device, (0, NO_HASH))[0] and (device, seq) not in held and self._may_count(device)
+            for device, (seq, _) in heads.items()
+        )
+
+    def _may_count(self, device: bytes) -> bool:
+        return device in self._library.members.membership.members
+
+    def _report_pruned(self, page: wire.LogPage) -> None:
+        """Raise the alarm for what is said to be pruned, and stands under no checkpoint that could be taken."""
+        heads = self._library.log.heads()
+        for item in page.items:
+            if item.kind != wire.KIND_ENVELOPE or item.body is not None or item.device_id is None or item.seq is None:
+                continue
+            if item.seq > heads.get(item.device_id, (0, NO_HASH))[0]:
+                self._link.raise_(
+                    Withheld(
+                        f"the relay {self._link.url} says that {name_envelope(item.device_id, item.seq)} was pruned, "
+                        "and gives out no checkpoint that holds it",
+                        hint="Sync with another relay, or with a device that has it.",
+                    )
+                )
+                return
