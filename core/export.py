@@ -4,6 +4,9 @@ Promises: a file is compared with the photo's id while it is written, and stands
 a file that is there already is never replaced by another one (a sidecar that this program wrote is brought up to
 date); the same export again writes nothing twice, so an interrupted one is continued by repeating it. What is exported
 is in the clear; the files are readable by their owner only until the owner says otherwise.
+
+Originals that are not on this device are fetched from a relay, some ahead of their turn, and go again once they are
+written, unless they are to be kept: an export must not fill the disk with a second, encrypted copy of everything.
 """
 
 from __future__ import annotations
@@ -20,8 +23,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from core.catalog.records import DateSource
-from core.errors import CoreError, DiskFull, ExportRefused, IntegrityAlarm, NoSuchPhoto
+from core.errors import CoreError, DiskFull, ExportRefused, IntegrityAlarm, NoSuchPhoto, RelayRefused, RelayUnreachable
 from core.export_names import Layout, Target, Wish, candidates, plan, safe_name
+from core.originals import Originals
 from core.private_files import open_private, replace_file, storage_error
 from core.xmp import Sidecar, SidecarLabel, encode_sidecar, is_own_sidecar
 
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
 
     from core.catalog.records import Copy, PhotoRecord
     from core.library import Library
+    from core.originals import Connect
 
 SIDECAR_SUFFIX = ".xmp"
 _PART_PREFIX = ".safelight-"
@@ -38,6 +43,8 @@ _STALE_SECONDS = 24 * 3600
 _READ_BYTES = 1 << 20
 _LARGEST_SIDECAR = 4 << 20
 _RECORDS_AT_ONCE = 1000
+_FETCHED_AT_ONCE = 32
+_FETCHED_BYTES_AT_ONCE = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -52,13 +59,20 @@ class ExportEvent:
 
 @dataclass
 class ExportSummary:
-    """How many files were written, were there already, failed; `damaged` of the failed ones are integrity alarms."""
+    """How many files were written, were there already, failed.
+
+    `damaged` of the failed ones are integrity alarms; `unreachable` and `refused` are those of which the original could
+    not be had from a relay. `fetched` counts originals that were.
+    """
 
     exported: int = 0
     present: int = 0
     failed: int = 0
     damaged: int = 0
+    unreachable: int = 0
+    refused: int = 0
     sidecars: int = 0
+    fetched: int = 0
     seconds: float = 0.0
     stopped: bool = False
 
@@ -70,13 +84,16 @@ def export(
     *,
     layout: Layout = Layout.FLAT,
     sidecars: bool = True,
+    keep: bool = False,
+    connect: Connect | None = None,
     progress: Callable[[ExportEvent, int, int], None] = lambda _event, _done, _total: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> ExportSummary:
     """Write the photos that `query` finds into `destination`, which is made if it is not there.
 
     A photo that fails is reported and does not stop the others; a full disk does. `progress` gets each event, how many
-    files are done, and how many there are. `should_stop` is asked between files.
+    files are done, and how many there are. `should_stop` is asked between files. With `keep`, originals that were
+    fetched for this stay in the library.
 
     Raises:
         QueryError: the query cannot be understood.
@@ -88,34 +105,77 @@ def export(
     _prepare(library, destination)
     targets = plan(_wishes(library, pids), layout)
     summary = ExportSummary()
-    for done, target in enumerate(targets, 1):
-        if should_stop():
-            summary.stopped = True
-            break
-        event = _export(library, target, destination, summary, sidecars=sidecars)
-        progress(event, done, len(targets))
+    done = 0
+    with Originals(library, connect=connect) as originals:
+        for batch in _batches(library, targets):
+            originals.fetch_ahead([each.pid for each in batch if not _may_be_there(library, each, destination)])
+            for target in batch:
+                if should_stop():
+                    summary.stopped = True
+                    break
+                event = _export(library, originals, target, destination, summary, sidecars=sidecars)
+                done += 1
+                progress(event, done, len(targets))
+            summary.fetched += originals.forget_fetched(keep=keep)
+            if summary.stopped:
+                break
     summary.seconds = time.monotonic() - started
     return summary
 
 
-def write_original(library: Library, pid: bytes, folder: Path) -> Path:
+def write_original(library: Library, pid: bytes, folder: Path, originals: Originals | None = None) -> Path:
     """Write the original of one photo into `folder`, verified, under the name it was imported with; returns its path.
+
+    It is fetched, by `originals`, if it is not here, and stays then.
 
     Raises:
         NoSuchPhoto, BlobMissing, BlobDamaged, ExportRefused, StorageFailed: nothing is left in the folder.
+        RelayUnreachable, RelayRefused, NoSuchRelay: it is not here, and cannot be fetched.
     """
     name = safe_name(_wish(_record(library, pid)).file_name)
-    path, _ = _write(library, Target(pid, (), candidates(pid, name)), folder)
+    target = Target(pid, (), candidates(pid, name))
+    with Originals(library) if originals is None else contextlib.nullcontext(originals) as fetching:
+        path, _ = _write(library, fetching, target, folder)
     return path
 
 
+def _batches(library: Library, targets: Sequence[Target]) -> Iterator[list[Target]]:
+    """Yield the targets so many at a time that their originals may be here all at once."""
+    batch: list[Target] = []
+    size = 0
+    for target in targets:
+        batch.append(target)
+        size += max((copy.size for copy in library.catalog.copies(target.pid) if copy.role == "original"), default=0)
+        if len(batch) >= _FETCHED_AT_ONCE or size >= _FETCHED_BYTES_AT_ONCE:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _may_be_there(library: Library, target: Target, destination: Path) -> bool:
+    """Tell whether a file of the photo's name and size is in its place already; what it holds is compared later."""
+    sizes = {copy.size for copy in library.catalog.copies(target.pid) if copy.role == "original"}
+    for name in target.names:
+        with contextlib.suppress(OSError):
+            if destination.joinpath(*target.folder, name).stat().st_size in sizes:
+                return True
+    return False
+
+
 def _export(
-    library: Library, target: Target, destination: Path, summary: ExportSummary, *, sidecars: bool
+    library: Library,
+    originals: Originals,
+    target: Target,
+    destination: Path,
+    summary: ExportSummary,
+    *,
+    sidecars: bool,
 ) -> ExportEvent:
     """Write one photo, and its sidecar if `sidecars`; an error becomes an event."""
     planned = "/".join((*target.folder, target.names[0]))
     try:
-        path, was_there = _write(library, target, destination)
+        path, was_there = _write(library, originals, target, destination)
         summary.present += was_there
         summary.exported += not was_there
         if sidecars:
@@ -125,6 +185,8 @@ def _export(
     except CoreError as error:
         summary.failed += 1
         summary.damaged += isinstance(error, IntegrityAlarm)
+        summary.unreachable += isinstance(error, RelayUnreachable)
+        summary.refused += isinstance(error, RelayRefused)
         return ExportEvent("failed", target.pid, planned, str(error))
     return ExportEvent("present" if was_there else "exported", target.pid, path.relative_to(destination).as_posix())
 
@@ -195,7 +257,7 @@ def _original(library: Library, pid: bytes) -> Copy:
     return next((copy for copy in originals if library.blobs.exists(copy.blob_id)), originals[0])
 
 
-def _write(library: Library, target: Target, destination: Path) -> tuple[Path, bool]:
+def _write(library: Library, originals: Originals, target: Target, destination: Path) -> tuple[Path, bool]:
     """Write one original; returns its path, and whether it was there already."""
     folder = destination.joinpath(*target.folder)
     original = _original(library, target.pid)
@@ -205,7 +267,7 @@ def _write(library: Library, target: Target, destination: Path) -> tuple[Path, b
         for name in target.names:
             if _is_photo(library, target.pid, original.size, folder / name):
                 return folder / name, True
-        part = _write_part(library, target.pid, original, folder, taken)
+        part = _write_part(library, target.pid, originals.ensure(target.pid), folder, taken)
         try:
             for name in target.names:
                 if _put(part, folder / name):
