@@ -88,6 +88,10 @@ class Base:
         self.vector = self._log.base() if fact else {}
         return bool(fact)
 
+    def places(self) -> set[tuple[bytes, int]]:
+        """Return device and number of the checkpoints whose snapshots are needed."""
+        return {(needed.author, needed.seq) for listed in self._needed.values() for needed in listed}
+
     def documents(self) -> list[str]:
         """List the documents of the base in the order in which a new device wants them (see `in_order`)."""
         return in_order(self._needed)

@@ -211,6 +211,10 @@ class Replica:
         """Tell whether a change is part of the document; one that waits is not."""
         return change_hash in self._history
 
+    def awaits(self, change_hash: bytes) -> bool:
+        """Tell whether a change is here and waits for others."""
+        return change_hash in self._orphans
+
     def waits(self) -> int:
         """Count the changes that wait for others."""
         return len(self._orphans)

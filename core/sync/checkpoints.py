@@ -1,31 +1,141 @@
-"""Checkpoints: every so often all that is known goes into one envelope, so that relays may drop what it covers."""
+"""Checkpoints: every so often all that is known goes into one envelope, so that relays may drop what it covers.
+
+A checkpoint lists a snapshot of every document (`core.snapshots`) and the vector of the envelopes whose changes, and
+no others, these hold. Snapshots of documents that nobody has touched since the checkpoint before are named again.
+Another device confirms it (`core.sync.confirming`); then a signed prune entry goes to the relays.
+
+Two devices may make one at the same time. Both stand; a new device takes the one that covers more.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+import secrets as random
+import time
+from typing import TYPE_CHECKING, Final
+
+from core import snapshots
+from core.base import in_order
+from core.envelope_body import GROUP_BYTES, KIND_CHECKPOINT, Accepted, EnvelopeBody, Snapshot
+from core.sync.confirming import confirm_pending
+from core.sync.seen_checkpoints import Seen, SeenCheckpoint, look
+from crdt.documents import is_document_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from core.library import Library
+    from core.log import Vector
+    from crdt.replica import Replica
+
+__all__ = ["LEAST_BYTES", "checkpoint_if_due", "confirm_pending", "is_due", "make_checkpoint"]
+
+_log = logging.getLogger(__name__)
+
+LEAST_BYTES: Final = 4 << 20
+"""Envelopes of fewer bytes than this are quicker read than a checkpoint."""
+_ROUNDS: Final = 4
+"""How often it is tried to catch up with a process that writes all the while."""
 
 
 def checkpoint_if_due(library: Library) -> bool:
     """Make a checkpoint if enough was written since the last one; tell whether one was made.
 
-    Its snapshots are blobs in the library's folder, to be uploaded before the envelope that names them.
+    Its snapshots are blobs in the library's folder, to be uploaded before the envelope that names them. None is made
+    while something is missing or in doubt: alarms, parts of a base that were not fetched, changes that wait for others.
     """
-    del library
-    return False
+    library.refresh()
+    seen = look(library)
+    if not is_due(seen):
+        return False
+    return make_checkpoint(library, seen)
 
 
-def confirm_pending(library: Library, fetch: Callable[[bytes], None]) -> list[bytes]:
-    """Confirm the newest checkpoint if it holds all that this device knows; return the prune statements to send.
+def is_due(seen: Seen) -> bool:
+    """Tell whether the envelopes since the last checkpoint are more than half of its snapshots, and than 4 MiB."""
+    last = next(iter(seen.newest()), None)
+    if last is None:
+        return seen.bytes > LEAST_BYTES
+    return seen.bytes - last.at_bytes > max(LEAST_BYTES, last.size // 2)
 
-    `fetch(blob id)` brings a snapshot's blob into the library's folder, or raises. The statements are good once the
-    envelopes of this library have been pushed; they are the same bytes each time, so they may be sent again.
 
-    Raises `Withheld` or `Forged` for a checkpoint that lacks something, holds what nobody made, or does not load.
-    """
-    del library, fetch
-    return []
+def make_checkpoint(library: Library, seen: Seen) -> bool:
+    """Make a checkpoint of all that the library knows now; tell whether one was made."""
+    base = library.base
+    if library.alarms or base.missing() or base.refused or not library.members.is_member:
+        return False
+    made = _Making(library, _trusted(library, seen)).make()
+    if made is None:
+        return False
+    covers, listed = made
+    body = EnvelopeBody(
+        KIND_CHECKPOINT, int(time.time()), [], [], random.token_bytes(GROUP_BYTES), "checkpoint", "checkpoint",
+        covers=[Accepted(device, *place) for device, place in sorted(covers.items())],
+        snapshots=[listed[document] for document in sorted(listed)],
+    )  # fmt: skip
+    library.commit_record(body)
+    return True
+
+
+def _trusted(library: Library, seen: Seen) -> SeenCheckpoint | None:
+    """Return the widest checkpoint whose snapshots this device made, has compared, or builds on itself."""
+    built_on = library.base.places()
+    for known in seen.newest():
+        place = known.place
+        own = place.device == library.device_id or known.confirmed_by(library.device_id) is not None
+        if own or (place.device, place.seq) in built_on:
+            return known
+    return None
+
+
+class _Making:
+    """One checkpoint while it is made: a document at a time, while other processes and threads go on writing."""
+
+    def __init__(self, library: Library, last: SeenCheckpoint | None) -> None:
+        """Name the snapshots of `last` again, as far as nobody has touched their documents since."""
+        self._library = library
+        self._made: dict[str, Snapshot] = {}
+        self._covers: Vector = {}
+        self._todo = set(library.base.documents())
+        stored = None if last is None else library.log.envelope(last.place.device, last.place.seq)
+        if last is not None and stored is not None and stored.hash == last.place.hash:
+            self._made = {snapshot.document: snapshot for snapshot in library.chain.open(stored).snapshots}
+            self._covers = last.vector
+            self._todo.difference_update(self._made)
+
+    def make(self) -> tuple[Vector, dict[str, Snapshot]] | None:
+        """Return what is covered, and a snapshot of each document; None where that cannot be made now."""
+        library = self._library
+        for _ in range(_ROUNDS):
+            library.refresh()
+            now = library.vector
+            self._todo |= self._touched(self._covers, now)
+            self._covers = now
+            if not self._todo:
+                return self._covers, self._made
+            for document in in_order(self._todo):
+                packed, vector = library.with_replica(document, _pack)
+                if packed is None:
+                    _log.info("checkpoint_waits")
+                    return None
+                if vector != now and document in self._touched(now, vector):
+                    continue  # it holds more than `now` covers: the next round covers that, and makes it again
+                if packed:
+                    ref = library.blobs.put_bytes(packed)
+                    self._made[document] = Snapshot(document, ref.id, ref.key, ref.size)
+                self._todo.discard(document)
+        return None
+
+    def _touched(self, since: Vector, until: Vector) -> set[str]:
+        """Return the documents that envelopes past `since` and up to `until` change."""
+        library = self._library
+        found: set[str] = set()
+        for stored in library.log.after(since, library.raise_alarm):
+            if stored.seq <= until.get(stored.device, (0, b""))[0]:
+                found.update(name for name in library.chain.open(stored).documents if is_document_name(name))
+        return found
+
+
+def _pack(replica: Replica, vector: Vector) -> tuple[bytes | None, Vector]:
+    """Return the snapshot of a replica: None if something waits, nothing if there is nothing in it."""
+    if replica.waits():
+        return None, vector
+    return (snapshots.make(replica) if replica.changes() else b""), vector

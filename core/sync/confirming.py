@@ -1,0 +1,244 @@
+"""Confirming a checkpoint: every covered change that this device knows is in the snapshots, and nothing else is.
+
+What a confirmed checkpoint covers may be dropped by relays, and new devices believe its snapshots in place of the
+signed envelopes. So both are looked for: a change that is not there, and one that nobody made. A snapshot is not
+fetched where this device has compared or made the very same one, or would make it now.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets as random
+import time
+from typing import TYPE_CHECKING
+
+from core import snapshots
+from core.base import as_vector, read_snapshot
+from core.derived import includes
+from core.envelope_body import GROUP_BYTES, KIND_CONFIRMATION, Accepted, EnvelopeBody
+from core.errors import BlobDamaged, Forged, SnapshotDamaged, UnknownFormat, Withheld
+from core.log import name_envelope
+from core.sync.seen_checkpoints import Seen, SeenCheckpoint, look, may_confirm, remember
+from crdt.documents import is_document_name
+from crypto.blob import encrypt_blob
+from sync_relay.statements import Place, make_prune
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from core.envelope_body import Snapshot
+    from core.library import Library
+    from core.log import Vector
+    from crdt.replica import Replica
+
+_HASHED_FROM = 8  # an Automerge change's hash is over all but its magic bytes and checksum
+
+
+def confirm_pending(library: Library, fetch: Callable[[bytes], None]) -> list[bytes]:
+    """Confirm the newest checkpoint if it holds all that this device knows; return the prune statements to send.
+
+    `fetch(blob id)` brings a snapshot's blob into the library's folder, or raises. The statements are good once the
+    envelopes of this library have been pushed; they are the same bytes each time, so they may be sent again.
+
+    Raises `Withheld` or `Forged`, naming device and checkpoint, for one that lacks something, holds what nobody made,
+    or does not load; it is not looked at again. While the library has alarms, or lacks parts of what it builds on,
+    nothing is confirmed.
+    """
+    library.refresh()
+    seen = look(library)
+    if not library.alarms and library.members.is_member and not library.base.missing() and not library.base.refused:
+        for known in seen.newest():
+            if _is_for_us(library, known):
+                _confirm(library, seen, known, fetch)
+        seen = look(library)
+    return _statements(library, seen)
+
+
+def _is_for_us(library: Library, known: SeenCheckpoint) -> bool:
+    """Tell whether this device can confirm a checkpoint that nobody has confirmed yet."""
+    membership = library.members.membership
+    if known.is_confirmed(membership) or known.confirmed_by(library.device_id) is not None:
+        return False
+    if not may_confirm(membership, known.place.device, library.device_id, known.vector):
+        return False
+    # What it covers must be here, and what this device builds on must be covered: else there is nothing to compare.
+    return includes(library.vector, known.vector) and includes(known.vector, library.base.vector)
+
+
+def _confirm(library: Library, seen: Seen, known: SeenCheckpoint, fetch: Callable[[bytes], None]) -> None:
+    place = known.place
+    stored = library.log.envelope(place.device, place.seq)
+    if stored is None or stored.hash != place.hash:
+        return
+    body = library.chain.open(stored)
+    try:
+        if place.device != library.device_id:
+            _Comparison(library, seen, known, body, fetch).run()
+    except (Forged, Withheld):
+        known.refused = True
+        remember(library, seen)
+        raise
+    record = EnvelopeBody(
+        KIND_CONFIRMATION, int(time.time()), [], [], random.token_bytes(GROUP_BYTES), "confirmation", "confirmation",
+        confirms=place,
+    )  # fmt: skip
+    library.commit_record(record)
+
+
+def _statements(library: Library, seen: Seen) -> list[bytes]:
+    """Return a prune statement for each newest checkpoint that this device has confirmed."""
+    statements = []
+    for known in seen.newest():
+        confirmed = known.confirmed_by(library.device_id)
+        if confirmed is None or not known.covers:
+            continue
+        confirmation, at = confirmed
+        if not may_confirm(library.members.membership, known.place.device, library.device_id, known.vector):
+            continue
+        statements.append(
+            make_prune(
+                library.members.secrets, library.library_id, checkpoint=_place(known.place),
+                confirmation=_place(confirmation), covered=[_place(place) for place in known.covers], time=at,
+            )
+        )  # fmt: skip
+    return statements
+
+
+class _Comparison:
+    """One checkpoint of another device, compared with what this device knows."""
+
+    def __init__(
+        self, library: Library, seen: Seen, known: SeenCheckpoint, body: EnvelopeBody, fetch: Callable[[bytes], None]
+    ) -> None:
+        self._library = library
+        self._body = body
+        self._covers = known.vector
+        self._fetch = fetch
+        self._name = f"the checkpoint in {name_envelope(known.place.device, known.place.seq)}"
+        self._trusted, self._trusted_vector = _compared_before(library, seen, known)
+        self._expected: dict[str, set[bytes]] = {}
+        self._touched_since: set[str] = set()
+        self._touched_past: set[str] = set()
+
+    def run(self) -> None:
+        """Raise `Withheld` or `Forged` unless the checkpoint holds exactly what it says it covers."""
+        self._check_places()
+        self._read_log()
+        listed = {snapshot.document: snapshot for snapshot in self._body.snapshots}
+        if len(listed) != len(self._body.snapshots):
+            raise self._forged("lists a document twice")
+        known = {*self._expected, *self._library.base.documents()}
+        for document in sorted(listed.keys() | known):
+            snapshot = listed.get(document)
+            if snapshot is None:
+                self._compare(document, set())
+            elif not is_document_name(document):
+                raise self._forged("lists what is no document")
+            elif not self._is_known(snapshot):
+                self._compare(document, self._hashes(snapshot))
+
+    def _check_places(self) -> None:
+        log = self._library.log
+        base = log.base()
+        for device, (seq, envelope_hash) in self._covers.items():
+            found = base[device][1] if base.get(device, (0,))[0] == seq else log.hash_at(device, seq)
+            if found is not None and found != envelope_hash:
+                raise self._forged(f"covers another {name_envelope(device, seq)} than is here")
+
+    def _read_log(self) -> None:
+        """Gather which changes are covered, and which documents changed since the last comparison, and after."""
+        library = self._library
+        for stored in library.log.after({}, library.raise_alarm):
+            covered = stored.seq <= self._covers.get(stored.device, (0, b""))[0]
+            fresh = stored.seq > self._trusted_vector.get(stored.device, (0, b""))[0]
+            if not covered and not fresh:
+                continue
+            for part in library.chain.open(stored).payload:
+                if not is_document_name(part.document):
+                    continue
+                if not covered:
+                    self._touched_past.add(part.document)
+                    continue
+                self._expected.setdefault(part.document, set()).update(map(_change_hash, part.changes))
+                if fresh:
+                    self._touched_since.add(part.document)
+
+    def _is_known(self, snapshot: Snapshot) -> bool:
+        """Tell whether this very snapshot was made or compared here before, or would be made now."""
+        document = snapshot.document
+        if self._trusted.get(document) == snapshot.blob and document not in self._touched_since:
+            return True
+        if document in self._touched_past:
+            return False
+        return self._library.with_replica(document, lambda replica, _: self._own_id(replica)) == snapshot.blob
+
+    def _own_id(self, replica: Replica) -> bytes | None:
+        if replica.waits() or not replica.changes():
+            return None
+        data = snapshots.make(replica)
+        return encrypt_blob(data, len(data), self._library.blobs.key_for(data), lambda _: None)
+
+    def _hashes(self, snapshot: Snapshot) -> set[bytes]:
+        blobs = self._library.blobs
+        if not blobs.exists(snapshot.blob):
+            self._fetch(snapshot.blob)
+        try:
+            return {change_hash for change_hash, _ in snapshots.read(read_snapshot(blobs, snapshot), snapshot.document)}
+        except (BlobDamaged, SnapshotDamaged, UnknownFormat) as error:
+            raise self._forged(f"names a snapshot that does not hold ({error})") from error
+
+    def _compare(self, document: str, found: set[bytes]) -> None:
+        expected = self._expected.get(document, set()) | self._of_base(document)
+        # What every device refuses is nowhere but in envelopes.
+        lost = self._library.with_replica(document, lambda replica, _: _held(replica, expected - found))
+        if lost:
+            raise Withheld(
+                f"{self._name} lacks {lost} of the changes to {document} that it says it covers",
+                hint="It is not confirmed, so no relay drops anything. The device that made it runs a damaged or "
+                "hostile program: look at it, and revoke it if it is not yours.",
+            )
+        if found - expected:
+            raise self._forged(f"holds {len(found - expected)} changes to {document} that are in no envelope it covers")
+
+    def _of_base(self, document: str) -> set[bytes]:
+        library = self._library
+        found: set[bytes] = set()
+        for needed in library.base.needed(document):
+            snapshot = read_snapshot(library.blobs, needed.snapshot)
+            found.update(change_hash for change_hash, _ in snapshots.read(snapshot, document))
+        return found
+
+    def _forged(self, what: str) -> Forged:
+        return Forged(
+            f"{self._name} {what}",
+            hint="It is not confirmed, so no relay drops anything. The device that made it runs a damaged or hostile "
+            "program: look at it, and revoke it if it is not yours.",
+        )
+
+
+def _compared_before(library: Library, seen: Seen, known: SeenCheckpoint) -> tuple[Mapping[str, bytes], Vector]:
+    """Return the snapshots of a checkpoint that was made or confirmed here, or is built on, and lies before this."""
+    built_on = library.base.places()
+    for other in reversed(seen.checkpoints):
+        own = other.place.device == library.device_id or other.confirmed_by(library.device_id) is not None
+        own = own or (other.place.device, other.place.seq) in built_on
+        if other is known or not own or not includes(known.vector, other.vector):
+            continue
+        stored = library.log.envelope(other.place.device, other.place.seq)
+        if stored is not None and stored.hash == other.place.hash:
+            body = library.chain.open(stored)
+            return {snapshot.document: snapshot.blob for snapshot in body.snapshots}, as_vector(body.covers)
+    return {}, {}
+
+
+def _held(replica: Replica, hashes: set[bytes]) -> int:
+    """Count those of these changes that the document holds, or that wait in it."""
+    return sum(1 for change_hash in hashes if replica.holds(change_hash) or replica.awaits(change_hash))
+
+
+def _change_hash(raw: bytes) -> bytes:
+    return hashlib.sha256(raw[_HASHED_FROM:]).digest()
+
+
+def _place(accepted: Accepted) -> Place:
+    return Place(accepted.device, accepted.seq, accepted.hash)

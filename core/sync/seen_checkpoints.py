@@ -1,0 +1,151 @@
+"""Which checkpoints and confirmations the log holds: remembered, so that only what is new has to be opened."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from core.base import as_vector
+from core.derived import includes
+from core.envelope_body import KIND_CHECKPOINT, KIND_CONFIRMATION, Accepted
+from core.errors import IntegrityAlarm
+
+if TYPE_CHECKING:
+    from core.envelope_body import EnvelopeBody
+    from core.library import Library
+    from core.log import StoredEnvelope, Vector
+    from crypto.membership import Membership
+
+_FACT: Final = "checkpoints"
+_AT_ONCE: Final = 256
+_KEPT: Final = 64
+"""How many are remembered; one device in good standing makes a few a year."""
+
+
+class SeenCheckpoint(msgspec.Struct, array_like=True):
+    """A checkpoint of the log.
+
+    Attributes:
+        place: its envelope.
+        covers: what it covers.
+        size: bytes of its snapshots.
+        at_bytes: bytes of all envelopes that the log had taken in before it.
+        confirmations: the envelopes that confirm it, each with its author's clock in UTC seconds.
+        refused: this device found that it does not hold.
+    """
+
+    place: Accepted
+    covers: list[Accepted]
+    size: int
+    at_bytes: int
+    confirmations: list[tuple[Accepted, int]] = []
+    refused: bool = False
+
+    @property
+    def vector(self) -> Vector:
+        """What it covers."""
+        return as_vector(self.covers)
+
+    def confirmed_by(self, device: bytes) -> tuple[Accepted, int] | None:
+        """Return the confirmation by `device`, if there is one."""
+        return next((found for found in self.confirmations if found[0].device == device), None)
+
+    def is_confirmed(self, membership: Membership) -> bool:
+        """Tell whether anybody confirmed it whose word counts."""
+        return any(
+            may_confirm(membership, self.place.device, confirmation.device, self.vector)
+            for confirmation, _ in self.confirmations
+        )
+
+
+class Seen(msgspec.Struct, array_like=True):
+    """What the log holds of checkpoints up to `position`, and the bytes of all its envelopes up to there."""
+
+    position: int = 0
+    bytes: int = 0
+    checkpoints: list[SeenCheckpoint] = []
+
+    def find(self, place: Accepted) -> SeenCheckpoint | None:
+        """Return the checkpoint in an envelope."""
+        return next((known for known in self.checkpoints if known.place == place), None)
+
+    def newest(self) -> list[SeenCheckpoint]:
+        """Return the checkpoints that no other one includes, refused ones left out; the widest first."""
+        usable = [known for known in self.checkpoints if not known.refused]
+        found = [
+            known for known in usable if not any(other is not known and _is_behind(known, other) for other in usable)
+        ]
+        return sorted(found, key=lambda known: (-sum(place.seq for place in known.covers), known.place.hash))
+
+
+def may_confirm(membership: Membership, author: bytes, confirmer: bytes, covers: Vector) -> bool:
+    """Tell whether the word of `confirmer` counts for a checkpoint of `author` that covers this.
+
+    Another device's does. An author's own counts where nobody else who is a member now has written any of what is
+    covered: there is nothing of others that could get lost.
+    """
+    if confirmer != author:
+        return True
+    members = membership.members
+    return all(device == author or device not in members or members[device].is_phrase for device in covers)
+
+
+def look(library: Library) -> Seen:
+    """Return what the log holds of checkpoints now; opens the envelopes that came in since the last time."""
+    packed = library.log.fact(_FACT)
+    seen = Seen()
+    with contextlib.suppress(msgspec.MsgspecError):  # then all is looked at once more
+        seen = seen if packed is None else msgspec.msgpack.decode(packed, type=Seen)
+    position = seen.position
+    while page := library.log.past_position(seen.position, _AT_ONCE):
+        for stored in page:
+            _take(library, seen, stored)
+    if seen.position != position:
+        remember(library, seen)
+    return seen
+
+
+def remember(library: Library, seen: Seen) -> None:
+    """Keep what was found for the next time."""
+    keep = [known for known in seen.checkpoints if not _is_done_with(library, seen, known)]
+    seen.checkpoints = keep[-_KEPT:]
+    with library.log.transaction() as transaction:
+        transaction.set_fact(_FACT, msgspec.msgpack.encode(seen))
+
+
+def _take(library: Library, seen: Seen, stored: StoredEnvelope) -> None:
+    seen.position = stored.position
+    try:
+        body = library.chain.open(stored)
+    except IntegrityAlarm:
+        body = None  # whoever shows the log raises it
+    if body is not None:
+        _note(seen, Accepted(stored.device, stored.seq, stored.hash), body)
+    seen.bytes += len(stored.data)
+
+
+def _note(seen: Seen, place: Accepted, body: EnvelopeBody) -> None:
+    if body.kind == KIND_CHECKPOINT and seen.find(place) is None:
+        size = sum(snapshot.size for snapshot in body.snapshots)
+        seen.checkpoints.append(SeenCheckpoint(place, body.covers, size, seen.bytes))
+    elif body.kind == KIND_CONFIRMATION and body.confirms is not None:
+        confirmed = seen.find(body.confirms)
+        if confirmed is not None and confirmed.confirmed_by(place.device) is None:
+            confirmed.confirmations.append((place, body.at))
+
+
+def _is_done_with(library: Library, seen: Seen, known: SeenCheckpoint) -> bool:
+    """Tell whether a checkpoint is included in a later one that is confirmed."""
+    membership = library.members.membership
+    return any(
+        other is not known and not other.refused and other.is_confirmed(membership) and _is_behind(known, other)
+        for other in seen.checkpoints
+    )
+
+
+def _is_behind(one: SeenCheckpoint, other: SeenCheckpoint) -> bool:
+    if not includes(other.vector, one.vector):
+        return False
+    return not includes(one.vector, other.vector) or one.place.hash > other.place.hash
