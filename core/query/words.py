@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 # Letters are what is left when these are taken away: asking for letters would lose combining marks, which belong to
 # words in many scripts. The index tokenises with FTS5's `ascii`, which splits at nothing beyond ASCII: what stands
@@ -41,9 +42,18 @@ def words(text: str) -> list[str]:
     return _WORD.findall(fold(text))
 
 
+@lru_cache(maxsize=16_384)
+def _words_of_name(text: str) -> list[str]:
+    return words(text)
+
+
 def contains(text: str, wanted: list[str], *, prefix: bool = False) -> bool:
-    """Whether the wanted words stand in a row in ``text``; with ``prefix`` the last of them may go on."""
-    have = words(text)
+    """Whether the wanted words stand in a row in ``text``; with ``prefix`` the last of them may go on.
+
+    For names of labels, albums and cameras, of which there are few and which every query looks through: their words
+    are remembered.
+    """
+    have = _words_of_name(text)
     length = len(wanted)
     for start in range(len(have) - length + 1):
         row = have[start : start + length]
