@@ -50,6 +50,14 @@ SECTIONS = (
         ),
     ),
     (
+        "Sync",
+        (
+            ("relay", "relay", "Name the relays through which the devices of a library meet."),
+            ("sync", "sync", "Send what is new here to the relays, and fetch what is new there."),
+            ("free", "free", "Remove originals from this device that are safe elsewhere."),
+        ),
+    ),
+    (
         "Devices",
         (
             ("device", "device", "Add, list, rename and revoke the devices of a library."),
@@ -112,6 +120,7 @@ def help_text() -> str:
         lines += [f"  {name:<{name_width}}{line}" for name, _, line in commands]
     lines += [
         "",
-        "Exit status: 0 done, 1 failed, 2 usage, 3 locked or wrong passphrase, 4 integrity alarm, 7 partly done.",
+        "Exit status: 0 done, 1 failed, 2 usage, 3 locked or wrong passphrase, 4 integrity alarm, 5 relay out of",
+        "reach, 6 refused by the relay, 7 partly done.",
     ]
     return "\n".join(lines) + "\n"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
+import time
 from typing import TYPE_CHECKING, Protocol
 
 from tui.cli import output
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
     from core.importing.events import Progress
+    from core.sync.report import SyncProgress
 
 
 class Advance(Protocol):
@@ -67,6 +70,47 @@ def import_bar(*, shown: bool) -> Iterator[Callable[[Progress], None]]:
                 rate=progress.files / progress.seconds if progress.seconds > 0 else 0.0,
                 left="" if left is None else f"{_clock(left)} left",
             )
+
+        yield advance
+
+
+_STAGES = {
+    "pull": "Fetching edits",
+    "push": "Sending edits",
+    "upload": "Sending files",
+    "download": "Fetching files",
+    "checkpoint": "Tidying up",
+}
+
+
+@contextlib.contextmanager
+def sync_bar(*, shown: bool) -> Iterator[Callable[[SyncProgress], None]]:
+    """A bar for each stage of a sync with each relay: what is done of it, and how fast its bytes go."""
+    if not shown or not output.is_terminal(sys.stderr):
+        yield lambda _step: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
+
+    with _progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[amount]}"),
+    ) as bars:
+        tasks: dict[tuple[str, str], tuple[TaskID, float]] = {}
+        one_at_a_time = threading.Lock()  # each relay has a thread of its own
+
+        def advance(step: SyncProgress) -> None:
+            with one_at_a_time:
+                place = (step.url, step.stage)
+                if place not in tasks:
+                    name = f"{_STAGES.get(step.stage, step.stage)} ({output.plain(step.url.partition('://')[2])})"
+                    tasks[place] = (bars.add_task(name, total=None, amount=""), time.monotonic())
+                task, began = tasks[place]
+                seconds = time.monotonic() - began
+                rate = f" {output.file_size(int(step.bytes / seconds))}/s" if step.bytes and seconds >= 1 else ""
+                amount = output.file_size(step.bytes) + rate if step.bytes else ""
+                bars.update(task, completed=step.done, total=step.total, amount=amount)
 
         yield advance
 
