@@ -71,23 +71,12 @@ class Objects:
             await self._sync(name)
 
     async def read(self, name: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
-        """Yield the bytes from `start` to before `end` (by default all), about a megabyte at a time.
+        """Yield the bytes from `start` to before `end` (by default all), about two megabytes at a time.
 
         Raises `ObjectMissing` before anything was yielded.
         """
-        if self._folder is None:
-            async for piece in self._read_ranges(name, start, end):
-                yield piece
-            return
-        with _store_errors():
-            options: Any = {} if end is None else {"range": (start, end)}
-            if end is None and start:
-                options = {"range": {"offset": start}}
-            result = await obstore.get_async(self._store, name, options=options)
-            async for piece in result.stream(min_chunk_size=PIECE_BYTES):
-                yield bytes(piece)
-
-    async def _read_ranges(self, name: str, start: int, end: int | None) -> AsyncIterator[bytes]:
+        # In ranges and not as the library's own stream: that one gives up too early on a slow reader of a store
+        # elsewhere, and reads a local file 8 KiB at a time, each in a thread of its own (measured: 13 times the time).
         if end is None:
             end = await self.size(name)
         if end is None:
