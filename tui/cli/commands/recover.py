@@ -15,7 +15,7 @@ from tui.cli.phrases import given_phrase, phrase_file_option
 from tui.cli.progress import sync_bar
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
     from core.devices import DeviceRecord
@@ -45,9 +45,9 @@ def command(
     The devices of the library are listed: those you still have can stay, all others are revoked. With --yes every
     device that --keep does not name is revoked. The folder must be empty. What was interrupted is done by repeating it.
     """
-    from core.recovering import recover, refuse_unless_recoverable
-
     from core.devices import device_name, machine_name
+    from core.recovering import recover, refuse_unless_recoverable
+    from core.sync.alarms import SyncAlarms
 
     if not yes and not output.is_terminal(sys.stdin):
         raise click.UsageError(
@@ -60,6 +60,7 @@ def command(
     passphrase = session.new_passphrase()
 
     with contextlib.ExitStack() as bars:
+        shown: Callable[[SyncProgress], None] = bars.enter_context(sync_bar(shown=not as_json))
 
         def progress(step: SyncProgress) -> None:
             shown(step)
@@ -71,12 +72,11 @@ def command(
             shown = bars.enter_context(sync_bar(shown=not as_json))
             return chosen
 
-        shown = bars.enter_context(sync_bar(shown=not as_json))
         library = recover(
             url, phrase, name=called, root=session.root, passphrase=passphrase, keep=keep, progress=progress
         )
     with library:
-        session.report(library.alarms)
+        session.report([*library.alarms, *(alarm.error() for alarm in SyncAlarms(library).list())])
         if as_json:
             output.json_event(
                 {"library_id": library.library_id.hex(), "device_id": library.device_id.hex(), "name": called}

@@ -1,0 +1,173 @@
+"""Libraries on a real relay, and a second device that joins over real sockets."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+import pytest
+
+from core.joining import join, read_code
+from core.mailbox import Pace
+from core.pairing import Introduction, PairingCode, invite_at
+from core.sync.engine import SyncEngine
+from core.sync.relays import Relays
+from crypto import kdf
+from sync_relay.client import RelayClient
+from sync_relay.server.settings import Settings
+from tests.core.conftest import PASSPHRASE, Bench
+from tests.sync_relay.conftest import Clock
+from tests.sync_relay.running_relay import Relay
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from core.library import Library
+
+QUICK = Pace(first=0.005, longest=0.05, unreachable=0.4, arrival=0.8)
+"""As patient as a test has to be."""
+
+
+def yes(_introduction: Introduction) -> bool:
+    return True
+
+
+@dataclass
+class Invitation:
+    """`device add`, at work in a thread of its own."""
+
+    code: PairingCode
+    done: Future[Introduction]
+    stop: threading.Event
+    asked: list[Introduction] = field(default_factory=list)
+
+    def result(self) -> Introduction:
+        return self.done.result(60)
+
+    def error(self) -> BaseException | None:
+        return self.done.exception(60)
+
+
+@dataclass
+class Pairing:
+    """One relay, the library of the fixture, and devices that come to it."""
+
+    relay: Relay
+    library: Library
+    folder: Path
+    threads: ThreadPoolExecutor
+
+    def invite(
+        self,
+        library: Library | None = None,
+        *,
+        confirm: Callable[[Introduction], bool] = yes,
+        connect: Callable[[str], RelayClient] = RelayClient,
+        pace: Pace = QUICK,
+    ) -> Invitation:
+        """Begin to invite, and return once there is a code."""
+        codes: queue.Queue[PairingCode] = queue.Queue()
+        stop = threading.Event()
+        done = self.threads.submit(
+            invite_at,
+            library or self.library,
+            on_code=lambda _url, code: codes.put(code),
+            confirm=confirm,
+            stop=stop,
+            connect=connect,
+            pace=pace,
+        )
+        while True:
+            with contextlib.suppress(queue.Empty):
+                return Invitation(codes.get(timeout=0.05), done, stop)
+            if done.done():
+                done.result()
+
+    def join(self, code: PairingCode | str, name: str = "laptop", **more: Any) -> Library:
+        how: dict[str, Any] = {"pace": QUICK, "root": self.folder / name} | more
+        return join(
+            how.pop("url", self.relay.url),
+            read_code(code) if isinstance(code, str) else code,
+            name=name,
+            passphrase=PASSPHRASE,
+            kdf=kdf.new_parameters(*kdf.FLOOR),
+            **how,
+        )
+
+    def add(self, name: str, library: Library | None = None) -> Library:
+        """Have a device join, and return its library."""
+        invitation = self.invite(library)
+        joined = self.join(invitation.code, name)
+        assert invitation.result().name == name
+        return joined
+
+
+def sync(*libraries: Library) -> None:
+    """Sync each, without anything going wrong."""
+    for library in libraries:
+        error = SyncEngine(library).run().worst_error
+        if error is not None:
+            raise error
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def relay(tmp_path: Path, clock: Clock) -> Iterator[Relay]:
+    running = Relay(Settings(data=tmp_path / "relay"), clock)
+    yield running
+    running.stop()
+    assert '"broken"' not in running.log.getvalue(), running.log.getvalue()
+
+
+@pytest.fixture
+def pairing(bench: Bench, relay: Relay, tmp_path: Path) -> Iterator[Pairing]:
+    """A library that uses the relay, open."""
+    with bench.open() as library, ThreadPoolExecutor(4) as threads:
+        Relays(library).use(relay.url, relay.invite())
+        yield Pairing(relay, library, tmp_path / "devices", threads)
+
+
+class Cut(Exception):
+    """The connection was cut."""
+
+
+class CuttingTransport(httpx2.BaseTransport):
+    """A line that breaks at one request: before it goes out, or after it was answered and nobody heard."""
+
+    def __init__(self, at: int, *, answered: bool) -> None:
+        self._line = httpx2.HTTPTransport()
+        self._at = at
+        self._answered = answered
+        self.requests = 0
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        self.requests += 1
+        if self.requests != self._at:
+            return self._line.handle_request(request)
+        if self._answered:
+            self._line.handle_request(request).read()
+        raise httpx2.ConnectError("cut")
+
+    def close(self) -> None:
+        self._line.close()
+
+
+def cut_once(at: int, *, answered: bool) -> Callable[[str], RelayClient]:
+    """Return a `connect` whose first client's line breaks at request `at`; all later ones are sound."""
+    made: list[RelayClient] = []
+
+    def connect(url: str) -> RelayClient:
+        made.append(RelayClient(url, transport=None if made else CuttingTransport(at, answered=answered)))
+        return made[-1]
+
+    return connect

@@ -1,0 +1,403 @@
+"""A second device comes into the library by way of a real relay; and everything that may go wrong on the way."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from core import edits
+from core.devices import devices, find_device, revoke
+from core.errors import (
+    CoreError,
+    Forged,
+    LibraryExists,
+    NoSuchRelay,
+    NotAMember,
+    PairingRefused,
+    RelayUnreachable,
+    Withheld,
+)
+from core.joining import join, read_code
+from core.sync.engine import SyncEngine
+from core.sync.relays import Relays
+from core.telling import tell_relays
+from crypto.keys import DeviceSecrets
+from crypto.membership import create_genesis
+from crypto.pairing_code import WORDS, PairingCode
+from crypto.phrase import new_phrase, phrase_secrets
+from sync_relay import wire
+from sync_relay.client import RelayClient
+from tests.core.conftest import PASSPHRASE, Bench
+from tests.core.devices.conftest import Pairing, cut_once, sync
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from core.library import Library
+    from core.pairing import Introduction
+    from tests.sync_relay.conftest import Clock
+
+STEPS = range(1, 9)
+"""Requests of one side of a pairing: the last ones only where it had to look into the mailbox more than once."""
+
+
+def members(library: Library) -> set[bytes]:
+    return {one.device_id for one in devices(library) if not one.revoked}
+
+
+def other_words(code: PairingCode) -> PairingCode:
+    first = next(word for word in WORDS if word != code.words[0])
+    return PairingCode(code.mailbox, (first, *code.words[1:]))
+
+
+def no_trace(root: Path) -> bool:
+    return not root.exists() or not any(root.iterdir())
+
+
+def test_a_second_device_joins_and_both_see_the_same(bench: Bench, pairing: Pairing) -> None:
+    desk = pairing.library
+    photos = bench.add_photos(desk, 3)
+    sync(desk)
+    with pairing.add("laptop") as laptop:
+        assert {photo.hex() for photo in photos} == {pid.hex() for pid in laptop.catalog.pids("")}
+        sync(laptop, desk)
+        both = [
+            [(one.device_id, one.name, one.fingerprint, one.revoked) for one in devices(library)]
+            for library in (desk, laptop)
+        ]
+        assert both[0] == both[1]
+        assert [name for _, name, _, _ in both[0]] == ["desk", "laptop"]
+        assert [one.this for one in devices(laptop)] == [False, True]
+        edits.set_rating(laptop, photos[:1], 5)
+        sync(laptop, desk)
+        assert desk.catalog.pids("rating:5") == photos[:1]
+
+
+def test_what_people_compare_is_the_same_on_both_screens(pairing: Pairing) -> None:
+    asked: list[Introduction] = []
+    met: list[Any] = []
+
+    def confirm(newcomer: Introduction) -> bool:
+        asked.append(newcomer)
+        return True
+
+    invitation = pairing.invite(confirm=confirm)
+    pairing.join(invitation.code, on_meeting=met.append).close()
+    invitation.result()
+    assert met[0].own_fingerprint == asked[0].fingerprint
+    assert met[0].inviter_fingerprint == next(one.fingerprint for one in devices(pairing.library) if one.this)
+    assert met[0].library_id == pairing.library.library_id
+
+
+def test_a_device_that_joined_can_invite_the_next(bench: Bench, pairing: Pairing) -> None:
+    bench.add_photos(pairing.library, 2)
+    sync(pairing.library)
+    with pairing.add("laptop") as laptop, pairing.add("phone", laptop) as phone:
+        assert len(phone.catalog.pids("")) == 2
+        sync(pairing.library)
+        assert members(pairing.library) == members(phone)
+
+
+def test_without_a_relay_there_is_no_place_to_meet(library: Library, pairing: Pairing) -> None:
+    Relays(pairing.library).remove(pairing.relay.url)
+    with pytest.raises(NoSuchRelay, match="no relay yet"):
+        pairing.invite()
+    del library
+
+
+@pytest.mark.parametrize("text", ["", "7", "velvet-harbour", "7-velvet-harbor", "0-velvet-harbour", "7-velvet-x-y"])
+def test_a_slip_that_makes_no_code_costs_nothing(text: str) -> None:
+    with pytest.raises(PairingRefused) as refused:
+        read_code(text)
+    assert refused.value.hint
+
+
+def test_a_wrong_word_ends_the_code_on_both_sides(pairing: Pairing) -> None:
+    invitation = pairing.invite()
+    with pytest.raises(PairingRefused, match="wrong"):
+        pairing.join(other_words(invitation.code))
+    assert isinstance(invitation.error(), PairingRefused)
+    with pytest.raises(PairingRefused, match="no such code"):
+        pairing.join(invitation.code)
+    assert len(members(pairing.library)) == 1
+    assert no_trace(pairing.folder / "laptop")
+
+
+def test_a_code_that_was_used_is_of_no_use(pairing: Pairing) -> None:
+    invitation = pairing.invite()
+    pairing.join(invitation.code).close()
+    invitation.result()
+    with pytest.raises(PairingRefused, match="no such code"):
+        pairing.join(invitation.code, "second")
+    assert len(members(pairing.library)) == 2
+
+
+def test_a_code_that_somebody_else_has_claimed_is_said_to_be(pairing: Pairing) -> None:
+    invitation = pairing.invite()
+    with RelayClient(pairing.relay.url) as guesser:
+        guesser.claim_mailbox(invitation.code.mailbox)
+        with pytest.raises(PairingRefused, match="somebody tried to guess"):
+            pairing.join(invitation.code)
+    invitation.stop.set()
+    assert isinstance(invitation.error(), PairingRefused)
+
+
+def test_a_code_expires(pairing: Pairing, clock: Clock) -> None:
+    invitation = pairing.invite()
+    clock.now += 601
+    with pytest.raises(PairingRefused, match="expired"):
+        pairing.join(invitation.code)
+    assert isinstance(invitation.error(), PairingRefused)
+
+
+@pytest.mark.parametrize("letter", [b"x", bytes(4096), b"SFLTPA\0\1\2" + bytes(64)])
+def test_whoever_leaves_nonsense_has_made_the_one_guess(pairing: Pairing, letter: bytes) -> None:
+    invitation = pairing.invite()
+    with RelayClient(pairing.relay.url) as guesser:
+        guesser.leave_letter(guesser.claim_mailbox(invitation.code.mailbox), letter)
+    assert isinstance(invitation.error(), PairingRefused)
+    assert len(members(pairing.library)) == 1
+
+
+def test_a_no_on_the_old_device_adds_nobody(pairing: Pairing) -> None:
+    invitation = pairing.invite(confirm=lambda _: False)
+    with pytest.raises(PairingRefused, match="said no"):
+        pairing.join(invitation.code)
+    assert isinstance(invitation.error(), PairingRefused)
+    assert len(members(pairing.library)) == 1
+    assert no_trace(pairing.folder / "laptop")
+
+
+def test_a_no_on_the_new_device_adds_nobody(pairing: Pairing) -> None:
+    stop = threading.Event()
+    invitation = pairing.invite()
+    with pytest.raises(PairingRefused, match="stopped"):
+        pairing.join(invitation.code, on_meeting=lambda _: stop.set(), stop=stop)
+    assert isinstance(invitation.error(), PairingRefused)
+    assert len(members(pairing.library)) == 1
+
+
+def test_inviting_can_be_stopped(pairing: Pairing) -> None:
+    invitation = pairing.invite()
+    invitation.stop.set()
+    assert isinstance(invitation.error(), PairingRefused)
+    with pytest.raises(PairingRefused, match="no such code"):
+        pairing.join(invitation.code)
+
+
+def test_a_folder_that_is_used_is_refused_before_the_code_is(pairing: Pairing, bench: Bench) -> None:
+    invitation = pairing.invite()
+    with pytest.raises(LibraryExists):
+        pairing.join(invitation.code, root=bench.root)
+    pairing.join(invitation.code).close()
+    invitation.result()
+
+
+@pytest.mark.parametrize("answered", [False, True], ids=["lost", "answered"])
+@pytest.mark.parametrize("step", STEPS)
+def test_the_line_of_the_new_device_breaks(pairing: Pairing, step: int, answered: bool) -> None:
+    invitation = pairing.invite()
+    connect = cut_once(step, answered=answered)
+    if step > 1:
+        pairing.join(invitation.code, connect=connect).close()
+        invitation.result()
+    else:
+        # Nobody can claim a mailbox twice, and nothing was said yet.
+        with pytest.raises(RelayUnreachable):
+            pairing.join(invitation.code, connect=connect)
+        assert no_trace(pairing.folder / "laptop")
+        invitation.stop.set()
+        assert isinstance(invitation.error(), PairingRefused)
+        assert len(members(pairing.library)) == 1
+        pairing.add("laptop").close()
+    assert len(members(pairing.library)) == 2
+
+
+@pytest.mark.parametrize("answered", [False, True], ids=["lost", "answered"])
+@pytest.mark.parametrize("step", range(1, 15))
+def test_the_line_of_the_old_device_breaks(pairing: Pairing, step: int, answered: bool) -> None:
+    try:
+        invitation = pairing.invite(connect=cut_once(step, answered=answered))
+    except CoreError:
+        assert len(members(pairing.library)) == 1
+        return
+    pairing.join(invitation.code).close()
+    invitation.result()
+    assert len(members(pairing.library)) == 2
+
+
+class Swapping(RelayClient):
+    """A relay that changes one of the letters it passes on."""
+
+    letter = 0
+    change: Callable[[bytes], bytes]
+    seen = 0
+
+    def collect_letters(self, side: wire.MailboxSide, after: int = 0) -> wire.Letters:
+        found = super().collect_letters(side, after)
+        changed = [
+            type(self).change(letter) if after + number == self.letter else letter
+            for number, letter in enumerate(found.letters)
+        ]
+        return wire.Letters(letters=changed, claimed=found.claimed)
+
+
+def flipped_last(letter: bytes) -> bytes:
+    return letter[:-1] + bytes([letter[-1] ^ 1])
+
+
+def flipped_middle(letter: bytes) -> bytes:
+    middle = len(letter) // 2
+    return letter[:middle] + bytes([letter[middle] ^ 0x40]) + letter[middle + 1 :]
+
+
+CHANGES = {
+    "last": flipped_last,
+    "middle": flipped_middle,
+    "short": lambda letter: letter[:-1],
+    "long": lambda letter: letter + b"\0",
+    "other": lambda _letter: b"SFLTPA\0\1\3" + bytes(300),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("side", ["old", "new"])
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_letter_that_is_changed_on_its_way_ends_it(pairing: Pairing, side: str, number: int, change: str) -> None:
+    lying = type("Lying", (Swapping,), {"letter": number, "change": staticmethod(CHANGES[change])})
+    invitation = pairing.invite(connect=lying if side == "old" else RelayClient)
+    with pytest.raises((PairingRefused, Forged)):
+        pairing.join(invitation.code, connect=RelayClient if side == "old" else lying)
+    error = invitation.error()
+    assert isinstance(error, PairingRefused | Forged)
+    if side == "old" and number:
+        assert isinstance(error, Forged)
+    assert len(members(pairing.library)) == 1
+    assert no_trace(pairing.folder / "laptop")
+
+
+class LyingLog(RelayClient):
+    """A relay that gives out other membership entries than it was given."""
+
+    entries: Callable[[list[bytes]], list[bytes]]
+
+    def log(self, after: int, limit: int = wire.MAX_ITEMS, kinds: Any = ()) -> wire.LogPage:
+        page = super().log(after, limit, kinds)
+        bodies = [item.body for item in page.items if item.body is not None]
+        items = [
+            wire.Item(position=number, kind=wire.KIND_MEMBERSHIP, body=body)
+            for number, body in enumerate(type(self).entries(bodies), start=1)
+        ]
+        return wire.LogPage(items=items, position=page.position)
+
+
+def invented(_entries: list[bytes]) -> list[bytes]:
+    return [create_genesis(DeviceSecrets.generate(), phrase_secrets(new_phrase()))]
+
+
+LIES: dict[str, tuple[Callable[[list[bytes]], list[bytes]], type[CoreError]]] = {
+    "nothing": (lambda _: [], Withheld),
+    "an invented genesis": (invented, Withheld),
+    "genesis alone": (lambda entries: entries[:1], Withheld),
+    "no genesis": (lambda entries: entries[1:], Withheld),
+    "a changed genesis": (lambda entries: [flipped_last(entries[0]), *entries[1:]], Withheld),
+    "a changed entry": (lambda entries: [entries[0], flipped_last(entries[1]), *entries[2:]], Forged),
+    "an entry of another library": (lambda entries: [*entries, invented([])[0][:-200]], Forged),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_relay_that_gives_out_other_entries_is_found_out(pairing: Pairing, lie: str) -> None:
+    with pairing.add("first"):
+        sync(pairing.library)
+        entries, alarm = LIES[lie]
+        lying = type("Lying", (LyingLog,), {"entries": staticmethod(entries)})
+        invitation = pairing.invite()
+        with pytest.raises(alarm) as raised:
+            pairing.join(invitation.code, "second", connect=lying)
+        assert raised.value.hint
+        assert no_trace(pairing.folder / "second")
+        invitation.result()
+
+
+def test_an_inviter_is_not_told_of_entries_that_do_not_hold(pairing: Pairing) -> None:
+    lying = type("Lying", (LyingLog,), {"entries": staticmethod(LIES["a changed entry"][0])})
+    with pairing.add("first"):
+        invitation = pairing.invite(connect=lying)
+        pairing.join(invitation.code, "second").close()
+        invitation.result()
+    assert len(members(pairing.library)) == 3
+
+
+def test_two_devices_revoke_each_other_and_the_phrase_remains(pairing: Pairing) -> None:
+    desk = pairing.library
+    with pairing.add("laptop") as laptop:
+        sync(desk)
+        revoke(desk, laptop.device_id)
+        revoke(laptop, desk.device_id)
+        assert tell_relays(desk) == []
+        (refused,) = tell_relays(laptop)
+        assert isinstance(refused, NotAMember)
+        assert members(desk) == {desk.device_id}
+        assert isinstance(SyncEngine(laptop).run().worst_error, NotAMember)
+        assert laptop.catalog.pids("") == []
+
+
+def test_a_device_that_is_revoked_while_it_invites_adds_nobody(pairing: Pairing) -> None:
+    desk = pairing.library
+    with pairing.add("laptop") as laptop:
+        sync(desk)
+
+        def confirm(_: Introduction) -> bool:
+            revoke(desk, laptop.device_id)
+            assert tell_relays(desk) == []
+            return True
+
+        invitation = pairing.invite(laptop, confirm=confirm)
+        with pytest.raises(PairingRefused, match="did not tell the relay"):
+            pairing.join(invitation.code, "phone")
+        assert isinstance(invitation.error(), NotAMember)
+        sync(desk)
+        assert members(desk) == {desk.device_id}
+        assert no_trace(pairing.folder / "phone")
+
+
+def test_an_add_that_is_void_is_known_to_the_newcomer(pairing: Pairing) -> None:
+    desk = pairing.library
+    with pairing.add("laptop") as laptop:
+        sync(desk)
+        revoke(desk, laptop.device_id)
+
+        class Late(RelayClient):
+            """The revocation reaches the relay between the newcomer's signing in and its asking for entries."""
+
+            def log(self, after: int, limit: int = wire.MAX_ITEMS, kinds: Any = ()) -> wire.LogPage:
+                assert tell_relays(desk) == []
+                with RelayClient(self.url) as member:
+                    member.sign_in(desk.members.secrets, desk.library_id, 0)
+                    return member.log(after, limit, kinds)
+
+        invitation = pairing.invite(laptop)
+        with pytest.raises(NotAMember, match="revoked at the same time"):
+            pairing.join(invitation.code, "phone", connect=Late)
+        invitation.error()
+        assert find_device(desk, "laptop").revoked
+        assert members(desk) == {desk.device_id}
+
+
+def test_joining_is_refused_by_a_url_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(CoreError):
+        join("ftp://relay", read_code("7-velvet-harbour"), name="x", root=tmp_path / "x", passphrase=PASSPHRASE)
+
+
+def test_joining_at_a_port_where_nobody_answers(pairing: Pairing, tmp_path: Path) -> None:
+    pairing.relay.stop()
+    try:
+        with pytest.raises(RelayUnreachable):
+            pairing.join("7-velvet-harbour", root=tmp_path / "x")
+        assert no_trace(tmp_path / "x")
+    finally:
+        pairing.relay.start()
