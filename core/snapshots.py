@@ -172,7 +172,9 @@ def _cut(pieces: Iterator[bytes], document: str) -> Iterator[bytes]:
             end = at + _LENGTH.size + length
             if end > len(held):
                 break
-            yield bytes(held[at + _LENGTH.size : end])
+            with memoryview(held) as view:
+                change = bytes(view[at + _LENGTH.size : end])
+            yield change
             at = end
         del held[:at]
     if held:
