@@ -13,7 +13,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from core.envelope_body import GROUP_BYTES, EnvelopeBody, Inverse, split_pids
+from core.envelope_body import GROUP_BYTES, KIND_CHANGES, EnvelopeBody, Inverse, split_pids
 from core.errors import IntegrityAlarm, NothingToUndo
 from crdt.documents import PID_BYTES
 from crdt.operations import Delete, Operation, Put
@@ -153,6 +153,8 @@ def _groups(library: Library, undone: set[bytes]) -> Iterator[tuple[bytes, _Grou
             body = library.chain.open(stored)
         except IntegrityAlarm as alarm:
             library.raise_alarm(alarm)
+            continue
+        if body.kind != KIND_CHANGES:
             continue
         group = open_groups.get(body.group)
         if group is None:
