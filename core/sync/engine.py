@@ -9,16 +9,15 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from core.errors import BlobDamaged, BlobMissing, CoreError, IntegrityAlarm, LibraryCopied, LogRolledBack, SyncAlarm
 from core.relay_errors import relay_errors
 from core.sync.alarms import SyncAlarms
-from core.sync.bootstrap import bootstrap
 from core.sync.checkpoints import checkpoint_if_due, confirm_pending
-from core.sync.fetch import Fetch
+from core.sync.fetch import Fetch, Fetched
 from core.sync.link import Link
-from core.sync.patience import Patience
+from core.sync.patience import Patience, Stopped
 from core.sync.pull import Pull
 from core.sync.purged import finish_purges
 from core.sync.push import Push
@@ -28,16 +27,13 @@ from core.sync.transfers import Transfers
 from sync_relay.client import RelayClient
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from core.library import Library
     from core.sync.relays import Connect
 
-__all__ = ["SyncEngine", "bootstrap"]
-
 _log = logging.getLogger(__name__)
 
-Result = TypeVar("Result")
 _MOST_FORKS: Final = 3
 
 
@@ -66,6 +62,7 @@ class SyncEngine:
         self._tell = progress or (lambda _: None)
         self._make_patience = patience or (lambda: Patience(self.stop))
         self._links: dict[str, Link] = {}
+        self._fetched: Fetched | None = None
 
     def close(self) -> None:
         """Close all connections."""
@@ -79,34 +76,66 @@ class SyncEngine:
         `originals` decides for this run whether all originals are fetched; `only` names the relays to sync with.
         Relays that fail are in the report, with why. Raises what is wrong with the library itself.
         """
-        report = SyncReport()
         self.library.refresh()
         self.relays.settle()
-        links = self._open_links(report, only)
-        with contextlib.ExitStack() as stack:
-            stack.callback(self._count_traffic, links)
-            transfers = Transfers(self.library, [link.client for link in links], progress=self._blob_progress)
-            self._exchange(report, links, transfers, originals=originals)
-        for link in links:
-            report.alarms += link.new_alarms
-            link.new_alarms = []
-        report.alarms += transfers.damaged
+        urls = [url for url in self.relays.urls() if only is None or url in only]
+        return self.exchange(urls, pull=urls, full=True, originals=originals)
+
+    def exchange(
+        self, urls: Sequence[str], *, pull: Collection[str], full: bool = False, originals: bool | None = None
+    ) -> SyncReport:
+        """Read the relays `pull`, then give all of `urls` what they lack, and fetch what this device wants.
+
+        What is needed only now and then is left out unless `full`: looking again for what nobody had, checkpoints, and
+        what others have seen and no relay gives out.
+        """
+        report = SyncReport()
+        links = self._open_links(report, urls)
+        transfers = Transfers(self.library, [link.client for link in links], progress=self._blob_progress)
+        try:
+            self._take_and_give(report, links, transfers, pull=pull, full=full, originals=originals)
+        except Stopped:
+            pass
+        finally:
+            for link in links:
+                link.count_traffic()
+                report.alarms += link.new_alarms
+                link.new_alarms = []
+            report.alarms += transfers.damaged
         return report
 
-    def _exchange(self, report: SyncReport, links: list[Link], transfers: Transfers, *, originals: bool | None) -> None:
-        live = [link for link in links if self._try(link, lambda link=link: self._pull(link, transfers))]  # type: ignore[misc]
+    def link(self, url: str) -> Link | None:
+        """Return what is known of a relay by being connected to it, or None."""
+        return self._links.get(url)
+
+    def _take_and_give(
+        self,
+        report: SyncReport,
+        links: list[Link],
+        transfers: Transfers,
+        *,
+        pull: Collection[str],
+        full: bool,
+        originals: bool | None,
+    ) -> None:
+        live = [
+            link
+            for link in links
+            if link.url not in pull or self._try(link, lambda link=link: self._pull(link, transfers))  # type: ignore[misc]
+        ]
         transfers.clients = [link.client for link in live]
-        self._after_pulling(report, everything=len(live) == len(links))
-        for link in list(live):
-            if not self._try(link, lambda link=link: self._push(link, transfers)):  # type: ignore[misc]
-                live.remove(link)
-        self._fetch(report, live, transfers, originals=originals)
-        self._confirm(live, transfers)
+        finish_purges(self.library)
+        if full:
+            self._now_and_then(report, everything=len(live) == len(report.relays))
+        live = [link for link in live if self._try(link, lambda link=link: self._push(link, transfers, full=full))]  # type: ignore[misc]
+        transfers.clients = [link.client for link in live]
+        self._fetch(report, live, transfers, originals=originals, retry=full)
+        if full:
+            self._confirm(live, transfers)
         for link in live:
             self._try(link, lambda link=link: link.remember(done=link.report.error is None))  # type: ignore[misc]
 
-    def _open_links(self, report: SyncReport, only: Sequence[str] | None) -> list[Link]:
-        urls = [url for url in self.relays.urls() if only is None or url in only]
+    def _open_links(self, report: SyncReport, urls: Sequence[str]) -> list[Link]:
         for url in set(self._links) - set(self.relays.urls()):
             self._links.pop(url).client.close()
         links = []
@@ -158,17 +187,15 @@ class SyncEngine:
             if pull.forked_self is not None:
                 self._become_new(pull.forked_self)
 
-    def _after_pulling(self, report: SyncReport, *, everything: bool) -> None:
-        finish_purges(self.library)
+    def _now_and_then(self, report: SyncReport, *, everything: bool) -> None:
         if everything and report.relays:
             for alarm in self.library.ingest.unaccounted():
                 if self.alarms.raise_(alarm):
                     report.alarms.append(alarm)
         with contextlib.suppress(LibraryCopied, LogRolledBack):
-            self.library.rotate_if_due()
             checkpoint_if_due(self.library)
 
-    def _push(self, link: Link, transfers: Transfers) -> None:
+    def _push(self, link: Link, transfers: Transfers, *, full: bool = True) -> None:
         for _ in range(_MOST_FORKS):
             push = Push(
                 self.library,
@@ -176,18 +203,20 @@ class SyncEngine:
                 transfers,
                 lambda stage, done, count: self._tell(SyncProgress(link.url, stage, done, count)),
             )
-            push.run()
+            push.run(full=full)
             link.report.error = link.report.error or push.full
             if push.forked_self is None:
                 return
             self._become_new(push.forked_self)
 
-    def _fetch(self, report: SyncReport, live: list[Link], transfers: Transfers, *, originals: bool | None) -> None:
+    def _fetch(
+        self, report: SyncReport, live: list[Link], transfers: Transfers, *, originals: bool | None, retry: bool
+    ) -> None:
         if not live:
             return
-        transfers.clients = [link.client for link in live]
-        fetch = Fetch(self.library, transfers, originals=originals)
+        fetch = Fetch(self.library, transfers, originals=originals, known=self._fetched, retry=retry)
         self._try(live[0], fetch.run)
+        self._fetched = fetch.known
         live[0].report.blobs_down += fetch.count
         report.missing = fetch.missing
 
@@ -209,9 +238,17 @@ class SyncEngine:
         """Somebody else writes as this device: from here on, this folder is a device of its own."""
         self.library.become_new_device(fork)
 
-    def _count_traffic(self, links: Sequence[Link]) -> None:
-        for link in links:
-            link.count_traffic()
+    def watch(self, stop: threading.Event, on_report: Callable[[SyncReport], None]) -> None:
+        """Keep everything up to date until `stop` is set; `on_report` is called after each run that did something."""
+        from core.sync.watch import Watch
+
+        self.stop = stop
+        make_patience, self._make_patience = self._make_patience, lambda: Patience(stop, tries=2, budget_s=5)
+        try:
+            Watch(self, stop, on_report).run()
+        finally:
+            self._make_patience = make_patience
+            self.close()
 
     def _blob_progress(self, url: str, stage: str, done: int, count: int, size: int) -> None:
         self._tell(SyncProgress(url, stage, done, count, size))

@@ -24,6 +24,7 @@ SETTING: Final = "originals/"
 _FACT: Final = "sync.fetched"
 _PAGE: Final = 32
 _MOST_LACKING: Final = 4_000
+_WRITE_EVERY: Final = 256
 
 
 class Fetched(msgspec.Struct, frozen=True, array_like=True):
@@ -51,11 +52,26 @@ def keep_everything(library: Library, *, keep: bool) -> None:
 class Fetch:
     """Fetches what one device wants."""
 
-    def __init__(self, library: Library, transfers: Transfers, *, originals: bool | None = None) -> None:
-        """Fetch by `transfers`; `originals` decides for this once, in place of the library's setting."""
+    def __init__(
+        self,
+        library: Library,
+        transfers: Transfers,
+        *,
+        originals: bool | None = None,
+        known: Fetched | None = None,
+        retry: bool = True,
+    ) -> None:
+        """Fetch by `transfers`; `originals` decides for this once, in place of the library's setting.
+
+        `known` is what an earlier run of this process came to; with `retry`, what no relay had then is asked for again.
+        """
         self._library = library
         self._transfers = transfers
         self._originals = keeps_everything(library) if originals is None else originals
+        self._retry = retry
+        self._written = self._stored()
+        self.known = self._written if known is None else known
+        """Up to where everything is here now."""
         self.count = 0
         self.missing = 0
         """How many blobs no relay has."""
@@ -63,32 +79,39 @@ class Fetch:
     def run(self) -> None:
         """Bring everything here that is wanted and not here, the newest first."""
         library = self._library
-        known = self._known()
+        known = self.known
         last = library.log.last_position()
         bases = library.log.fact(BASES_FACT) or b""
         if bases != known.bases:
             known = Fetched(lacking=known.lacking)
         start = min(known.bundles, known.others) if self._originals else known.bundles
-        if start >= last and not known.lacking and bases == known.bases:
+        again = known.lacking if self._retry else []
+        if start >= last and not again and bases == self.known.bases:
+            self.missing = len(known.lacking)
             return
         wanted = [
-            NamedBlob(blob_id, "bundle" if bundle else "original", size or None)
-            for blob_id, bundle, size in known.lacking
+            NamedBlob(blob_id, "bundle" if bundle else "original", size or None) for blob_id, bundle, size in again
         ]
-        if bases != known.bases:
+        if bases != self.known.bases:
             wanted += blobs_of_documents(library, self._documents(bases))
         wanted += self._named_since(start)
         wanted = self._unfetched(wanted)
         count, left = self._transfers.fetch_all(list(reversed(wanted)))
         self.count = count
-        self.missing = len(left)
-        lacking = [(blob.id, blob.role == "bundle", blob.size or 0) for blob in left[:_MOST_LACKING]]
+        lacking = [(blob.id, blob.role == "bundle", blob.size or 0) for blob in left]
+        if not self._retry:
+            lacking += known.lacking
+        self.missing = len(lacking)
+        if len(lacking) > _MOST_LACKING:
+            return
         found = Fetched(last, last if self._originals else known.others, bases, lacking)
-        if found != known and len(left) <= _MOST_LACKING:
+        news = count or (found.bases, found.lacking) != (self._written.bases, self._written.lacking)
+        if news or found.bundles - self._written.bundles > _WRITE_EVERY:
             with library.log.transaction() as transaction:
                 transaction.set_fact(_FACT, msgspec.msgpack.encode(found))
+        self.known = found
 
-    def _known(self) -> Fetched:
+    def _stored(self) -> Fetched:
         packed = self._library.log.fact(_FACT)
         try:
             return Fetched() if packed is None else msgspec.msgpack.decode(packed, type=Fetched)

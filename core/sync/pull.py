@@ -130,7 +130,13 @@ class Pull:
 
     def _take(self, page: wire.LogPage) -> None:
         """Store what a page holds, membership entries first: envelopes are judged by them."""
-        entries = [item.body for item in page.items if item.kind == wire.KIND_MEMBERSHIP and item.body is not None]
+        entries = [
+            item.body
+            for item in page.items
+            if item.kind == wire.KIND_MEMBERSHIP
+            and item.body is not None
+            and entry_hash(item.body) != self._library.library_id  # genesis, which every device has
+        ]
         envelopes = [item.body for item in page.items if item.kind == wire.KIND_ENVELOPE and item.body is not None]
         if entries:
             self._note(self._library.ingest.entries(entries))
@@ -166,7 +172,7 @@ class Pull:
             self._link.holds(header.device_id, header.seq, envelope_hash(envelope))
 
     def _know_entries(self, entries: list[bytes]) -> None:
-        known = {*self._link.facts.entries, *map(entry_hash, entries)} - {self._library.library_id}
+        known = {*self._link.facts.entries, *map(entry_hash, entries)}
         if len(known) != len(self._link.facts.entries):
             self._link.facts = msgspec.structs.replace(self._link.facts, entries=sorted(known))
 

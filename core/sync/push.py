@@ -59,14 +59,15 @@ class Push:
         self.forked_self: int | None = None
         """The first number of this device under which the relay holds another envelope."""
 
-    def run(self) -> None:
-        """Give everything but statements."""
+    def run(self, *, full: bool = True) -> None:
+        """Give everything but prune entries; with `full`, look again for blobs that nobody had."""
         self._link.connect()
         self._compare_heads()
         if self.forked_self is not None:
             return
         self._give_entries()
-        self._look_for_lacking()
+        if full:
+            self._look_for_lacking()
         self._walk()
         self._give_envelopes(self._library.log.last_position())
         self._delete_purged()
