@@ -3,14 +3,18 @@
 Thumbnails and vectors share a bundle with those of other photos. A bundle that holds a part of a purged photo is
 written anew without it, the records that name it are changed in the same commit, and the old blob goes with the
 others. What was said of a purged photo stays in the encrypted history.
+
+What goes is remembered with the same commit as purged: sync then tells every relay to delete it, and never sends it
+again. Other devices find the purge among what they pull, and do the same with what they have (`core.sync.purged`).
 """
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from core import bundles
-from core.errors import BlobDamaged, BlobMissing
+from core.errors import BlobDamaged, BlobMissing, NoSuchRelay
 from crdt.documents import LIBRARY
 from crdt.errors import RecordInvalid
 from crdt.operations import Delete, Put
@@ -35,7 +39,9 @@ def purge_photos(library: Library, photos: Mapping[str, Collection[bytes]], summ
     doomed = _copies(library, photos) - library.catalog.blobs_of_others(gone)
     staged: list[StagedBlob] = []
     try:
-        for blob_id, documents in _bundles_of(library, photos, gone).items():
+        concerned = _bundles_of(library, photos, gone)
+        _fetch_missing(library, concerned)
+        for blob_id, documents in concerned.items():
             if _write_without(library, blob_id, documents, gone, changes, staged):
                 doomed.add(blob_id)
         library.blobs.publish(staged)
@@ -78,6 +84,21 @@ def _bundles_of(
             if blob_id in records:
                 named[document] = records[blob_id]
     return found
+
+
+def _fetch_missing(library: Library, concerned: Collection[bytes]) -> None:
+    """Fetch the bundles that have to be written anew and are not here.
+
+    Raises `RelayUnreachable` or `RelayRefused`: without them the purge would leave thumbnails. A library without relays
+    has no other place to look; then `verify` names them.
+    """
+    from core.originals import transfers
+    from core.sync.named_blobs import NamedBlob
+
+    missing = [NamedBlob(blob_id, "bundle") for blob_id in sorted(concerned) if not library.blobs.exists(blob_id)]
+    if missing:
+        with contextlib.suppress(NoSuchRelay), transfers(library) as fetching:
+            fetching.fetch_all(missing)
 
 
 def _named_together(library: Library, documents: Collection[str], blob_ids: Collection[bytes]) -> dict[bytes, set[str]]:

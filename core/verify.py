@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from core.errors import BlobDamaged, BlobMissing, ChainBroken, CoreError, IntegrityAlarm, LogDamaged
 from core.log import BLOB_PURGED, NO_HASH, StoredEnvelope, Vector, name_envelope
 from core.whereabouts import Whereabouts
-from crdt.documents import is_document_name
+from crdt.documents import LIBRARY, is_document_name
 from crdt.errors import RecordInvalid
 from crdt.records import BundleRecord, CopyRecord
 from crdt.schema import BLOB_ID_BYTES, key_pid, split_copy_key
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from crypto.keys import EpochKeys
 
 _RESTORE = "Restore log.db from a backup; until then, `safelight export` writes what can still be read."
+
+_FETCH = (
+    "It was put here by this device and is gone. `safelight export --keep` fetches it from a relay; else restore this "
+    "file from a backup of the library's `blobs` folder."
+)
 
 VerifyProgress = Callable[[str, int, int], None]
 """Called with ("envelopes" or "blobs", done, all)."""
@@ -211,7 +216,7 @@ def _named_blobs(
     named: dict[bytes, _Named] = {}
     purged: dict[bytes, _Named] = {}
     for document in sorted(documents):
-        if document == "library":
+        if document == LIBRARY:
             continue
         gone = {key_pid(key) for key, value in library.replica_items(document, "purged") if value is True}
         for key, value in library.replica_items(document, "copy"):
@@ -254,6 +259,7 @@ class _Blobs:
         self._report = report
         self._deep = deep
         # A blob's key comes from its content and the epoch in which it was made. Blobs of one epoch come in a row.
+        self._has_relay = next(library.replica_items(LIBRARY, "relay"), None) is not None
         self._epochs = list(library.members.keyring.keys.values())
 
     def check(self, blobs: dict[bytes, _Named | None], progress: VerifyProgress | None) -> None:
@@ -305,7 +311,8 @@ class _Blobs:
         photo = None if blob is None else blob.photo
         record = None if photo is None else self._library.catalog.photo(photo)
         owner = (None if photo is None else photo.hex(), None if record is None else record.filename)
-        self._report.problems.append(Problem(error.name, f"blob {blob_id.hex()}", str(error), error.hint, *owner))
+        hint = _FETCH if isinstance(error, BlobMissing) and self._has_relay and photo is not None else error.hint
+        self._report.problems.append(Problem(error.name, f"blob {blob_id.hex()}", str(error), hint, *owner))
 
 
 def _check_unnamed(

@@ -172,7 +172,7 @@ def test_export(filled: CommandLine, tmp_path: Path) -> None:
     events = filled.json("export", "name:red", tmp_path / "out")
     assert [event["event"] for event in events] == ["exported", "done"]
     assert list(events[0]) == ["event", "id", "path"]
-    assert list(events[1]) == ["event", "exported", "present", "failed", "sidecars", "seconds"]
+    assert list(events[1]) == ["event", "exported", "present", "failed", "sidecars", "fetched", "seconds"]
 
 
 def test_listings(filled: CommandLine) -> None:

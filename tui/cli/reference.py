@@ -39,7 +39,8 @@ the end of the file is not part of it. Where nothing of this is there, a command
 photos that a query finds instead ([the language](search.md)).
 
 **Unattended.** `--yes` answers every question. `init --json` prints `{"library_id", "device_id", "recovery_phrase"}`, and
-never again shows the phrase.
+never again shows the phrase. Anybody on the machine can read a command's arguments in the list of processes: secrets go
+into files (`--passphrase-file`, `--invite-file`, `--phrase-file`).
 
 | exit code | meaning |
 |---|---|
@@ -48,10 +49,13 @@ never again shows the phrase.
 | 2 | usage: an unknown option, a query that cannot be understood, an impossible value |
 | 3 | locked, or wrong passphrase or recovery phrase |
 | 4 | integrity alarm: something stored is not what was written |
-| 5 | relay out of reach (this version has no relay) |
-| 6 | refused by the relay (this version has no relay) |
-| 7 | partly done: some files failed, the others are done |
+| 5 | relay out of reach: no relay in use could be reached, or none that has what was asked for |
+| 6 | refused by a relay: its quota is full, or it knows this device as no member |
+| 7 | partly done: some files failed, or some relays could not be reached; the others are done |
 | 130 | stopped by ^C |
+
+`sync` and `relay status` end with the first of these that holds: 4 while there are alarms, 6 where a relay refused, 0
+where every relay was reached, 7 where some were, 5 where none was.
 
 An error is one line, `safelight: what happened`, and mostly a second one, `hint: what to do`.
 
@@ -83,13 +87,22 @@ fish `_SAFELIGHT_COMPLETE=fish_source safelight | source`.
 | `show` | as `search`, and `date_source`, `date_from`, `imported_at`, `trashed_at`, `rotation`, `camera`, `lens`, `iso`, `f_number`, `exposure_s`, `focal_mm`, `altitude_m`, `motion_s` |
 | `why` | `label`, `shown`, `source`, `score`, `model`; of a model's: `active`, `needed`, `because_of`, `above`, `classes` (a list of `name`, `wordnet`, `probability`) |
 | `import` | `event`: `added` or `duplicate` (`path`, `id`), `skipped`, `failed` or `note` (`path`, `reason`), `progress` (`files`, `total_files`, `bytes`, `total_bytes`, `seconds_left`), and last `done` (`added`, `duplicates`, `skipped`, `failed`, `seconds`) |
-| `export` | `event`: `exported` or `present` (`id`, `path`), `failed` (`id`, `path`, `reason`), and last `done` (`exported`, `present`, `failed`, `sidecars`, `seconds`) |
+| `export` | `event`: `exported` or `present` (`id`, `path`), `failed` (`id`, `path`, `reason`), and last `done` (`exported`, `present`, `failed`, `sidecars`, `fetched`, `seconds`) |
 | `log` | `id`, `at`, `device`, `action`, `summary`, `photos_added`, `undone` |
 | `label list` | `name`, `photos` |
 | `album list` | `id`, `name`, `photos` |
 | `model list` | `name`, `version`, `builtin`, `active` (null while the library is locked), `folder`, `kind`, `licence`, `source`, `classes`, `size`, `sha256`, `problem` |
 | `model test` | `model`, `pictures`, `classes`, `embedding`, `load_ms`, `preprocess_ms`, `inference_ms`, `labels`, `warnings` |
 | `model eval` | `photos`, `top1`, `top5`, `precision`, `coverage`, `ece` |
+| `init` | `library_id`, `device_id`, `recovery_phrase` |
+| `device add` | `code` as soon as there is one, then `device_id`, `name` when the newcomer is in |
+| `device list` | `device_id`, `name`, `added_at`, `revoked`, `this` |
+| `join`, `recover` | `library_id`, `device_id`, `name` |
+| `phrase replace` | `recovery_phrase` |
+| `relay list` | `url` |
+| `relay status` | `event`: `relay` (`url`, `reachable`, `synced_at`, `position`: read up to here, `newest`, `bytes`, `quota_bytes`, `objects`, `quota_objects`, and `error`, `message`, `hint`; what is not known is null), `alarm` (`name`, `message`, `hint`, `at`, `relay`) |
+| `sync` | `event`: `progress` (`url`, `stage`, `done`, `total`, `bytes`), `relay` (`url`, `pulled`, `pushed`, `blobs_up`, `blobs_down`, `bytes_up`, `bytes_down`, `error`, `message`, `hint`), `alarm` (as above), and last `done` (`relays`, `reached`, the sums, `missing`, `alarms`, `seconds`) |
+| `free` | `event`: `freed` (`id`, `bytes`) or `kept` (and `reason`), and last `done` (`freed`, `bytes`, `kept`, `dry_run`) |
 | `verify` | `event`: `problem` (`name`, `thing`, `message`, `hint`, and `photo` and `file` of a photo's blob, or null), and last `done` (`problems` and the counts) |
 | `doctor` | `check`, `ok`, `detail`, `hint` |
 """

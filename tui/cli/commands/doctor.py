@@ -7,6 +7,7 @@ import platform
 import shutil
 import stat
 import sys
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from core.library import Library
     from tui.cli.session import Session
 
 _FREE_BYTES_WANTED = 1_000_000_000
+_ALARMS = "alarms"
 
 
 class Finding(NamedTuple):
@@ -42,7 +45,9 @@ class Finding(NamedTuple):
 def command(session: Session, claim: bool, as_json: bool, yes: bool) -> int:
     """Check this installation and say what is missing.
 
-    Nothing is changed, and the passphrase is not asked for; `safelight verify` checks what the library holds.
+    Nothing is changed, and the passphrase is not asked for; `safelight verify` checks what the library holds. Where the
+    library is unlocked, or a passphrase file is named, it also says which devices and relays there are, how many
+    originals are here, and whether syncs raised alarms (exit code 4); no relay is asked.
 
     A library's folder that was copied or moved to another machine can be searched and exported there, but not changed:
     two copies that both write would contradict each other. If no other copy is in use, --claim makes this machine its
@@ -59,6 +64,8 @@ def command(session: Session, claim: bool, as_json: bool, yes: bool) -> int:
         output.line(f"{'ok     ' if finding.ok else 'PROBLEM'}  {finding.check}: {output.plain(finding.detail)}")
         if finding.hint and not finding.ok:
             output.line(f"         hint: {finding.hint}")
+    if any(finding.check == _ALARMS and not finding.ok for finding in findings):
+        return exit_codes.INTEGRITY_ALARM
     return exit_codes.DONE if all(finding.ok for finding in findings) else exit_codes.FAILED
 
 
@@ -68,6 +75,7 @@ def _findings(session: Session) -> Iterator[Finding]:
     yield from _decoders()
     yield from _packs()
     yield from _library(session)
+    yield from _copies(session)
     yield _agent()
 
 
@@ -152,6 +160,81 @@ def _library(session: Session) -> Iterator[Finding]:
     yield Finding(
         "disk", free >= _FREE_BYTES_WANTED, f"{output.file_size(free)} free", "Free some space before an import."
     )
+
+
+def _copies(session: Session) -> Iterator[Finding]:
+    """Which devices and relays there are, and where the photos are: needs the keys, so only where nobody is asked."""
+    from core.errors import CoreError
+    from core.layout import Layout
+
+    if not Layout(session.root).library_file.exists():
+        return
+    try:
+        if not session.opens_unasked():
+            yield Finding("devices", True, "known while the library is unlocked (`safelight unlock`), relays too")
+            return
+        with session.open_library() as library:
+            yield from _devices(library)
+            yield from _relays(library)
+            yield _originals(library)
+            yield _alarms(library)
+    except CoreError as error:
+        yield Finding("devices", False, str(error), error.hint)
+
+
+def _devices(library: Library) -> Iterator[Finding]:
+    from core.devices import devices
+
+    records = devices(library)
+    present = [record for record in records if not record.revoked]
+    names = ", ".join(f"{record.name or 'unnamed'}{' (this one)' if record.this else ''}" for record in present)
+    revoked = len(records) - len(present)
+    detail = f"{output.count(len(present), 'device')}: {names}" + (f"; {revoked} revoked" if revoked else "")
+    this_one = any(record.this for record in present)
+    hint = "Everything here can still be searched and exported; join the library anew into another folder."
+    yield Finding("devices", this_one, detail if this_one else f"this device was revoked; {detail}", hint)
+
+
+def _relays(library: Library) -> Iterator[Finding]:
+    from core.sync.relays import Relays
+
+    relays = Relays(library)
+    urls = relays.urls()
+    if not urls:
+        yield Finding("relays", True, "none in use: what is here may be nowhere else (docs/sync.md)")
+    last = library.log.last_position()
+    for url in urls:
+        state, facts = relays.state(url)
+        if not facts.at:
+            yield Finding("relay", False, f"{url}: nothing has been sent there yet", "Run `safelight sync`.")
+            continue
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(facts.at))
+        whole = state.blobs_position >= last and not facts.lacking
+        told = "holds every file this device knows of" if whole else "has not all files yet"
+        yield Finding("relay", whole, f"{url}: up to date {when}, {told}", "Run `safelight sync`.")
+
+
+def _originals(library: Library) -> Finding:
+    from core.originals import keeps_every_original
+
+    here = elsewhere = 0
+    for pid in (*library.catalog.pids(), *library.catalog.pids("is:trash")):
+        copies = [copy.blob_id for copy in library.catalog.copies(pid) if copy.role == "original"]
+        if any(map(library.blobs.exists, copies)):
+            here += 1
+        else:
+            elsewhere += 1
+    kept = "this device keeps every original" if keeps_every_original(library) else "others are fetched when asked for"
+    return Finding("originals", True, f"{here:,} here, {elsewhere:,} elsewhere; {kept}")
+
+
+def _alarms(library: Library) -> Finding:
+    from core.sync.alarms import SyncAlarms
+
+    kept = SyncAlarms(library).list()
+    names = ", ".join(sorted({alarm.name for alarm in kept}))
+    detail = f"{output.count(len(kept), 'alarm')} of past syncs: {names}" if kept else "no sync has raised any"
+    return Finding(_ALARMS, not kept, detail, "`safelight relay status` says what happened and what to do.")
 
 
 def _agent() -> Finding:

@@ -13,7 +13,7 @@ from tui.cli.options import QUERY_SETTINGS, joined_query, json_option, library_o
 from tui.cli.progress import progress_bar
 
 if TYPE_CHECKING:
-    from core.export import ExportEvent
+    from core.export import ExportEvent, ExportSummary
     from tui.cli.session import Session
 
 
@@ -27,15 +27,20 @@ if TYPE_CHECKING:
     help="All in one folder; a folder for each month; or one for each album.",
 )
 @click.option("--no-sidecars", is_flag=True, help="Write the originals alone.")
+@click.option("--keep", is_flag=True, help="Keep originals in the library that were fetched for this.")
 @json_option
 @library_options
-def command(session: Session, arguments: tuple[str, ...], layout: str, no_sidecars: bool, as_json: bool) -> int:
+def command(
+    session: Session, arguments: tuple[str, ...], layout: str, no_sidecars: bool, keep: bool, as_json: bool
+) -> int:
     """Write originals and XMP sidecars into the folder DIR.
 
     Every photo that QUERY finds, or every photo outside the trash, is written byte for byte as it was imported, and
     compared while it is written. Labels, caption, rating and the like go into a sidecar beside it, which other programs
     and `safelight import` read. Nothing that is there is replaced; an export that was interrupted is continued by
     repeating it. What is exported is in the clear.
+
+    Originals that are not on this device are fetched from a relay, and leave the library again once they are written.
     """
     from core.export import export
     from core.export_names import Layout
@@ -64,9 +69,15 @@ def command(session: Session, arguments: tuple[str, ...], layout: str, no_sideca
             Path(destination),
             layout=Layout(layout),
             sidecars=not no_sidecars,
+            keep=keep,
             progress=show,
             should_stop=stopped.is_set,
         )
+    _tell(summary, as_json=as_json)
+    return _exit_code(summary)
+
+
+def _tell(summary: ExportSummary, *, as_json: bool) -> None:
     if as_json:
         output.json_event(
             {
@@ -75,16 +86,27 @@ def command(session: Session, arguments: tuple[str, ...], layout: str, no_sideca
                 "present": summary.present,
                 "failed": summary.failed,
                 "sidecars": summary.sidecars,
+                "fetched": summary.fetched,
                 "seconds": round(summary.seconds, 3),
             }
         )
-    else:
-        output.line(
-            f"Exported {output.count(summary.exported, 'photo')}, {summary.present:,} there already, "
-            f"{summary.failed:,} failed, {output.count(summary.sidecars, 'sidecar')} written."
-        )
+        return
+    fetched = f", {summary.fetched:,} of them fetched" if summary.fetched else ""
+    output.line(
+        f"Exported {output.count(summary.exported, 'photo')}{fetched}, {summary.present:,} there already, "
+        f"{summary.failed:,} failed, {output.count(summary.sidecars, 'sidecar')} written."
+    )
+
+
+def _exit_code(summary: ExportSummary) -> int:
     if summary.stopped:
         return exit_codes.INTERRUPTED
     if summary.damaged:
         return exit_codes.INTEGRITY_ALARM
+    if summary.failed and not summary.exported + summary.present:
+        # Nothing came of it, and for one reason: say that one.
+        if summary.unreachable == summary.failed:
+            return exit_codes.RELAY_OUT_OF_REACH
+        if summary.refused == summary.failed:
+            return exit_codes.REFUSED_BY_RELAY
     return exit_codes.PARTLY_DONE if summary.failed else exit_codes.DONE

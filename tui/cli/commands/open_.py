@@ -16,10 +16,13 @@ import click
 
 from tui.cli import output
 from tui.cli.options import confirm, library_options, yes_option
+from tui.cli.progress import sync_bar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
+    from core.sync.report import SyncProgress
     from tui.cli.session import Session
 
 VIEWER_VARIABLE = "SAFELIGHT_VIEWER"
@@ -41,13 +44,18 @@ def command(session: Session, photo: str, program: str | None, yes: bool) -> int
     The other program reads files, so the photo is written in the clear: to a folder that only you can enter, in memory
     where the system offers that, and removed when you are done. What the other program keeps of it (a list of recent
     files, thumbnails) is out of reach.
+
+    An original that is not on this device is fetched from a relay first, and stays; `safelight free` removes it again.
     """
     from core.export import write_original
+    from core.originals import Originals
 
     with session.open_library() as library:
         pid = library.catalog.resolve(photo)
         output.warn("this writes the photo in the clear to a private temporary folder until you are done")
         confirm("Go on?", yes=yes)
+        with sync_bar(shown=True) as advance, Originals(library, progress=_fetching(advance)) as originals:
+            originals.ensure(pid)
         with tempfile.TemporaryDirectory(
             prefix="safelight-open-", dir=_memory_folder(library.catalog.photo(pid))
         ) as folder:
@@ -57,6 +65,13 @@ def command(session: Session, photo: str, program: str | None, yes: bool) -> int
                 return _show(path, program or os.environ.get(VIEWER_VARIABLE))
             finally:
                 signal.signal(signal.SIGTERM, previous)
+
+
+def _fetching(advance: Callable[[SyncProgress], None]) -> Callable[[str, str, int, int, int], None]:
+    """What is told of a fetch, for a bar."""
+    from core.sync.report import SyncProgress
+
+    return lambda url, stage, done, total, size: advance(SyncProgress(url, stage, done, total, size))
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> NoReturn:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 def command(session: Session, photos: tuple[str, ...], query: str | None, yes: bool) -> None:
     """Destroy photos for good.
 
-    The encrypted files are deleted, and the photos do not come back by importing them again. It cannot be undone. Date,
+    The encrypted files are deleted, here at once, and at relays and other devices by their next sync; a relay keeps
+    what it deletes for 30 days more. The photos do not come back by importing them again. It cannot be undone. Date,
     place and camera of a purged photo remain, encrypted, in the library's history.
 
     \b

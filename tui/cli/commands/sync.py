@@ -61,15 +61,9 @@ def _once(library: Library, teller: _Teller) -> int:
 def _watch(library: Library, teller: _Teller) -> int:
     from core.sync.engine import SyncEngine
 
-    last: list[SyncReport] = []
-
-    def tell(report: SyncReport) -> None:
-        last[:] = [report]
-        teller.round(library, report)
-
     output.say("Watching; ^C ends it.")
     with first_interrupt_stops() as stopped:
-        SyncEngine(library, progress=teller.progress(None)).watch(stopped, tell)
+        SyncEngine(library, progress=teller.progress(None)).watch(stopped, lambda report: teller.round(library, report))
     teller.end(library)
     return exit_codes.DONE
 
@@ -81,6 +75,7 @@ class _Teller:
         self.as_json = as_json
         self._started = time.monotonic()
         self._sums = {"pulled": 0, "pushed": 0, "blobs_up": 0, "blobs_down": 0, "bytes_up": 0, "bytes_down": 0}
+        self._missing = 0
         self._troubles: dict[str, str | None] = {}
 
     def progress(self, advance: Callable[[SyncProgress], None] | None) -> Callable[[SyncProgress], None]:
@@ -111,7 +106,7 @@ class _Teller:
         self._tell_relays(report, always=True)
         alarms = self._tell_alarms(library, report)
         if self.as_json:
-            self._done(alarms)
+            self._done(alarms, report.missing)
         else:
             for line in _summary(report):
                 output.line(line)
@@ -121,6 +116,7 @@ class _Teller:
 
     def round(self, library: Library, report: SyncReport) -> None:
         """Tell what one round of watching moved, where it moved anything or something changed."""
+        self._missing = report.missing
         self._tell_relays(report, always=False)
         self._tell_alarms(library, report)
         if report.moved and not self.as_json:
@@ -132,7 +128,7 @@ class _Teller:
         from core.sync.alarms import SyncAlarms
 
         if self.as_json:
-            self._done(len(SyncAlarms(library).list()))
+            self._done(len(SyncAlarms(library).list()), self._missing)
 
     def _tell_relays(self, report: SyncReport, *, always: bool) -> None:
         for relay in report.relays:
@@ -171,7 +167,7 @@ class _Teller:
             )
         return len(kept)
 
-    def _done(self, alarms: int) -> None:
+    def _done(self, alarms: int, missing: int) -> None:
         reached = sum(trouble is None for trouble in self._troubles.values())
         output.json_event(
             {
@@ -179,6 +175,7 @@ class _Teller:
                 "relays": len(self._troubles),
                 "reached": reached,
                 **self._sums,
+                "missing": missing,
                 "alarms": alarms,
                 "seconds": round(time.monotonic() - self._started, 3),
             }

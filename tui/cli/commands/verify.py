@@ -24,6 +24,9 @@ def command(session: Session, deep: bool, gc: bool, as_json: bool) -> int:
     """Check that everything stored is what was written.
 
     Every problem is named, and what is not damaged stays readable. The exit code is 4 when there is one.
+
+    An original that another device imported, or that was freed here, need not be on this device, and is not missing:
+    those are counted. `safelight free --dry-run` makes relays show that they hold what is here.
     """
     from core.verify import verify
 
@@ -47,6 +50,15 @@ def command(session: Session, deep: bool, gc: bool, as_json: bool) -> int:
             output.count(len(report.problems), "problem") if report.problems else "everything is as it was written"
         )
         output.line(f"Verified {checked} ({output.file_size(report.blob_bytes)}): {verdict}.")
+        if report.elsewhere:
+            elsewhere = output.count(report.elsewhere, "file")
+            output.line(
+                f"{elsewhere} that need not be on this device (other devices put them, or they were freed here): "
+                "`open` and `export` fetch them."
+            )
+        if report.held:
+            held = output.count(report.held, "envelope")
+            output.line(f"{held} of other devices wait for what they build on; `safelight sync` brings it.")
         if report.removed_blobs:
             removed = output.count(report.removed_blobs, "blob")
             output.line(f"Removed {removed} that nothing names ({output.file_size(report.removed_bytes)}).")
