@@ -43,10 +43,17 @@ class Database:
         """Keep the URL and make the pool."""
         self._url = make_url(url)
         self.is_sqlite: Final = self._url.get_backend_name() == "sqlite"
-        options: dict[str, Any] = {} if self.is_sqlite else {"pool_pre_ping": True, "pool_size": 10}
+        # Connections are not tried before each use, which would cost as much as a statement: once one of a pool turns
+        # out to be gone, the pool makes all of its own anew.
+        options: dict[str, Any] = {} if self.is_sqlite else {"pool_size": 8, "max_overflow": 4}
         # Parameters of a failed statement are somebody's ids and ciphertext: they stay out of the log.
         self._engine: AsyncEngine = create_async_engine(url, hide_parameters=True, **options)
-        self._reading = self._engine.execution_options(**{_READ_ONLY: True})
+        if self.is_sqlite:
+            self._reading = self._engine.execution_options(**{_READ_ONLY: True})
+        else:
+            # Connections of their own, on which no statement has a transaction begun and ended around it.
+            options |= {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None}
+            self._reading = create_async_engine(url, hide_parameters=True, **options)
         self._writing = asyncio.Lock() if self.is_sqlite else None
         if self.is_sqlite:
             event.listen(self._engine.sync_engine, "connect", _configure_sqlite)
@@ -92,6 +99,7 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection."""
+        await self._reading.dispose()
         await self._engine.dispose()
 
 

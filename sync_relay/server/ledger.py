@@ -8,9 +8,9 @@ the database would give numbers out before the commits, and a reader's cursor wo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import select, update
+from sqlalchemy import BigInteger, bindparam, select, update
 
 from crypto.errors import CryptoError, FormatError
 from sync_relay.errors import ErrorDetails, Forged, Malformed, NotAMember, QuotaFull, RelayError
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Account:
-    """A library's row as `take` left it. `first` is the first of the positions that were taken."""
+    """A library's row before `take`. `first` is the first of the positions taken; `counted` is counted already."""
 
     library_id: bytes
     first: int
@@ -33,27 +33,43 @@ class Account:
     used_objects: int
     quota_bytes: int
     quota_objects: int
+    counted: tuple[int, int] = (0, 0)
 
 
-async def take(connection: AsyncConnection, library_id: bytes, positions: int) -> Account:
-    """Lock the library and take so many positions; those that stay unused are skipped, which harms nothing."""
+# Written once: SQLAlchemy takes longer to put a statement together than to run it.
+_TAKE: Final = (
+    update(tables.library)
+    .where(tables.library.c.id == bindparam("this"))
+    .values(
+        position=tables.library.c.position + bindparam("positions", type_=BigInteger),
+        used_bytes=tables.library.c.used_bytes + bindparam("size", type_=BigInteger),
+        used_objects=tables.library.c.used_objects + bindparam("objects", type_=BigInteger),
+    )
+    .returning(tables.library)
+)
+
+
+async def take(
+    connection: AsyncConnection, library_id: bytes, positions: int, *, size: int = 0, objects: int = 0
+) -> Account:
+    """Lock the library and take so many positions; those that stay unused are skipped, which harms nothing.
+
+    `size` and `objects` are what the addition will most likely be: counted here, they cost no statement of their own.
+    `charge` has to follow, and is what decides.
+    """
     row = (
-        await connection.execute(
-            update(tables.library)
-            .where(tables.library.c.id == library_id)
-            .values(position=tables.library.c.position + positions)
-            .returning(tables.library)
-        )
+        await connection.execute(_TAKE, {"this": library_id, "positions": positions, "size": size, "objects": objects})
     ).first()
     if row is None:
         raise NotAMember("this library is no longer at this relay")
     return Account(
         library_id,
         row.position - positions + 1,
-        row.used_bytes,
-        row.used_objects,
+        row.used_bytes - size,
+        row.used_objects - objects,
         row.quota_bytes,
         row.quota_objects,
+        (size, objects),
     )
 
 
@@ -70,7 +86,8 @@ async def charge(connection: AsyncConnection, account: Account, size: int, objec
                 hint="Free space, or ask the relay's owner for a larger quota. Nothing is lost on your devices.",
                 details=ErrorDetails(quota=quota, over=over, limit=limit, used=used),
             )
-    await credit(connection, account.library_id, -size, -objects)
+    if account.counted != (size, objects):
+        await credit(connection, account.library_id, account.counted[0] - size, account.counted[1] - objects)
 
 
 async def credit(connection: AsyncConnection, library_id: bytes, size: int, objects: int) -> None:

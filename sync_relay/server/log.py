@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import BigInteger, LargeBinary, column, func, insert, select, tuple_, values
+from sqlalchemy import BigInteger, LargeBinary, bindparam, column, func, insert, select, tuple_, values
 
 from crypto.envelope import EnvelopeHeader, envelope_hash, read_header, verify_envelope
 from crypto.errors import CryptoError
@@ -45,6 +46,23 @@ if TYPE_CHECKING:
 _NO_HEAD: Final = (0, bytes(32))
 _AT_ONCE_BYTES: Final = 32 << 10  # checking more than this goes to a thread, so that other requests go on
 
+# Statements of every append, written once: SQLAlchemy takes longer to put one together than to run it.
+_INSERT_ITEM: Final = insert(tables.item)
+_AUTHORS: Final = (
+    select(tables.member.c.device_id, tables.head.c.seq, tables.head.c.hash)
+    .join_from(
+        tables.member,
+        tables.head,
+        (tables.head.c.library_id == tables.member.c.library_id)
+        & (tables.head.c.device_id == tables.member.c.device_id),
+        isouter=True,
+    )
+    .where(
+        tables.member.c.library_id == bindparam("library"),
+        tables.member.c.device_id.in_(bindparam("devices", expanding=True)),
+    )
+)
+
 
 @dataclass(frozen=True)
 class _Checked:
@@ -62,14 +80,15 @@ async def append(parts: Parts, library_id: bytes, envelopes: Sequence[bytes]) ->
     else:
         checked = _check(library_id, envelopes)
     async with parts.database.write() as connection:
-        account = await ledger.take(connection, library_id, len(checked))
+        size = sum(len(one.body) for one in checked)
+        account = await ledger.take(connection, library_id, len(checked), size=size, objects=len(checked))
         new, heads = await _new_ones(connection, library_id, checked)
         if not new:
             await connection.rollback()
             return Appended(position=account.first - 1, stored=0)
         await ledger.charge(connection, account, sum(len(one.body) for one in new), len(new))
         await connection.execute(
-            insert(tables.item),
+            _INSERT_ITEM,
             [
                 {
                     "library_id": library_id,
@@ -173,13 +192,11 @@ async def read_heads(
     return {row.device_id: (row.seq, row.hash) for row in rows}
 
 
-async def set_heads(
-    parts: Parts, connection: AsyncConnection, library_id: bytes, heads: dict[bytes, tuple[int, bytes]]
-) -> None:
-    """Write the heads of devices anew."""
+@cache
+def _upsert_head(*, sqlite: bool) -> SqliteInsert | PostgresInsert:
     # The statement is the same in both, but each has a class of its own for it.
     upsert: SqliteInsert | PostgresInsert
-    if parts.database.is_sqlite:
+    if sqlite:
         from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
         upsert = sqlite_insert(tables.head)
@@ -187,9 +204,16 @@ async def set_heads(
         from sqlalchemy.dialects.postgresql import insert as postgres_insert
 
         upsert = postgres_insert(tables.head)
-    upsert = upsert.on_conflict_do_update(
+    return upsert.on_conflict_do_update(
         index_elements=["library_id", "device_id"], set_={"seq": upsert.excluded.seq, "hash": upsert.excluded.hash}
     )
+
+
+async def set_heads(
+    parts: Parts, connection: AsyncConnection, library_id: bytes, heads: dict[bytes, tuple[int, bytes]]
+) -> None:
+    """Write the heads of devices anew."""
+    upsert = _upsert_head(sqlite=parts.database.is_sqlite)
     await connection.execute(
         upsert,
         [
@@ -224,11 +248,7 @@ async def require_members(connection: AsyncConnection, library_id: bytes, device
     )
     strangers = wanted - set(rows.scalars())
     if strangers:
-        raise NotAMember(
-            "signed by a device that is no member of the library, as far as this relay was told",
-            hint="Send the membership entry that adds it first.",
-            details=ErrorDetails(device_id=min(strangers)),
-        )
+        raise _strangers(strangers)
 
 
 def _check(library_id: bytes, envelopes: Sequence[bytes]) -> list[_Checked]:
@@ -249,8 +269,14 @@ async def _new_ones(
 ) -> tuple[list[_Checked], dict[bytes, tuple[int, bytes]]]:
     """Return those that are new, each following the one before it in its chain, and the heads after them."""
     devices = {one.header.device_id for one in checked}
-    await require_members(connection, library_id, devices)
-    heads = await read_heads(connection, library_id, devices)
+    rows = await connection.execute(_AUTHORS, {"library": library_id, "devices": sorted(devices)})
+    heads: dict[bytes, tuple[int, bytes]] = {}
+    for row in rows:
+        devices.discard(row.device_id)
+        if row.seq is not None:
+            heads[row.device_id] = (row.seq, row.hash)
+    if devices:
+        raise _strangers(devices)
     places = ((one.header.device_id, one.header.seq) for one in checked)
     held = await held_hashes(
         connection, library_id, [place for place in places if place[1] <= heads.get(place[0], _NO_HEAD)[0]]
@@ -276,6 +302,14 @@ async def _new_ones(
         held[device, seq] = one.hash
         heads[device] = (seq, one.hash)
     return new, heads
+
+
+def _strangers(devices: Iterable[bytes]) -> NotAMember:
+    return NotAMember(
+        "signed by a device that is no member of the library, as far as this relay was told",
+        hint="Send the membership entry that adds it first.",
+        details=ErrorDetails(device_id=min(devices)),
+    )
 
 
 def _conflict(index: int, device: bytes, seq: int, held: bytes) -> SequenceConflict:

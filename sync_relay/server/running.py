@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import signal
 import socket
+import sys
 import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -27,6 +28,7 @@ _HEADER_BYTES: Final = 16 << 10
 _LAST_SECONDS: Final = 20
 _WEBSOCKET_MESSAGE_BYTES: Final = 1 << 10  # clients have nothing to say
 _BACKLOG: Final = 1024
+_FILES: Final = 65_536
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -44,8 +46,19 @@ def bind(host: str, port: int) -> socket.socket:
     return bound
 
 
+def raise_file_limit() -> None:
+    """Let this process have as many open sockets as the system allows it: the usual soft limit is 1,024."""
+    if sys.platform != "win32":
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with contextlib.suppress(ValueError, OSError):  # some systems say "no limit" and then take less
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard if hard != resource.RLIM_INFINITY else _FILES, hard))
+
+
 async def serve(settings: Settings, *, service: Service | None = None, listening: socket.socket | None = None) -> None:
     """Run a relay until SIGTERM or SIGINT: no more is accepted, what is under way may finish, sockets are closed."""
+    raise_file_limit()
     listening = listening or bind(settings.host, settings.port)
     settings = replace(settings, port=listening.getsockname()[1])
     service = service or Service(settings)

@@ -15,7 +15,7 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import insert, select
+from sqlalchemy import bindparam, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from crypto import signing
@@ -39,6 +39,17 @@ _RANDOM_BYTES: Final = 16
 _MAC_BYTES: Final = 32
 _NONCE_BYTES: Final = _EXPIRY_BYTES + _RANDOM_BYTES + _MAC_BYTES
 _AGAIN: Final = "Sign in again."
+
+_SESSION: Final = (  # written once: every request asks it
+    select(tables.session, tables.member.c.active)
+    .join_from(
+        tables.session,
+        tables.member,
+        (tables.member.c.library_id == tables.session.c.library_id)
+        & (tables.member.c.device_id == tables.session.c.device_id),
+    )
+    .where(tables.session.c.selector == bindparam("selector"))
+)
 
 
 @dataclass(frozen=True)
@@ -121,18 +132,7 @@ class Sessions:
         if token is None:
             raise NotSignedIn("this needs a token, as `Authorization: Bearer …`", hint=_AGAIN)
         async with self._parts.database.read() as connection:
-            row = (
-                await connection.execute(
-                    select(tables.session, tables.member.c.active)
-                    .join_from(
-                        tables.session,
-                        tables.member,
-                        (tables.member.c.library_id == tables.session.c.library_id)
-                        & (tables.member.c.device_id == tables.session.c.device_id),
-                    )
-                    .where(tables.session.c.selector == token[:_SELECTOR_BYTES])
-                )
-            ).first()
+            row = (await connection.execute(_SESSION, {"selector": token[:_SELECTOR_BYTES]})).first()
         if row is None or not hmac.compare_digest(row.hash, token_hash(token)):
             raise NotSignedIn("this token is not one of this relay's", hint=_AGAIN)
         if row.expires_at <= self._parts.clock():
