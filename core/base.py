@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING, Final
 from core import snapshots
 from core.derived import includes
 from core.envelope_body import KIND_CHECKPOINT
-from core.errors import BlobDamaged, BlobMissing, IntegrityAlarm, SnapshotDamaged, StorageFailed, UnknownFormat
+from core.errors import (
+    BlobDamaged,
+    BlobMissing,
+    IntegrityAlarm,
+    LogDamaged,
+    SnapshotDamaged,
+    StorageFailed,
+    UnknownFormat,
+)
 from core.log import name_envelope
 from crdt.documents import LIBRARY, is_document_name
 from crdt.errors import CrdtError
@@ -77,11 +85,14 @@ class Base:
         """Snapshots that are here and do not hold, by blob, and what is wrong with them."""
         self.vector: Vector = {}
         """What the base covers."""
+        self.damage: LogDamaged | None = None
+        """Set where the log lacks a checkpoint that it builds on."""
 
     def refresh(self) -> bool:
         """Read again which checkpoints the log builds on; tell whether there is any. Cheap where nothing changed."""
         fact = self._log.fact(BASES_FACT) or b""
         if fact != self._fact:
+            self.damage = None
             self._bodies = list(self._read(fact))
             self._fact = fact
             self._choose()
@@ -158,15 +169,19 @@ class Base:
         for at in range(0, len(fact), _PLACE_BYTES):
             author = fact[at : at + _DEVICE_BYTES]
             seq = int.from_bytes(fact[at + _DEVICE_BYTES : at + _PLACE_BYTES], "big")
-            stored = self._log.envelope(author, seq)
-            if stored is None:
-                continue
+            found = [self._log.envelope(author, seq), *(held for held in self._log.held(author) if held.seq == seq)]
             try:
-                body = self._chain.open(stored)
+                bodies = [self._chain.open(stored) for stored in found if stored is not None]
             except (IntegrityAlarm, StorageFailed):
-                continue  # whoever reads the log through names it
-            if body.kind == KIND_CHECKPOINT:
-                yield author, seq, body
+                bodies = []
+            checkpoints = [body for body in bodies if body.kind == KIND_CHECKPOINT]
+            if checkpoints:
+                yield author, seq, checkpoints[0]
+            else:
+                self.damage = LogDamaged(
+                    f"log.db builds on the checkpoint in {name_envelope(author, seq)}, and does not hold it",
+                    hint="Restore log.db from a backup, or join the library anew into another folder.",
+                )
 
     def _choose(self) -> None:
         """Find the snapshots that are needed: not those of a checkpoint that another one includes."""

@@ -120,7 +120,7 @@ class View:
         return self.catalog
 
     def _compare_with_log(self, vector: Vector) -> None:
-        self.base.refresh()
+        self._refresh_base()
         for device, (seq, hash_) in vector.items():
             found = self._log.hash_at(device, seq) if seq else hash_
             # What a checkpoint covers may never have been here.
@@ -141,7 +141,7 @@ class View:
         missing = sum(max(0, seq - self.vector.get(device, (0, b""))[0]) for device, (seq, _) in heads.items())
         if not missing:
             return False
-        if self.base.refresh() and not includes(self.vector, self.base.vector):
+        if self._refresh_base() and not includes(self.vector, self.base.vector):
             self._take_base()
             missing = sum(max(0, seq - self.vector.get(device, (0, b""))[0]) for device, (seq, _) in heads.items())
         if missing > _LONG_TAIL_ENVELOPES and missing * 2 > sum(seq for seq, _ in heads.values()):
@@ -210,7 +210,7 @@ class View:
         self.alarms.clear()
         self._told.clear()
         self.replicas.unsaved = False
-        self.base.refresh()
+        self._refresh_base()
         self.base.refused.clear()
         self._missing.clear()
         heads = self._heads()
@@ -233,6 +233,12 @@ class View:
             self._missing.add(document)
         elif not self.alarms:
             self.replicas.put_rebuilt(document, replica, len(changes))
+
+    def _refresh_base(self) -> bool:
+        found = self.base.refresh()
+        if self.base.damage is not None:
+            self.raise_alarm(self.base.damage)
+        return found
 
     def _take_base(self) -> None:
         """Show what the log's new base adds, as far as its snapshots are here."""

@@ -1,16 +1,57 @@
-"""How a device that is new, or was away for long, takes a checkpoint instead of what relays have pruned."""
+"""How a device that is new, or was away for long, takes a checkpoint instead of what relays have pruned.
+
+A prune entry names a checkpoint, and the confirmation that lets it be believed. Both are envelopes of members; what
+they say has to agree. Then the log builds on the checkpoint, and its snapshots are fetched, the newest month first:
+each is shown as soon as it is here. What came before it on a device that was away stays, and is sent to whoever lacks
+it.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from core.base import as_vector
+from core.derived import includes
+from core.envelope_body import KIND_CHECKPOINT, KIND_CONFIRMATION
+from core.errors import BlobDamaged, BlobMissing, EnvelopeDamaged, Forged, Withheld, WriterNotAMember
+from core.log import NO_HASH, StoredEnvelope, name_envelope
+from core.sync.seen_checkpoints import may_confirm
+from crypto.envelope import envelope_hash
+from crypto.errors import CryptoError
+from sync_relay.statements import Prune, read_statement
+from sync_relay.wire import KIND_ENVELOPE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from core.base import BaseSnapshot
+    from core.envelope_body import EnvelopeBody
     from core.library import Library
+    from core.log import Vector
     from core.sync.transfers import Transfers
+    from crypto.membership import Membership
     from sync_relay.client import RelayClient
+    from sync_relay.statements import Place
     from sync_relay.wire import Item
+
+_log = logging.getLogger(__name__)
+
+WORTH_IT: Final = 64
+"""Fewer envelopes than this are quicker read than a checkpoint."""
+_AHEAD: Final = 2
+"""How many snapshots are fetched while one is loaded."""
+_LOOK_ELSEWHERE: Final = "Sync with another relay, or with a device that has what it covers. Nothing here is lost."
+
+
+@dataclass(frozen=True)
+class _Offer:
+    """A checkpoint whose confirmation counts, as a relay gave it out."""
+
+    envelope: bytes
+    covers: Vector
 
 
 def bootstrap(
@@ -20,15 +61,206 @@ def bootstrap(
     statements: Sequence[Item],
     progress: Callable[[int, int], None] | None = None,
 ) -> bool:
-    """Take the newest checkpoint that `statements` name, if the library lacks what it covers, and load it.
+    """Take the widest checkpoint that `statements` name, if the library lacks what it covers, and load it.
 
-    Call it at each sync before envelopes are pulled, with all prune entries of the relay's log (items of KIND_PRUNE),
-    and after the membership entries were ingested: a load that was cut off is gone on with. `progress(done, all)`
-    counts snapshots. Returns True if a checkpoint was taken or gone on with; then what is left to pull are the
-    envelopes past the library's vector (`client.past(library.log.heads())`).
+    Call it before envelopes are pulled, with all prune entries of the relay's log (items of KIND_PRUNE), and after the
+    membership entries were ingested. A load that was cut off is gone on with. `progress(done, all)` counts snapshots.
+    Returns True if a checkpoint was taken or gone on with; then what is left to pull are the envelopes past the
+    library's vector (`client.past(library.log.heads())`).
 
-    Raises `Forged`, `Withheld` or `WriterNotAMember` (nothing was taken, or what was is kept), and what `client` and
-    `transfers` raise.
+    A checkpoint is taken where the relay has pruned what this library lacks, or where that is most of what there is.
+
+    Raises `Forged`, `Withheld` or `WriterNotAMember`, each naming device and checkpoint (then nothing was taken, or
+    what was is kept and the rest fetched by the next call), and what `client` and `transfers` raise.
     """
-    del library, client, transfers, statements, progress
-    return False
+    taken = False
+    failure: Forged | Withheld | WriterNotAMember | None = None
+    for prune in _widest_first(_read(library, statements)):
+        covered = _vector(prune.covered)
+        if includes(library.log.heads(), covered) or not _is_worth_it(library, client, covered):
+            continue
+        try:
+            offer = _offer(library, client, prune)
+        except (Forged, Withheld, WriterNotAMember) as alarm:
+            # An older one may do; that this one does not is told all the same.
+            failure = failure or alarm
+            continue
+        library.ingest.merge_base(offer.envelope)
+        library.load_base(())
+        taken = True
+    taken = fetch_base(library, transfers, progress) or taken
+    if failure is not None:
+        raise failure
+    return taken
+
+
+def fetch_base(library: Library, transfers: Transfers, progress: Callable[[int, int], None] | None = None) -> bool:
+    """Fetch the snapshots that the library builds on and lacks, and show each; tell whether there were any.
+
+    Raises `Withheld` for one that no relay has, `Forged` for one that does not hold, and what `transfers` raises; what
+    came before stays.
+    """
+    missing = library.base.missing()
+    if not missing:
+        return False
+    failures: list[Withheld | Forged] = []
+    for done, (needed, failure) in enumerate(_fetched(transfers, missing), 1):
+        if failure is not None:
+            failures.append(failure)
+        else:
+            # The same snapshots of one document, from checkpoints made side by side, are loaded together at the end.
+            library.load_base([needed.snapshot.document])
+            refused = library.base.refused.get(needed.snapshot.blob)
+            if refused is not None:
+                failures.append(_forged(f"{needed.checkpoint} names a snapshot that does not hold: {refused}"))
+        if progress is not None:
+            progress(done, len(missing))
+    if failures:
+        raise failures[0]
+    return True
+
+
+def first_screen(library: Library, photos: int = 200) -> list[bytes]:
+    """Return the bundles that hold the thumbnails of the newest photos, in that order, each once.
+
+    On a new device they are at the relay only: read them by `Transfers.range_reader`, and the first screen needs but a
+    few chunks of them.
+    """
+    pids = library.catalog.pids("", limit=photos)
+    found = library.catalog.thumbnails(pids)
+    return list(dict.fromkeys(found[pid].blob_id for pid in pids if pid in found))
+
+
+def _read(library: Library, statements: Iterable[Item]) -> Iterator[Prune]:
+    """Yield the prune entries of members, former ones included; nothing is taken on the word of anybody else."""
+    members = library.members
+    for item in statements:
+        try:
+            read = None if item.body is None else read_statement(item.body, library.library_id)
+        except CryptoError:
+            _log.warning("prune_entry_damaged")
+            continue
+        if isinstance(read, Prune) and members.is_known(read.device_id):
+            yield read
+
+
+def _widest_first(prunes: Iterable[Prune]) -> list[Prune]:
+    return sorted(prunes, key=lambda prune: (-sum(place.seq for place in prune.covered), prune.checkpoint))
+
+
+def _is_worth_it(library: Library, client: RelayClient, covered: Vector) -> bool:
+    """Tell whether to take a checkpoint, rather than to read the envelopes it covers."""
+    heads = library.log.heads()
+    known = sum(min(seq, heads.get(device, (0, NO_HASH))[0]) for device, (seq, _) in covered.items())
+    lacking = sum(seq for seq, _ in covered.values()) - known
+    return (lacking > WORTH_IT and lacking > known) or _is_pruned(client, heads, covered)
+
+
+def _is_pruned(client: RelayClient, heads: Vector, covered: Vector) -> bool:
+    """Tell whether the relay has dropped the first envelopes that the library lacks."""
+    after = 0
+    while True:
+        page = client.past(heads, after)
+        for item in page.items:
+            if item.kind != KIND_ENVELOPE or item.device_id is None or item.seq is None:
+                continue
+            if item.body is None and item.seq <= covered.get(item.device_id, (0, NO_HASH))[0]:
+                return True
+        if not page.more:
+            return False
+        after = page.position
+
+
+def _offer(library: Library, client: RelayClient, prune: Prune) -> _Offer:
+    """Fetch the checkpoint of a prune entry and its confirmation, and check that what they say agrees."""
+    checkpoint, envelope = _fetch(library, client, prune, prune.checkpoint, KIND_CHECKPOINT, "checkpoint")
+    confirmation, _ = _fetch(library, client, prune, prune.confirmation, KIND_CONFIRMATION, "confirmation")
+    covers = as_vector(checkpoint.covers)
+    name = name_envelope(prune.checkpoint.device_id, prune.checkpoint.seq)
+    author = prune.checkpoint.device_id
+    said = confirmation.confirms
+    if said is None or (said.device, said.seq, said.hash) != (author, prune.checkpoint.seq, prune.checkpoint.hash):
+        raise _forged(f"{_by(prune)} names {name} as confirmed, and the confirmation is of something else")
+    if covers != _vector(prune.covered):
+        raise _forged(f"{_by(prune)} covers something else than the checkpoint in {name}")
+    if not may_confirm(library.members.membership, author, prune.confirmation.device_id, covers):
+        raise _forged(f"the checkpoint in {name} was confirmed by nobody but its author")
+    return _Offer(envelope, covers)
+
+
+def _fetch(
+    library: Library, client: RelayClient, prune: Prune, place: Place, kind: int, what: str
+) -> tuple[EnvelopeBody, bytes]:
+    """Return what is in an envelope that a prune entry names, and the envelope."""
+    name = name_envelope(place.device_id, place.seq)
+    if not _counts(library.members.membership, place):
+        raise WriterNotAMember(
+            f"{_by(prune)} names {name} as its {what}: that device is no member", hint=_LOOK_ELSEWHERE
+        )
+    envelope = client.envelope(place.device_id, place.seq)
+    if envelope is None:
+        stored = library.log.envelope(place.device_id, place.seq)
+        if stored is None:
+            raise Withheld(
+                f"{_by(prune)} names {name} as its {what}, and the relay at {client.url} does not give it out",
+                hint=_LOOK_ELSEWHERE,
+            )
+        envelope = stored.data
+    if envelope_hash(envelope) != place.hash:
+        raise _forged(f"the relay at {client.url} gives out another {name} than {_by(prune)} names")
+    try:
+        body = library.chain.open(StoredEnvelope(0, place.device_id, place.seq, place.hash, envelope))
+    except EnvelopeDamaged as error:
+        raise _forged(f"{name}, the {what} that {_by(prune)} names, does not hold: {error}") from error
+    if body.kind != kind:
+        raise _forged(f"{_by(prune)} names {name} as its {what}, which it is not")
+    return body, envelope
+
+
+def _counts(membership: Membership, place: Place) -> bool:
+    """Tell whether an envelope is by a member, or by a former one and not past what was accepted of it."""
+    if place.device_id in membership.members:
+        return True
+    departure = membership.departed.get(place.device_id)
+    return departure is not None and any(cut.seq >= place.seq for cut in departure.cuts)
+
+
+def _fetched(
+    transfers: Transfers, missing: list[BaseSnapshot]
+) -> Iterator[tuple[BaseSnapshot, Withheld | Forged | None]]:
+    """Fetch snapshots one after another, some ahead of the one that is loaded."""
+    with ThreadPoolExecutor(1, thread_name_prefix="snapshots") as pool:
+        waiting = [(needed, pool.submit(transfers.fetch, needed.snapshot.blob)) for needed in missing[:_AHEAD]]
+        following = iter(missing[_AHEAD:])
+        try:
+            while waiting:
+                needed, fetched = waiting.pop(0)
+                failure: Withheld | Forged | None = None
+                try:
+                    fetched.result()
+                except BlobMissing:
+                    failure = Withheld(
+                        f"{needed.checkpoint} names a snapshot of {needed.snapshot.document} that no relay gives out",
+                        hint=_LOOK_ELSEWHERE,
+                    )
+                except BlobDamaged as error:
+                    failure = _forged(f"{needed.checkpoint} names a snapshot that came damaged: {error}")
+                for one in following:
+                    waiting.append((one, pool.submit(transfers.fetch, one.snapshot.blob)))
+                    break
+                yield needed, failure
+        finally:
+            for _, fetched in waiting:
+                fetched.cancel()
+
+
+def _vector(places: Iterable[Place]) -> Vector:
+    return {place.device_id: (place.seq, place.hash) for place in places}
+
+
+def _by(prune: Prune) -> str:
+    return f"a prune entry of device {prune.device_id.hex()[:12]}"
+
+
+def _forged(what: str) -> Forged:
+    return Forged(what, hint=_LOOK_ELSEWHERE)
