@@ -6,14 +6,15 @@ a default, and readers ignore what they do not know yet.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
+from msgspec import Meta
 
 from core.errors import EnvelopeDamaged
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 KIND_CHANGES = 1
 KIND_CHECKPOINT = 2
@@ -21,6 +22,13 @@ KIND_CONFIRMATION = 3
 KIND_ACKNOWLEDGEMENT = 4
 KNOWN_KINDS = frozenset({KIND_CHANGES, KIND_CHECKPOINT, KIND_CONFIRMATION, KIND_ACKNOWLEDGEMENT})
 GROUP_BYTES = 16
+MAX_PLACES: Final = 2_000
+"""How many devices a frontier or a checkpoint may name; a library has 256 members, and former ones."""
+MAX_SNAPSHOTS: Final = 100_000
+
+Id = Annotated[bytes, Meta(min_length=32, max_length=32)]
+Seq = Annotated[int, Meta(ge=1, le=(1 << 63) - 1)]
+Size = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 _SCALARS = (str, bytes, int, float, type(None))
 
 
@@ -51,18 +59,18 @@ class AddedPhotos(msgspec.Struct, frozen=True, array_like=True):
 class Accepted(msgspec.Struct, frozen=True, array_like=True):
     """The newest envelope of another device that the author had accepted."""
 
-    device: bytes
-    seq: int
-    hash: bytes
+    device: Id
+    seq: Seq
+    hash: Id
 
 
 class Snapshot(msgspec.Struct, frozen=True, array_like=True):
     """One document of a checkpoint: the blob that holds its changes, the key that opens it, its size in bytes."""
 
     document: str
-    blob: bytes
-    key: bytes
-    size: int
+    blob: Id
+    key: Id
+    size: Size
 
 
 class EnvelopeBody(msgspec.Struct, frozen=True, array_like=True):
@@ -76,7 +84,7 @@ class EnvelopeBody(msgspec.Struct, frozen=True, array_like=True):
 
     kind: int
     at: int
-    frontier: list[Accepted]
+    frontier: Annotated[list[Accepted], Meta(max_length=MAX_PLACES)]
     payload: list[DocumentChanges]
     group: bytes
     action: str
@@ -85,8 +93,8 @@ class EnvelopeBody(msgspec.Struct, frozen=True, array_like=True):
     inverse: list[Inverse] = []
     undoes: bytes | None = None
     added: list[AddedPhotos] = []
-    covers: list[Accepted] = []
-    snapshots: list[Snapshot] = []
+    covers: Annotated[list[Accepted], Meta(max_length=MAX_PLACES)] = []
+    snapshots: Annotated[list[Snapshot], Meta(max_length=MAX_SNAPSHOTS)] = []
     confirms: Accepted | None = None
 
     @property
@@ -97,6 +105,16 @@ class EnvelopeBody(msgspec.Struct, frozen=True, array_like=True):
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(EnvelopeBody)
+
+
+def vector_of(places: Sequence[Accepted]) -> dict[bytes, tuple[int, bytes]]:
+    """Return a frontier, or what a checkpoint covers, by device."""
+    return {place.device: (place.seq, place.hash) for place in places}
+
+
+def places_of(vector: Mapping[bytes, tuple[int, bytes]]) -> list[Accepted]:
+    """Return the places of a vector, by device, as an envelope carries them."""
+    return [Accepted(device, seq, hash_) for device, (seq, hash_) in sorted(vector.items())]
 
 
 def encode_body(body: EnvelopeBody) -> bytes:
@@ -112,6 +130,8 @@ def decode_body(data: bytes, thing: str) -> EnvelopeBody:
             isinstance(value, _SCALARS) for inverse in body.inverse for value in (inverse.before, inverse.after)
         ):
             raise msgspec.ValidationError("an inverse that is no scalar")
+        if any(len({place.device for place in places}) < len(places) for places in (body.frontier, body.covers)):
+            raise msgspec.ValidationError("one device named twice")
     except msgspec.MsgspecError as error:
         raise EnvelopeDamaged(
             f"{thing} opens, but its content is not what an envelope holds: {error}",

@@ -23,7 +23,7 @@ from core.blobs import BlobStore
 from core.chain import Chain
 from core.commit import CommitReceipt, Made, Touched, make_changes, split_in_pieces
 from core.derived import DerivedFiles
-from core.envelope_body import GROUP_BYTES, KIND_ACKNOWLEDGEMENT, KIND_CHANGES, Accepted, EnvelopeBody
+from core.envelope_body import GROUP_BYTES, KIND_ACKNOWLEDGEMENT, KIND_CHANGES, EnvelopeBody, places_of
 from core.ingest import Ingest
 from core.layout import Layout
 from core.library_file import LibraryFile
@@ -81,7 +81,7 @@ class Library:
         self.chain = Chain(members, self.log)
         self._blobs = BlobStore(self._layout.blobs, members.current)
         self._blobs_epoch = members.current
-        self._writer = Writer(self.log, self.library_id, self.device_id)
+        self.writer = Writer(self.log, self.library_id, self.device_id)
         self._view = View(
             self.log, self.chain, members, DerivedFiles(self._layout.derived, members.secrets), self._blobs
         )
@@ -141,7 +141,7 @@ class Library:
         log = Log(layout.log)
         try:
             library = cls(layout, log, Members(log, file.library_id, identities, reader=reader))
-            library._writer.check()
+            library.writer.check()
             library._data_version = log.data_version()
             library._view.load(progress)
         except BaseException:
@@ -167,7 +167,7 @@ class Library:
         Raises `LogRolledBack` or `LibraryCopied` where no word helps, because numbers would be used twice.
         """
         with Library.open(root, secrets) as library:
-            library._writer.claim()  # noqa: SLF001  its own class
+            library.writer.claim()
 
     def __enter__(self) -> Self:
         """Return the library; leaving the block closes it."""
@@ -244,7 +244,7 @@ class Library:
         """
         with self.guard:
             self.refresh()
-            self._writer.check()
+            self.writer.check()
             if self.members.is_member and not self.alarms and self.members.unacknowledged():
                 self.commit_record(
                     EnvelopeBody(KIND_ACKNOWLEDGEMENT, int(time.time()), [], [], bytes(GROUP_BYTES), "acknowledge", "")
@@ -274,7 +274,7 @@ class Library:
     @property
     def alarms(self) -> Sequence[IntegrityAlarm]:
         """What was found not to hold; as long as there is anything, the library can be read but not written."""
-        return [*self._writer.alarms, *self._view.alarms]
+        return [*self.writer.alarms, *self._view.alarms]
 
     @property
     def notes(self) -> Sequence[str]:
@@ -339,6 +339,10 @@ class Library:
                     last, self._parts[group] = seq, part
             self._view.save_if_very_long()
             return CommitReceipt(last, group, touched)
+
+    def expect_news(self) -> None:
+        """Let the next `refresh` look for news: this process itself stored some."""
+        self._data_version = -1
 
     def replica_get(self, document: str, map_name: str, key: str) -> Scalar | None:
         """Return the value of one key, or None."""
@@ -450,7 +454,7 @@ class Library:
         with self.members.transaction(self.log) as transaction:
             self.members.refresh()
             self._view.catch_up()
-            self._writer.check()
+            self.writer.check()
             self._refuse_while_alarmed()
             self.members.require_member()
             yield transaction
@@ -460,16 +464,14 @@ class Library:
         self.members.rotate_if_due(transaction)
         frontier = transaction.moved_since(self.device_id)
         if frontier:
-            body = msgspec.structs.replace(
-                body, frontier=[Accepted(device, seq, hash_) for device, (seq, hash_) in frontier.items()]
-            )
+            body = msgspec.structs.replace(body, frontier=places_of(frontier))
         seq, envelope_hash, envelope = self.chain.seal(self.log.head(self.device_id), body)
         transaction.append(self.device_id, seq, envelope_hash, envelope, frontier)
         return seq, envelope_hash
 
     def _show_committed(self, seq: int, envelope_hash: bytes, touched: Touched) -> None:
         try:
-            self._writer.wrote(seq, envelope_hash)
+            self.writer.wrote(seq, envelope_hash)
             self._view.committed(self.device_id, seq, envelope_hash, touched)
         except BaseException:
             # The edit is durable; what this process shows is read again from what is on disk.

@@ -165,15 +165,25 @@ class Log:
         select = select_from(schema.held).order_by(schema.held.c.position)
         return self._envelopes(select if device is None else select.where(schema.held.c.device == device))
 
-    def held_places(self) -> list[tuple[bytes, int, bytes, int]]:
-        """Return (device, seq, hash, size in bytes) of the envelopes that are held, in the order of their arrival."""
+    def held_links(self, device: bytes) -> list[tuple[int, bytes, bytes, bytes]]:
+        """Return (seq, hash, hash of the one before, epoch id) of what is held of a device, as it arrived."""
         columns = schema.held.c
         rows = self._rows(
-            sa.select(columns.device, columns.seq, columns.hash, sa.func.length(columns.envelope)).order_by(
-                columns.position
+            sa.select(columns.seq, columns.hash, columns.previous, columns.epoch)
+            .where(columns.device == device)
+            .order_by(columns.position)
+        )
+        return [(as_number(row[0]), as_bytes(row[1]), as_bytes(row[2]), as_bytes(row[3])) for row in rows]
+
+    def held_envelope(self, device: bytes, seq: int, envelope_hash: bytes) -> bytes:
+        """Return the bytes of an envelope that is held; empty if it is not."""
+        columns = schema.held.c
+        found = self._scalar(
+            sa.select(columns.envelope).where(
+                columns.device == device, columns.seq == seq, columns.hash == envelope_hash
             )
         )
-        return [(as_bytes(row[0]), as_number(row[1]), as_bytes(row[2]), as_number(row[3])) for row in rows]
+        return b"" if found is None else as_bytes(found)
 
     def superseded(self) -> list[StoredEnvelope]:
         """Return the own envelopes whose numbers another copy of this device had used, by device and number."""
@@ -202,17 +212,19 @@ class Log:
 
     def hash_at(self, device: bytes, seq: int) -> bytes | None:
         """Return the hash that the log has for an envelope, or None."""
-        found = self._scalar(sa.select(_envelopes.hash).where(_envelopes.device == device, _envelopes.seq == seq))
+        with self._lock, log_errors():
+            found = self._connection.exec_driver_sql(schema.HASH_AT, (device, seq)).scalar()
         return None if found is None else as_bytes(found)
 
-    def hashes(self, device: bytes, first: int, last: int) -> dict[int, bytes]:
-        """Return the hashes of the envelopes of `device` that the log holds from number `first` to `last`."""
+    def held_sizes(self) -> dict[bytes, tuple[int, int]]:
+        """Return, by device, how many envelopes are held and their size in bytes."""
+        columns = schema.held.c
         rows = self._rows(
-            sa.select(_envelopes.seq, _envelopes.hash).where(
-                _envelopes.device == device, _envelopes.seq.between(first, last)
+            sa.select(columns.device, sa.func.count(), sa.func.sum(sa.func.length(columns.envelope))).group_by(
+                columns.device
             )
         )
-        return {as_number(seq): as_bytes(hash_) for seq, hash_ in rows}
+        return {as_bytes(device): (as_number(count), as_number(size)) for device, count, size in rows}
 
     def envelope(self, device: bytes, seq: int) -> StoredEnvelope | None:
         """Return one envelope, or None."""

@@ -65,6 +65,8 @@ held = sa.Table(
     _blob("device"),
     _number("seq"),
     _blob("hash"),
+    _blob("previous"),
+    _blob("epoch"),
     _blob("envelope"),
     sa.UniqueConstraint("device", "seq", "hash"),
     sqlite_autoincrement=True,
@@ -110,6 +112,11 @@ def _parameters(names: Iterable[str]) -> dict[str, sa.BindParameter[object]]:
 _PLACE = ("device", "seq", "hash")
 
 READ_HEADS = compiled(sa.select(heads.c.device, heads.c.seq, heads.c.hash))
+HASH_AT = compiled(
+    sa.select(envelopes.c.hash).where(
+        envelopes.c.device == sa.bindparam("device"), envelopes.c.seq == sa.bindparam("seq")
+    )
+)
 APPEND = compiled(sa.insert(envelopes).values(_parameters((*_PLACE, "envelope"))))
 MOVE_HEAD = compiled(
     (moved := sqlite.insert(heads).values(_parameters(_PLACE))).on_conflict_do_update(

@@ -89,9 +89,14 @@ class LogTransaction:
         statement = sqlite.insert(schema.membership).values(hash=entry_hash, entry=entry)
         self._connection.execute(statement.on_conflict_do_nothing())
 
-    def hold(self, device: bytes, seq: int, envelope_hash: bytes, envelope: bytes) -> None:
-        """Keep an envelope that is not accepted yet; one that is there already stays."""
-        statement = sqlite.insert(schema.held).values(device=device, seq=seq, hash=envelope_hash, envelope=envelope)
+    def hold(self, device: bytes, seq: int, envelope_hash: bytes, link: tuple[bytes, bytes], envelope: bytes) -> None:
+        """Keep an envelope that is not accepted yet; one that is there already stays.
+
+        `link` is the hash of the envelope before it, and the id of the epoch it is sealed under.
+        """
+        statement = sqlite.insert(schema.held).values(
+            device=device, seq=seq, hash=envelope_hash, previous=link[0], epoch=link[1], envelope=envelope
+        )
         self._connection.execute(statement.on_conflict_do_nothing())
 
     def release(self, device: bytes, seq: int, envelope_hash: bytes) -> None:

@@ -17,7 +17,7 @@ from core.log_file import RESTORE
 from crypto.epochs import Keyring, must_rotate, open_epochs
 from crypto.errors import CryptoError
 from crypto.errors import NotAMember as NotAMemberKey
-from crypto.membership import Genesis, Membership, evaluate, verify_genesis
+from crypto.membership import Genesis, Membership, entry_hash, evaluate, verify_genesis
 from crypto.membership_change import rotate
 from crypto.membership_entry import Entry, EntryKind, verify_entry
 
@@ -100,6 +100,11 @@ class Members:
         if found is None and self.refresh():
             found = self.keyring.keys.get(epoch_id)
         return found
+
+    def has_entry(self, entry: bytes) -> bool:
+        """Tell whether an entry, genesis included, is in the log."""
+        name = entry_hash(entry)
+        return name in self._verified or name == self._library_id
 
     def is_known(self, device_id: bytes) -> bool:
         """Tell whether a device is or was a member: envelopes of it may be in the log."""
@@ -185,8 +190,8 @@ class Members:
             raise LogDamaged("log.db lacks the entry that founded the library", hint=RESTORE)
         try:
             self.genesis = verify_genesis(genesis, self._library_id)
-            for entry_hash, data in stored.items():
-                if entry_hash not in self._verified:
+            for name, data in stored.items():
+                if name not in self._verified:
                     entry = verify_entry(data, self._library_id)
                     self._verified[entry.hash] = entry
             if stored.keys() != self._verified.keys():

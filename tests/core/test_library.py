@@ -248,7 +248,7 @@ def test_an_older_log_put_back_never_uses_a_number_twice(bench: Bench, *, keep_d
 def test_an_older_log_put_back_under_an_open_library_is_noticed_before_the_next_edit(bench: Bench) -> None:
     library = bench.open()
     pids = bench.add_photos(library, 1)
-    library._writer._machine.advance(type(library._writer._machine.read())(99, b"h" * 32, library._writer._token))  # type: ignore[misc]
+    library.writer._machine.advance(type(library.writer._machine.read())(99, b"h" * 32, library.writer._token))  # type: ignore[misc]
     with pytest.raises(LogRolledBack):
         edits.set_rating(library, pids, 1)
     library.close()

@@ -136,7 +136,7 @@ class Store(RuleBasedStateMachine):
             elif where == "storing":
                 patched.setattr("core.log.LogTransaction.append", interrupt)
             else:
-                patched.setattr(self.library._writer._machine, "advance", interrupt)
+                patched.setattr(self.library.writer._machine, "advance", interrupt)
             try:
                 edits.set_rating(self.library, pids, rating)
             except Interrupted:
