@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from sync_relay.server.push import Subscriber
     from sync_relay.server.service import Service
+    from sync_relay.server.sessions import Caller
 
 EVENTS: Final = f"{wire.BASE}/events"
 _GOING_AWAY: Final = 1001
@@ -90,7 +91,7 @@ async def _events(service: Service, websocket: WebSocket) -> None:
             service.metrics.sockets.inc()
             try:
                 lifetime = max(0, caller.expires_at - service.parts.clock())
-                code = await _tell(service, websocket, subscriber, authorization, lifetime)
+                code = await _tell(service, websocket, subscriber, caller, lifetime)
             finally:
                 service.metrics.sockets.dec()
             if code is not None:
@@ -100,7 +101,7 @@ async def _events(service: Service, websocket: WebSocket) -> None:
 
 
 async def _tell(
-    service: Service, websocket: WebSocket, subscriber: Subscriber, authorization: str | None, lifetime: float
+    service: Service, websocket: WebSocket, subscriber: Subscriber, caller: Caller, lifetime: float
 ) -> int | None:
     """Send positions; return the code to close with, or None if the other side has gone."""
     listening = asyncio.create_task(_listen(websocket))
@@ -114,9 +115,11 @@ async def _tell(
                     return listening.result()
                 if subscriber.closed:
                     return _GOING_AWAY
+                position = waiting.result()
                 # The device may have been revoked since, and what was just appended may say so.
-                await service.sessions.authenticate(authorization)
-                await websocket.send_text(msgspec.json.encode(wire.Pushed(position=waiting.result())).decode())
+                if caller.device_id not in await service.hub.members(caller.library_id, position):
+                    return _SIGN_IN_AGAIN
+                await websocket.send_text(msgspec.json.encode(wire.Pushed(position=position)).decode())
     except (TimeoutError, RelayError):
         return _SIGN_IN_AGAIN
     except WebSocketDisconnect:

@@ -62,6 +62,7 @@ class Hub:
         """Ask `database` about what other workers took."""
         self._database = database
         self._subscribers: dict[bytes, set[Subscriber]] = {}
+        self._members: dict[bytes, tuple[int, asyncio.Task[frozenset[bytes]]]] = {}
 
     @property
     def count(self) -> int:
@@ -84,11 +85,23 @@ class Hub:
             others.discard(subscriber)
             if not others:
                 del self._subscribers[library_id]
+                self._members.pop(library_id, None)
 
     def notify(self, library_id: bytes, position: int) -> None:
         """Tell the subscribers of a library where its log stands now."""
         for subscriber in self._subscribers.get(library_id, ()):
             subscriber.tell(position)
+
+    async def members(self, library_id: bytes, position: int) -> frozenset[bytes]:
+        """Return the devices that belong to a library once its log has come to `position`.
+
+        Asked of the database once, however many are listening: all of them are told at the same moment.
+        """
+        known = self._members.get(library_id)
+        if known is None or known[0] < position or (known[1].done() and known[1].exception() is not None):
+            known = (position, asyncio.create_task(self._active(library_id)))
+            self._members[library_id] = known
+        return await asyncio.shield(known[1])
 
     def close(self) -> None:
         """Let every subscriber go."""
@@ -105,6 +118,15 @@ class Hub:
                 for start in range(0, len(libraries), _AT_ONCE):
                     for library_id, position in await self._positions(libraries[start : start + _AT_ONCE]):
                         self.notify(library_id, position)
+
+    async def _active(self, library_id: bytes) -> frozenset[bytes]:
+        async with self._database.read() as connection:
+            rows = await connection.execute(
+                select(tables.member.c.device_id).where(
+                    tables.member.c.library_id == library_id, tables.member.c.active
+                )
+            )
+            return frozenset(rows.scalars())
 
     async def _positions(self, libraries: list[bytes]) -> list[tuple[bytes, int]]:
         async with self._database.read() as connection:
