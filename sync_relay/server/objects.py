@@ -32,6 +32,7 @@ _RANGE_BYTES: Final = 2 << 20
 _CLIENT: Final[ClientConfig] = {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(seconds=60)}
 _RETRIES: Final[RetryConfig] = {"max_retries": 3, "retry_timeout": timedelta(seconds=60)}
 """A store that does not answer is an error after seconds: with the library's own bounds, callers hung for minutes."""
+_MOST_FOLDERS: Final = 20_000
 _CHUNK_BYTES: Final = 8 << 20  # of a multi-part upload: S3 takes 10,000, so blobs of up to 78 GiB
 
 
@@ -47,6 +48,7 @@ class Objects:
         parts = urlsplit(location)
         self._folder: Path | None = None
         self._store: ObjectStore
+        self._synced: set[Path] = set()
         if len(parts.scheme) <= 1 or parts.scheme == "file":  # a path; `C:\…` has a scheme of one letter
             self._folder = Path(unquote(parts.path) if parts.scheme == "file" else location).absolute()
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -122,10 +124,11 @@ class Objects:
 
     async def _sync(self, name: str) -> None:
         if self._folder is not None:
-            await asyncio.to_thread(_sync_file, self._folder, self._folder / name)
+            await asyncio.to_thread(_sync_file, self._folder, self._folder / name, self._synced)
 
 
-def _sync_file(root: Path, file: Path) -> None:
+def _sync_file(root: Path, file: Path, synced: set[Path]) -> None:
+    """Bring a file to the disk, its entry in its folder, and the folders' own entries unless they are `synced`."""
     descriptor = os.open(file, os.O_RDWR)  # Windows syncs only what is open for writing
     try:
         os.fsync(descriptor)
@@ -133,14 +136,19 @@ def _sync_file(root: Path, file: Path) -> None:
         os.close(descriptor)
     if os.name == "nt":
         return  # folders cannot be opened there, and need not be
+    seen = []
     for folder in file.parents:  # the folders above may be new as well
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        if folder == root:
-            return
+        if folder == root or folder in synced:
+            break
+        seen.append(folder)
+    if len(synced) > _MOST_FOLDERS:
+        synced.clear()
+    synced.update(seen)
 
 
 @contextlib.contextmanager
