@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 _REMEMBER_EVERY_S: Final = 3_600
+_GIVEN_BACK: Final = (
+    "This device gives it back what it holds; sync the others too. Ask the relay's owner what happened."
+)
 
 
 class Link:
@@ -57,6 +60,7 @@ class Link:
         self._relays = relays
         self._saved: tuple[RelayState, RelayFacts] | None = None
         self._traffic = (0, 0)
+        self._has_lost = False
         self.load()
 
     def load(self) -> None:
@@ -136,18 +140,18 @@ class Link:
         known = self.state.generation
         if known and session.generation == known and session.position >= self.state.cursor:
             return
-        if known and session.generation == known:
-            self.raise_(
-                RolledBack(
-                    f"the relay {self.url} ends at position {session.position} and had come to {self.state.cursor}: "
-                    "its database was put back to an earlier state",
-                    hint="This device gives it back what it holds; sync the others too. Ask the relay's owner what "
-                    "happened.",
-                )
-            )
+        cursor = self.state.cursor
         self.start_over(session.generation)
         self.reset()
         self.heads()
+        if session.generation == known and not self._has_lost:
+            self.raise_(
+                RolledBack(
+                    f"the relay {self.url} ends at position {session.position} and had come to {cursor}: its database "
+                    "was put back to an earlier state",
+                    hint=_GIVEN_BACK,
+                )
+            )
         self.remember()
 
     def _compare(self, vector: Vector) -> None:
@@ -157,6 +161,7 @@ class Link:
             for device, (seq, _) in sorted(self.facts.vector.items())
             if vector.get(device, (0, NO_HASH))[0] < seq
         ]
+        self._has_lost = bool(lost)
         if not lost:
             return
         count = sum(seq - now for _, now, seq in lost)
@@ -166,8 +171,7 @@ class Link:
             RolledBack(
                 f"the relay {self.url} lacks {count} envelopes that it had, the last of them "
                 f"{name_envelope(device, seq)}{others}: it was put back from an older backup, or lost data",
-                hint="This device gives it back what it holds; sync the others too. Ask the relay's owner what "
-                "happened.",
+                hint=_GIVEN_BACK,
             )
         )
         # Whatever else went with them: read and filled anew.
