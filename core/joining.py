@@ -116,10 +116,10 @@ def first_sync(
     progress: Callable[[SyncProgress], None] | None,
 ) -> None:
     """Bring everything here, and write down what this device is called; raises what the sync met."""
-    engine = SyncEngine(library, connect=connect, progress=progress)
-    _require_done(engine)
-    if name_new_device(library, library.device_id, name):
+    with contextlib.closing(SyncEngine(library, connect=connect, progress=progress)) as engine:
         _require_done(engine)
+        if name_new_device(library, library.device_id, name):
+            _require_done(engine)
 
 
 def _require_done(engine: SyncEngine) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from core.errors import CoreError
     from core.library import Library
 
 QUICK = Pace(first=0.005, longest=0.05, unreachable=0.4, arrival=0.8)
@@ -111,9 +112,15 @@ class Pairing:
 def sync(*libraries: Library) -> None:
     """Sync each, without anything going wrong."""
     for library in libraries:
-        error = SyncEngine(library).run().worst_error
+        error = sync_error(library)
         if error is not None:
             raise error
+
+
+def sync_error(library: Library) -> CoreError | None:
+    """Sync, and return the worst that happened."""
+    with contextlib.closing(SyncEngine(library)) as engine:
+        return engine.run().worst_error
 
 
 @pytest.fixture

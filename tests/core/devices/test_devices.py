@@ -18,12 +18,11 @@ from core.devices import (
     revoke,
 )
 from core.errors import InvalidEdit, NoSuchDevice, NotAMember, WrongPhrase
-from core.sync.engine import SyncEngine
 from core.telling import tell_relays
 from crypto.epochs import open_epochs
 from crypto.fingerprint import fingerprint
 from crypto.phrase import new_phrase, phrase_secrets
-from tests.core.devices.conftest import sync
+from tests.core.devices.conftest import sync, sync_error
 
 if TYPE_CHECKING:
     from core.library import Library
@@ -109,7 +108,7 @@ def test_a_revoked_device_gets_nothing_new_and_keeps_what_it_has(bench: Bench, p
         assert not record.this
         new = bench.add_photos(desk, 1, month="2025-01")
         sync(desk)
-        error = SyncEngine(laptop).run().worst_error
+        error = sync_error(laptop)
         assert isinstance(error, NotAMember)
         assert error.hint
         assert set(laptop.catalog.pids("")) == set(old)

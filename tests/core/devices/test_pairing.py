@@ -20,7 +20,6 @@ from core.errors import (
     Withheld,
 )
 from core.joining import join, read_code
-from core.sync.engine import SyncEngine
 from core.sync.relays import Relays
 from core.telling import tell_relays
 from crypto.keys import DeviceSecrets
@@ -30,7 +29,7 @@ from crypto.phrase import new_phrase, phrase_secrets
 from sync_relay import wire
 from sync_relay.client import RelayClient
 from tests.core.conftest import PASSPHRASE, Bench
-from tests.core.devices.conftest import Pairing, cut_once, sync
+from tests.core.devices.conftest import Pairing, cut_once, sync, sync_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -342,7 +341,7 @@ def test_two_devices_revoke_each_other_and_the_phrase_remains(pairing: Pairing) 
         (refused,) = tell_relays(laptop)
         assert isinstance(refused, NotAMember)
         assert members(desk) == {desk.device_id}
-        assert isinstance(SyncEngine(laptop).run().worst_error, NotAMember)
+        assert isinstance(sync_error(laptop), NotAMember)
         assert laptop.catalog.pids("") == []
 
 

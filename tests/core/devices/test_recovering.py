@@ -19,7 +19,6 @@ from core.errors import (
 )
 from core.library import Library
 from core.recovering import recover, refuse_unless_recoverable
-from core.sync.engine import SyncEngine
 from core.telling import tell_relays
 from crypto import kdf
 from crypto.keys import DeviceSecrets
@@ -28,7 +27,7 @@ from crypto.phrase import new_phrase, phrase_secrets
 from sync_relay import wire
 from sync_relay.client import RelayClient
 from tests.core.conftest import PASSPHRASE, Bench
-from tests.core.devices.conftest import Pairing, cut_once, sync
+from tests.core.devices.conftest import Pairing, cut_once, sync, sync_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -84,7 +83,7 @@ def test_a_lost_library_comes_back_and_the_lost_device_is_out(
         assert [one.name for one in devices(found) if one.this] == ["new desk"]
         bench.add_photos(found, 1, seed="after")
         sync(found)
-        assert isinstance(SyncEngine(pairing.library).run().worst_error, NotAMember)
+        assert isinstance(sync_error(pairing.library), NotAMember)
         # What the lost device could read, it can read; nothing that is new.
         assert set(pairing.library.catalog.pids("")) == set(photos)
     with Library.open(pairing.folder / "new", Library.unlock(pairing.folder / "new", PASSPHRASE)) as reopened:
@@ -122,8 +121,8 @@ def test_after_two_devices_revoked_each_other_the_phrase_remains(
         with RelayClient(pairing.relay.url) as client:
             client.sign_in(phrase_secrets(bench.phrase), None, 0)
             client.append_entries([entry.data for entry in desk.members.membership.entries.values()])
-        assert isinstance(SyncEngine(laptop).run().worst_error, NotAMember)
-        assert isinstance(SyncEngine(desk).run().worst_error, NotAMember)
+        assert isinstance(sync_error(laptop), NotAMember)
+        assert isinstance(sync_error(desk), NotAMember)
     with again(pairing, bench.phrase) as found:
         assert set(found.catalog.pids("")) == set(photos)
         assert members(found) == {found.device_id}

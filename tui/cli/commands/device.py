@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
@@ -171,14 +172,13 @@ def _question(library: Library, found: DeviceRecord) -> str:
 def _before_revoking_this(library: Library) -> None:
     """What this device did not send, no relay takes from it once it is revoked."""
     from core.sync.engine import SyncEngine
-
     from core.sync.relays import Relays
     from tui.cli.progress import sync_bar
 
     error = None
     if Relays(library).urls():
-        with sync_bar(shown=True) as advance:
-            error = SyncEngine(library, progress=advance).run().worst_error
+        with sync_bar(shown=True) as advance, contextlib.closing(SyncEngine(library, progress=advance)) as engine:
+            error = engine.run().worst_error
     if error is not None:
         output.warn(
             f"not everything on this device has been sent to the relays: {error}",
