@@ -48,6 +48,11 @@ def keep_every_original(library: Library, *, wanted: bool) -> None:
         return
     own = library.device_id.hex()
     if wanted:
+        from core.sync.fetch import FETCHED
+
+        # What was fetched once and freed since is wanted again.
+        with library.log.transaction() as transaction:
+            transaction.remove_fact(FETCHED)
         library.set_setting(_SETTING + own, _ALL)
     else:
         gone = [Delete("setting", name + own) for name in (_SETTING, HOLDS)]

@@ -16,6 +16,7 @@ from core.relay_errors import relay_errors
 from core.sync.alarms import SyncAlarms
 from core.sync.checkpoints import checkpoint_if_due, confirm_pending
 from core.sync.fetch import Fetch, Fetched
+from core.sync.holdings import say_what_is_held
 from core.sync.link import Link
 from core.sync.patience import Patience, Stopped
 from core.sync.pull import Pull
@@ -78,8 +79,12 @@ class SyncEngine:
         """
         self.library.refresh()
         self.relays.settle()
-        urls = [url for url in self.relays.urls() if only is None or url in only]
-        return self.exchange(urls, pull=urls, full=True, originals=originals)
+        report = SyncReport()
+        done: set[str] = set()
+        while urls := [url for url in self.relays.urls() if (only is None or url in only) and url not in done]:
+            report.add(self.exchange(urls, pull=urls, full=True, originals=originals))
+            done.update(urls)  # another device may have begun to use more, of which we have just heard
+        return report
 
     def exchange(
         self, urls: Sequence[str], *, pull: Collection[str], full: bool = False, originals: bool | None = None
@@ -123,6 +128,7 @@ class SyncEngine:
             for link in links
             if link.url not in pull or self._try(link, lambda link=link: self._pull(link, transfers))  # type: ignore[misc]
         ]
+        live = self._still_used(report, live)
         transfers.clients = [link.client for link in live]
         finish_purges(self.library)
         if full:
@@ -156,6 +162,12 @@ class SyncEngine:
             self._links[url] = link
             links.append(link)
         return links
+
+    def _still_used(self, report: SyncReport, links: list[Link]) -> list[Link]:
+        """Leave out the relays that another device has left, as was just read."""
+        used = set(self.relays.urls())
+        report.relays = [relay for relay in report.relays if relay.url in used]
+        return [link for link in links if link.url in used]
 
     def _try(self, link: Link, step: Callable[[], object]) -> bool:
         """Take one step with one relay; where it fails, remember why, and tell that this relay is done with."""
@@ -221,12 +233,14 @@ class SyncEngine:
         report.missing = fetch.missing
 
     def _confirm(self, live: list[Link], transfers: Transfers) -> None:
-        """Confirm a checkpoint, and give relays the word that lets them drop what it covers."""
+        """Confirm a checkpoint, and give relays the word that lets them drop what it covers; say what is held here."""
         if not live:
             return
         before = self.library.log.last_position()
         prunes: list[bytes] = []
         self._try(live[0], lambda: prunes.extend(confirm_pending(self.library, transfers.fetch)))
+        with contextlib.suppress(LibraryCopied, LogRolledBack):
+            say_what_is_held(self.library)
         moved = self.library.log.last_position() != before
         for link in live:
             if moved:

@@ -8,7 +8,8 @@ import msgspec
 
 from core.base import BASES_FACT
 from core.errors import IntegrityAlarm
-from core.log import BLOB_FREED, BLOB_PURGED
+from core.log import BLOB_PURGED
+from core.originals import keeps_every_original
 from core.sync.named_blobs import NamedBlob, blobs_named, blobs_of_documents
 
 if TYPE_CHECKING:
@@ -19,9 +20,8 @@ if TYPE_CHECKING:
     from core.log import StoredEnvelope
     from core.sync.transfers import Transfers
 
-SETTING: Final = "originals/"
-"""The setting `originals/<device id>` is `all` where a device keeps all originals and previews, and does not free."""
-_FACT: Final = "sync.fetched"
+FETCHED: Final = "sync.fetched"
+"""The fact of `log.db` without which everything that is wanted is looked for anew."""
 _PAGE: Final = 32
 _MOST_LACKING: Final = 4_000
 _WRITE_EVERY: Final = 256
@@ -37,16 +37,6 @@ class Fetched(msgspec.Struct, frozen=True, array_like=True):
     others: int = 0
     bases: bytes = b""
     lacking: list[tuple[bytes, bool, int]] = []
-
-
-def keeps_everything(library: Library) -> bool:
-    """Tell whether this device keeps all originals."""
-    return library.setting(SETTING + library.device_id.hex()) == "all"
-
-
-def keep_everything(library: Library, *, keep: bool) -> None:
-    """Decide whether this device keeps all originals from now on."""
-    library.set_setting(SETTING + library.device_id.hex(), "all" if keep else None)
 
 
 class Fetch:
@@ -67,7 +57,7 @@ class Fetch:
         """
         self._library = library
         self._transfers = transfers
-        self._originals = keeps_everything(library) if originals is None else originals
+        self._originals = keeps_every_original(library) if originals is None else originals
         self._retry = retry
         self._written = self._stored()
         self.known = self._written if known is None else known
@@ -108,11 +98,11 @@ class Fetch:
         news = count or (found.bases, found.lacking) != (self._written.bases, self._written.lacking)
         if news or found.bundles - self._written.bundles > _WRITE_EVERY:
             with library.log.transaction() as transaction:
-                transaction.set_fact(_FACT, msgspec.msgpack.encode(found))
+                transaction.set_fact(FETCHED, msgspec.msgpack.encode(found))
         self.known = found
 
     def _stored(self) -> Fetched:
-        packed = self._library.log.fact(_FACT)
+        packed = self._library.log.fact(FETCHED)
         try:
             return Fetched() if packed is None else msgspec.msgpack.decode(packed, type=Fetched)
         except msgspec.MsgspecError:
@@ -120,11 +110,11 @@ class Fetch:
 
     def _unfetched(self, blobs: Iterable[NamedBlob]) -> list[NamedBlob]:
         library = self._library
-        let_go = library.log.blobs_in_state(BLOB_FREED) | library.log.blobs_in_state(BLOB_PURGED)
+        purged = library.log.blobs_in_state(BLOB_PURGED)
         found: dict[bytes, NamedBlob] = {}
         for blob in blobs:
             wanted = blob.role == "bundle" or (self._originals and blob.role != "snapshot")
-            if wanted and blob.id not in let_go and not library.blobs.exists(blob.id):
+            if wanted and blob.id not in purged and not library.blobs.exists(blob.id):
                 found.setdefault(blob.id, blob)
         return list(found.values())
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from core.errors import IntegrityAlarm
-from core.log import BLOB_PURGED
+from core.log import BLOB_FREED, BLOB_PURGED
 from core.originals import HOLDS, keeps_every_original
 
 if TYPE_CHECKING:
@@ -76,9 +76,11 @@ def say_what_is_held(library: Library) -> bool:
         base = library.log.base()
         held.update({device: max(seq, held.get(device, 0)) for device, (seq, _) in base.items()})
     position = _look(library, position, held)
-    if (position, held, base) != _remembered(library):
+    back = [blob_id for blob_id in library.log.blobs_in_state(BLOB_FREED) if library.blobs.exists(blob_id)]
+    if back or (position, held, base) != _remembered(library):
         with library.log.transaction() as transaction:
             transaction.set_fact(HELD, msgspec.msgpack.encode((position, held, base)))
+            transaction.forget_blob_states(back, BLOB_FREED)
     newest = sorted(held.items(), key=lambda item: -item[1])
     text = ""
     for device, seq in newest:
