@@ -53,6 +53,12 @@ class SyncReport:
         """Whether anything passed."""
         return any(relay.moved for relay in self.relays)
 
+    def add(self, other: SyncReport) -> None:
+        """Add what another run did, with other relays."""
+        self.relays += other.relays
+        self.alarms += other.alarms
+        self.missing = max(self.missing, other.missing)
+
 
 @dataclass(frozen=True)
 class SyncProgress:
