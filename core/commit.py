@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from core.envelope_body import AddedPhotos, DocumentChanges, Inverse
+import msgspec
+
+from core.envelope_body import AddedPhotos, DocumentChanges, EnvelopeBody, Inverse
 from core.errors import InvalidEdit
 from crdt.errors import CrdtError
 from crdt.operations import Operation, Put
@@ -46,6 +48,10 @@ class Made:
     inverse: list[Inverse] = field(default_factory=list)
     added: list[AddedPhotos] = field(default_factory=list)
     touched: Touched = field(default_factory=dict)
+
+    def put_into(self, body: EnvelopeBody) -> EnvelopeBody:
+        """Return `body` with this content."""
+        return msgspec.structs.replace(body, payload=self.payload, inverse=self.inverse, added=self.added)
 
 
 def split_in_pieces(changes: Mapping[str, Sequence[Operation]]) -> Iterator[dict[str, list[Operation]]]:

@@ -21,6 +21,7 @@ from crypto.errors import CryptoError
 from crypto.sealed import open_sealed, seal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from core.log import Vector
@@ -109,6 +110,21 @@ class DerivedFiles:
             for path in self._folder.iterdir():
                 if path.name != _LOCK and path.is_file():
                     path.unlink()
+
+    def carry_over(self, successor: DerivedFiles, keeps: Callable[[Vector], bool]) -> None:
+        """Give the files, as far as `keeps` says so of what they include, to the device that this one has become."""
+        with storage_errors("the derived files"):
+            paths = [path for path in self._folder.iterdir() if path.name != _LOCK and path.is_file()]
+        for path in paths:
+            try:
+                data = path.read_bytes()
+                head, sealed_head, start = self._open_head(data)
+                if keeps(_vector(head)):
+                    content = open_sealed(memoryview(data)[start:], self._key, _CONTENT_PURPOSE, _digest(sealed_head))
+                    successor.save(head.name, head.derivation, _vector(head), content, durable=False)
+                path.unlink()
+            except (OSError, CryptoError, msgspec.MsgspecError, struct.error) as error:
+                _log.info("derived_file_not_carried_over: %s", type(error).__name__)
 
     def _vector_on_disk(self, name: str, derivation: str) -> Vector | None:
         try:

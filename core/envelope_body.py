@@ -117,6 +117,11 @@ def places_of(vector: Mapping[bytes, tuple[int, bytes]]) -> list[Accepted]:
     return [Accepted(device, seq, hash_) for device, (seq, hash_) in sorted(vector.items())]
 
 
+def acknowledgement(at: int) -> EnvelopeBody:
+    """Return a body that has nothing but the frontier that is filled in when it is written, at `at` (UTC seconds)."""
+    return EnvelopeBody(KIND_ACKNOWLEDGEMENT, at, [], [], bytes(GROUP_BYTES), "acknowledge", "")
+
+
 def encode_body(body: EnvelopeBody) -> bytes:
     """Return the bytes of `body`."""
     return _encoder.encode(body)

@@ -21,15 +21,16 @@ import msgspec
 
 from core.blobs import BlobStore
 from core.chain import Chain
-from core.commit import CommitReceipt, Made, Touched, make_changes, split_in_pieces
+from core.commit import CommitReceipt, Touched, make_changes, split_in_pieces
 from core.derived import DerivedFiles
-from core.envelope_body import GROUP_BYTES, KIND_ACKNOWLEDGEMENT, KIND_CHANGES, EnvelopeBody, places_of
+from core.envelope_body import GROUP_BYTES, KIND_CHANGES, EnvelopeBody, acknowledgement, places_of
 from core.ingest import Ingest
 from core.layout import Layout
 from core.library_file import LibraryFile
 from core.library_folder import make_folder, refuse_used_folder
 from core.log import BLOB_PURGED, Log, LogTransaction
 from core.members import Members
+from core.successor import become_new, copy_name, is_held_by
 from core.view import Progress, View
 from core.writer import CURABLE, Writer
 from crdt.documents import LIBRARY
@@ -54,7 +55,6 @@ if TYPE_CHECKING:
 
 Scalar = str | bytes | int | float | bool
 Result = TypeVar("Result")
-Written = TypeVar("Written")
 
 
 class Library:
@@ -229,13 +229,9 @@ class Library:
 
     def rotate_if_due(self) -> bool:
         """Make a new epoch if one has to be made before the next envelope; tell whether it was."""
-        with self.guard:
+        with self.guard, self.members.transaction(self.log) as transaction:
             self.members.refresh()
-            if not self.members.must_rotate:
-                return False
-            with self.members.transaction(self.log) as transaction:
-                self.members.refresh()
-                return self.members.rotate_if_due(transaction)
+            return self.members.rotate_if_due(transaction)
 
     def acknowledge(self) -> None:
         """Name in an envelope what this device had accepted of revoked ones, where nobody else did so.
@@ -246,9 +242,7 @@ class Library:
             self.refresh()
             self.writer.check()
             if self.members.is_member and not self.alarms and self.members.unacknowledged():
-                self.commit_record(
-                    EnvelopeBody(KIND_ACKNOWLEDGEMENT, int(time.time()), [], [], bytes(GROUP_BYTES), "acknowledge", "")
-                )
+                self.commit_record(acknowledgement(int(time.time())))
 
     def commit_record(self, body: EnvelopeBody) -> tuple[int, bytes]:
         """Write an envelope that changes no document and return (seq, hash); its frontier is filled in.
@@ -264,7 +258,26 @@ class Library:
 
         `fork` is the first own number that somebody else used too: own envelopes from there on are issued anew.
         """
-        raise NotImplementedError
+        with self.guard:
+            for alarm in self._view.alarms:
+                if not isinstance(alarm, CURABLE):
+                    raise alarm
+            name = self.replica_get(LIBRARY, "device", self.device_id.hex())
+            became = become_new(self.log, self.members, self.writer, self._layout.library_file, fork)
+            if became is None:
+                return
+            old = DerivedFiles(self._layout.derived, self.members.secrets)
+            self._view.forget()
+            self._be(became.members)
+            old.carry_over(
+                DerivedFiles(self._layout.derived, self.members.secrets), functools.partial(is_held_by, self.log)
+            )
+            self.writer.check()
+            self._view.load()
+            if became.is_new:
+                put = Put("device", self.device_id.hex(), copy_name(name))
+                self.commit({LIBRARY: [put]}, action="device", summary="a copy became a device of its own")
+            self.ingest.review()
 
     @property
     def catalog(self) -> Catalog:
@@ -425,11 +438,10 @@ class Library:
                 if purged_blobs:
                     transaction.set_blob_states(list(purged_blobs), BLOB_PURGED)
                 if made.payload:
-                    seq, envelope_hash = self._append(transaction, _with_content(body, made))
+                    seq, envelope_hash = self._append(transaction, made.put_into(body))
         except BaseException:
             # The replicas hold an edit that is not in the log, or of which we cannot say whether it is.
             replicas.drop(piece)
-            self._data_version = -1
             raise
         if not made.payload:
             return None
@@ -439,25 +451,25 @@ class Library:
         return seq
 
     def _commit_record(self, body: EnvelopeBody) -> tuple[int, bytes]:
-        try:
-            with self._transaction() as transaction:
-                seq, envelope_hash = self._append(transaction, body)
-        except BaseException:
-            self._data_version = -1
-            raise
+        with self._transaction() as transaction:
+            seq, envelope_hash = self._append(transaction, body)
         self._show_committed(seq, envelope_hash, {})
         return seq, envelope_hash
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[LogTransaction]:
         """Hold the write lock, with everything seen that others stored, and the right to write made sure of."""
-        with self.members.transaction(self.log) as transaction:
-            self.members.refresh()
-            self._view.catch_up()
-            self.writer.check()
-            self._refuse_while_alarmed()
-            self.members.require_member()
-            yield transaction
+        try:
+            with self.members.transaction(self.log) as transaction:
+                self.members.refresh()
+                self._view.catch_up()
+                self.writer.check()
+                self._refuse_while_alarmed()
+                self.members.require_member()
+                yield transaction
+        except BaseException:
+            self.expect_news()
+            raise
 
     def _append(self, transaction: LogTransaction, body: EnvelopeBody) -> tuple[int, bytes]:
         """Append an own envelope, after a rotation if one is due, and return (seq, hash)."""
@@ -476,7 +488,7 @@ class Library:
         except BaseException:
             # The edit is durable; what this process shows is read again from what is on disk.
             self._view.forget()
-            self._data_version = -1
+            self.expect_news()
             raise
 
     def _refuse_while_alarmed(self) -> None:
@@ -484,7 +496,7 @@ class Library:
         if alarms:
             raise alarms[0]
 
-    def _as_writer(self, write: Callable[[], Written]) -> Written:
+    def _as_writer(self, write: Callable[[], Result]) -> Result:
         """Call `write`; where this copy may not write as the device it is, first become another one."""
         try:
             self._refuse_while_alarmed()
@@ -492,7 +504,3 @@ class Library:
         except CURABLE:
             self.become_new_device()
             return write()
-
-
-def _with_content(body: EnvelopeBody, made: Made) -> EnvelopeBody:
-    return msgspec.structs.replace(body, payload=made.payload, inverse=made.inverse, added=made.added)

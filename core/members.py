@@ -42,7 +42,7 @@ class Members:
         """
         self._log = log
         self._library_id = library_id
-        self.secrets = identities[0]
+        self.secrets = self.root_secrets = identities[0]
         self._reader = reader
         self._lock = threading.RLock()
         self._verified: dict[bytes, Entry] = {}

@@ -191,7 +191,7 @@ def test_settings_are_kept_and_removed(library: Library, bench: Bench) -> None:
     assert library.setting("pack") is None
 
 
-def test_a_copied_folder_is_named_and_read_but_not_written(
+def test_a_copied_folder_is_named_and_becomes_a_device_of_its_own_with_the_first_edit(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with bench.open() as library:
@@ -202,26 +202,45 @@ def test_a_copied_folder_is_named_and_read_but_not_written(
         assert [type(alarm) for alarm in copy.alarms] == [LibraryCopied]
         assert copy.alarms[0].hint
         assert copy.catalog.photo(pid) is not None
-        with pytest.raises(LibraryCopied):
-            edits.set_rating(copy, [pid], 3)
-    Library.claim(tmp_path / "elsewhere", bench.secrets)
-    with Library.open(tmp_path / "elsewhere", bench.secrets) as copy:
+        assert copy.device_id == bench.secrets.device_id, "reading changes nothing"
         edits.set_rating(copy, [pid], 3)
+        assert copy.device_id != bench.secrets.device_id
         assert copy.alarms == []
+    with Library.open(tmp_path / "elsewhere", bench.secrets) as copy:
+        assert copy.alarms == []
+        assert copy.members.continued_by(copy.device_id) == (bench.secrets.device_id,)
+        assert rating(copy, pid) == 3
 
 
-def test_of_two_copies_on_one_machine_only_the_first_writer_goes_on(bench: Bench, tmp_path: Path) -> None:
+def test_a_moved_folder_can_be_claimed(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with bench.open() as library:
+        (pid,) = bench.add_photos(library, 1)
+    shutil.move(bench.root, tmp_path / "elsewhere")
+    monkeypatch.setenv("SAFELIGHT_STATE_DIR", str(tmp_path / "state of another machine"))
+    Library.claim(tmp_path / "elsewhere", bench.secrets)
+    with Library.open(tmp_path / "elsewhere", bench.secrets) as moved:
+        assert moved.alarms == []
+        edits.set_rating(moved, [pid], 3)
+        assert moved.device_id == bench.secrets.device_id
+
+
+def test_of_two_copies_on_one_machine_the_second_writer_becomes_another_device(bench: Bench, tmp_path: Path) -> None:
     with bench.open() as library:
         (pid,) = bench.add_photos(library, 1)
     shutil.copytree(bench.root, tmp_path / "copy")
     with bench.open() as library:
         edits.set_rating(library, [pid], 1)
-    with Library.open(tmp_path / "copy", bench.secrets) as copy:
-        assert [type(alarm) for alarm in copy.alarms] == [LogRolledBack]
-        with pytest.raises(LogRolledBack):
-            edits.set_rating(copy, [pid], 2)
+        head = library.log.head(library.device_id)
     with pytest.raises(LogRolledBack):
         Library.claim(tmp_path / "copy", bench.secrets)
+    with Library.open(tmp_path / "copy", bench.secrets) as copy:
+        assert [type(alarm) for alarm in copy.alarms] == [LogRolledBack]
+        edits.set_rating(copy, [pid], 2)
+        assert copy.log.head(bench.secrets.device_id)[0] == head[0] - 1, "nothing more is written under the old name"
+        assert copy.log.head(copy.device_id)[0] > 0
+    with bench.open() as library:
+        edits.set_rating(library, [pid], 4)
+        assert library.device_id == bench.secrets.device_id
 
 
 @pytest.mark.parametrize("keep_derived", [True, False])
@@ -238,19 +257,27 @@ def test_an_older_log_put_back_never_uses_a_number_twice(bench: Bench, *, keep_d
     if not keep_derived:
         shutil.rmtree(bench.root / "derived")
     with bench.open() as library:
+        old = library.device_id
         assert {type(alarm) for alarm in library.alarms} == {LogRolledBack}
-        with pytest.raises(LogRolledBack):
-            edits.set_rating(library, pids, 5)
-        assert library.log.head(library.device_id)[0] < head[0]
         assert library.catalog.photo(pids[0]) is not None
+        edits.set_rating(library, pids, 5)
+        assert library.log.head(old)[0] < head[0]
+        assert library.device_id != old
+        assert library.alarms == []
+    with bench.open() as library:
+        assert library.alarms == []
+        assert rating(library, pids[0]) == 5
 
 
 def test_an_older_log_put_back_under_an_open_library_is_noticed_before_the_next_edit(bench: Bench) -> None:
     library = bench.open()
     pids = bench.add_photos(library, 1)
+    old = library.device_id
+    head = library.log.head(old)
     library.writer._machine.advance(type(library.writer._machine.read())(99, b"h" * 32, library.writer._token))  # type: ignore[misc]
-    with pytest.raises(LogRolledBack):
-        edits.set_rating(library, pids, 1)
+    edits.set_rating(library, pids, 1)
+    assert library.device_id != old
+    assert library.log.head(old) == head
     library.close()
 
 
