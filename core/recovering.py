@@ -18,7 +18,7 @@ from core.joining import first_sync
 from core.layout import Layout
 from core.library import Library
 from core.library_folder import refuse_used_folder
-from core.membership_exchange import fetch_entries
+from core.membership_exchange import exchange_entries, fetch_entries
 from core.private_files import fsync_folder, storage_errors
 from core.relay_errors import relay_errors
 from core.sync.alarms import SyncAlarms
@@ -76,11 +76,14 @@ def recover(
     name = device_name(name)
     phrase = read_phrase(words)
     refuse_unless_recoverable(root)
-    if not _finish_earlier(root, passphrase):
+    if _is_being_published(root):
+        _publish(root)
+    else:
         with relay_errors(url):
             client = connect(url)
         try:
-            _take_over(client, phrase, root, passphrase, keep, progress, kdf)
+            if not _go_on(client, phrase, root, passphrase):
+                _take_over(client, phrase, root, passphrase, keep, progress, kdf)
         finally:
             client.close()
         _publish(root)
@@ -220,25 +223,26 @@ def _entries(library: Library, phrase: DeviceSecrets, machine: DeviceSecrets, ke
     return made
 
 
-def _finish_earlier(root: Path, passphrase: bytes) -> bool:
+def _go_on(client: RelayClient, phrase: DeviceSecrets, root: Path, passphrase: bytes) -> bool:
     """Go on with a recovery that was interrupted, if it came so far that this machine is a member; tell whether.
 
     What did not come so far is removed: everything in it came from the relay.
     """
     unfinished = root / _UNFINISHED
-    if _is_being_published(root):
-        _publish(root)
-        return True
     if not unfinished.is_dir():
         return False
     try:
-        with Library.open(unfinished, Library.unlock(unfinished, passphrase)) as library:
-            done = library.members.is_member
+        library = Library.open(unfinished, Library.unlock(unfinished, passphrase))
     except CoreError:
-        done = False
-    if done:
-        _publish(root)
-    else:
+        _remove(unfinished)
+        return False
+    with library:
+        done = library.members.is_member and phrase.device_id in library.members.membership.phrases
+        if done:
+            # The relay may not have heard of it, and a machine that it does not know cannot tell it.
+            _sign_in(client, phrase)
+            exchange_entries(library, client)
+    if not done:
         _remove(unfinished)
     return done
 
