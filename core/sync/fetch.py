@@ -59,8 +59,10 @@ class Fetch:
         self._transfers = transfers
         self._originals = keeps_every_original(library) if originals is None else originals
         self._retry = retry
+        self._is_new = library.log.fact(FETCHED) is None
         self._written = self._stored()
-        self.known = self._written if known is None else known
+        # Somebody who removes the fact wants everything to be looked for anew, also by a process that remembers more.
+        self.known = self._written if known is None or self._is_new else known
         """Up to where everything is here now."""
         self.count = 0
         self.missing = 0
@@ -95,7 +97,7 @@ class Fetch:
         if len(lacking) > _MOST_LACKING:
             return
         found = Fetched(last, last if self._originals else known.others, bases, lacking)
-        news = count or (found.bases, found.lacking) != (self._written.bases, self._written.lacking)
+        news = self._is_new or count or (found.bases, found.lacking) != (self._written.bases, self._written.lacking)
         if news or found.bundles - self._written.bundles > _WRITE_EVERY:
             with library.log.transaction() as transaction:
                 transaction.set_fact(FETCHED, msgspec.msgpack.encode(found))

@@ -33,6 +33,7 @@ from core.log import BLOB_FREED
 from core.originals import keeps_every_original, signed_in
 from core.relay_errors import relay_errors
 from core.sync.alarms import SyncAlarms
+from core.sync.fetch import FETCHED
 from core.sync.holdings import HELD, holders
 from core.sync.standing import relays_in_use
 from core.whereabouts import Whereabouts
@@ -165,6 +166,7 @@ def _drop(library: Library, freed: Sequence[_Candidate]) -> None:
     with library.log.transaction() as transaction:
         transaction.set_blob_states([one.blob_id for one in freed], BLOB_FREED)
         transaction.remove_fact(HELD)
+        transaction.remove_fact(FETCHED)
     for one in freed:
         library.blobs.remove(one.blob_id)
 
