@@ -175,7 +175,9 @@ class Intake:
             return True
         known = self._log.hash_at(candidate.device, candidate.seq)
         covered = self._base.get(candidate.device, (0, NO_HASH))
-        return known == candidate.hash or (known is None and candidate.seq < covered[0])
+        if known is not None:
+            return known == candidate.hash
+        return candidate.seq < covered[0] or candidate.place == covered
 
     def _pool_of(self, device: bytes) -> dict[Place, Candidate]:
         """Return what waits of a device, held envelopes included."""
