@@ -1,0 +1,218 @@
+"""A purge destroys everywhere: the blobs of the photo, and its parts of bundles, on relays and on other devices."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from core import bundles, edits
+from core.errors import RelayUnreachable
+from core.log import BLOB_PURGED
+from core.originals import Originals
+from core.sync.purged import finish_purges
+from core.verify import verify
+from crdt.operations import Delete, Put
+from crdt.records import BundleRecord
+from sync_relay.client import RelayClient
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from core.library import Library
+    from tests.core.sync.conftest import Device
+    from tests.sync_relay.running_relay import Relay
+
+MAY = "photos:2024-05"
+
+
+def blob_of(library: Library, pid: bytes) -> bytes:
+    (copy,) = library.catalog.copies(pid)
+    return copy.blob_id
+
+
+def add_bundle(library: Library, pids: Sequence[bytes]) -> bytes:
+    data, entries = bundles.build([(pid, b"part of " + pid.hex().encode()) for pid in pids])
+    ref = library.blobs.put_bytes(data)
+    record = BundleRecord(kind="thumb", key=ref.key, size=ref.size, entries=entries)
+    library.commit({MAY: [Put("bundle", ref.id.hex(), record.pack())]}, action="import", summary="bundle")
+    return ref.id
+
+
+def states_at(relay: Relay, device: Device, blob_ids: Sequence[bytes]) -> list[str]:
+    client = RelayClient(relay.url)
+    client.sign_in(device.secrets, device.library.library_id, 0)
+    states = [state.state for state in client.blob_states(blob_ids)]
+    client.close()
+    return states
+
+
+def fetch(device: Device, pids: Sequence[bytes]) -> None:
+    with Originals(device.library) as originals:
+        for pid in pids:
+            originals.ensure(pid)
+
+
+def test_a_purge_reaches_relay_and_other_devices(pair: tuple[Device, Device], relay: Relay) -> None:
+    first, second = pair
+    gone, kept = first.photos(2)
+    bundle = add_bundle(first.library, [gone, kept])
+    first.sync()
+    second.sync()
+    fetch(second, [gone, kept])
+    blob_gone, blob_kept = blob_of(first.library, gone), blob_of(first.library, kept)
+    assert second.library.blobs.exists(bundle)
+    edits.purge(first.library, [gone])
+    first.sync()
+    assert states_at(relay, first, [blob_gone, bundle, blob_kept]) == ["leaving", "leaving", "stored"]
+    second.sync()
+    for device in pair:
+        assert not device.library.blobs.exists(blob_gone)
+        assert not device.library.blobs.exists(bundle)
+        assert device.library.blobs.exists(blob_kept)
+        where = device.library.catalog.thumbnail(kept)
+        assert where is not None
+        assert device.library.blobs.read(where.blob_id, where.key, where.offset, where.length).startswith(b"part of")
+        assert verify(device.library, deep=True).sound
+        assert {blob_gone, bundle} <= device.library.log.blobs_in_state(BLOB_PURGED)
+
+
+def test_the_other_device_does_not_send_it_back(pair: tuple[Device, Device], relay: Relay) -> None:
+    first, second = pair
+    (gone,) = first.photos(1)
+    first.sync()
+    second.sync()
+    fetch(second, [gone])
+    blob_gone = blob_of(first.library, gone)
+    edits.purge(first.library, [gone])
+    first.sync()
+    for _ in range(2):
+        second.sync()
+        first.sync()
+    assert states_at(relay, first, [blob_gone]) == ["leaving"]
+
+
+def test_a_purge_at_a_relay_that_the_purging_device_cannot_reach(
+    pair: tuple[Device, Device], new_relay: object, relay: Relay
+) -> None:
+    first, second = pair
+    other = new_relay()  # type: ignore[operator]
+    first.engine.relays.use(other.url, other.invite())
+    (gone,) = first.photos(1)
+    first.sync()
+    second.sync()
+    blob_gone = blob_of(first.library, gone)
+    edits.purge(first.library, [gone])
+    first.engine.run(only=[relay.url])
+    second.sync()
+    assert states_at(other, second, [blob_gone]) == ["leaving"]
+
+
+def test_what_has_been_dealt_with_is_not_looked_at_again(pair: tuple[Device, Device]) -> None:
+    first, second = pair
+    (gone,) = first.photos(1)
+    first.sync()
+    second.sync()
+    fetch(second, [gone])
+    edits.purge(first.library, [gone])
+    first.sync()
+    second.sync()
+    reads: list[object] = []
+    second.library.chain.open = reads.append  # type: ignore[assignment, method-assign]
+    assert finish_purges(second.library).blobs == 0
+    assert reads == []
+
+
+def test_a_removal_that_was_cut_off_is_finished_by_verify(
+    pair: tuple[Device, Device], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = pair
+    (gone,) = first.photos(1)
+    first.sync()
+    second.sync()
+    fetch(second, [gone])
+    blob_gone = blob_of(first.library, gone)
+    edits.purge(first.library, [gone])
+    first.sync()
+
+    def killed(_: bytes) -> bool:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(second.library.blobs, "remove", killed)
+        with pytest.raises(KeyboardInterrupt):
+            second.sync()
+    second.reopen()
+    assert second.library.blobs.exists(blob_gone)
+    assert verify(second.library).removed_blobs == 1
+    assert not second.library.blobs.exists(blob_gone)
+
+
+def test_a_copy_that_another_photo_uses_stays(pair: tuple[Device, Device]) -> None:
+    first, second = pair
+    gone, kept = first.photos(2)
+    preview = first.library.blobs.put_bytes(b"one picture, two files")
+    from crdt.records import CopyRecord
+    from crdt.schema import copy_key
+
+    record = CopyRecord(role="preview", key=preview.key, size=preview.size).pack()
+    both = [Put("copy", copy_key(pid, preview.id), record) for pid in (gone, kept)]
+    first.library.commit({MAY: both}, action="import", summary="previews")
+    first.sync()
+    second.sync()
+    with Originals(second.library) as originals:
+        originals.ensure(gone, "preview")
+    edits.purge(first.library, [gone])
+    first.sync()
+    second.sync()
+    for device in pair:
+        assert device.library.blobs.exists(preview.id)
+        assert preview.id not in device.library.log.blobs_in_state(BLOB_PURGED)
+
+
+def test_a_bundle_that_a_record_still_names_stays_whatever_is_said_elsewhere(pair: tuple[Device, Device]) -> None:
+    first, second = pair
+    pids = first.photos(2)
+    bundle = add_bundle(first.library, pids)
+    first.sync()
+    second.sync()
+    # A change that speaks of it in a document that never named it.
+    first.library.commit({"photos:2024-06": [Delete("bundle", bundle.hex())]}, action="purge", summary="odd")
+    first.library.commit(
+        {"photos:2024-06": [Put("caption", pids[0].hex(), "@" + bundle.hex())]}, action="x", summary=""
+    )
+    first.sync()
+    second.sync()
+    assert second.library.blobs.exists(bundle)
+    assert second.library.log.blobs_in_state(BLOB_PURGED) == set()
+
+
+def test_a_bundle_that_is_not_here_is_fetched_before_a_photo_in_it_is_purged(
+    pair: tuple[Device, Device], relay: Relay
+) -> None:
+    first, second = pair
+    gone, kept = first.photos(2)
+    bundle = add_bundle(first.library, [gone, kept])
+    first.sync()
+    second.sync()
+    second.library.blobs.remove(bundle)
+    edits.purge(second.library, [gone])
+    where = second.library.catalog.thumbnail(kept)
+    assert where is not None
+    assert where.blob_id != bundle
+    assert second.library.blobs.exists(where.blob_id)
+
+
+def test_where_no_relay_answers_a_purge_that_would_leave_a_thumbnail_is_refused(
+    pair: tuple[Device, Device], relay: Relay
+) -> None:
+    first, second = pair
+    gone, kept = first.photos(2)
+    bundle = add_bundle(first.library, [gone, kept])
+    first.sync()
+    second.sync()
+    second.library.blobs.remove(bundle)
+    relay.stop()
+    with pytest.raises(RelayUnreachable):
+        edits.purge(second.library, [gone])
+    assert second.library.catalog.photo(gone) is not None
