@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -53,8 +54,11 @@ def command(session: Session, watch: bool, originals: bool | None, as_json: bool
 def _once(library: Library, teller: _Teller) -> int:
     from core.sync.engine import SyncEngine
 
-    with sync_bar(shown=not teller.as_json) as advance:
-        report = SyncEngine(library, progress=teller.progress(advance)).run()
+    with (
+        sync_bar(shown=not teller.as_json) as advance,
+        contextlib.closing(SyncEngine(library, progress=teller.progress(advance))) as engine,
+    ):
+        report = engine.run()
     return teller.finish(library, report)
 
 
