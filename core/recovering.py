@@ -21,13 +21,9 @@ from core.library_folder import refuse_used_folder
 from core.membership_exchange import exchange_entries, fetch_entries
 from core.private_files import fsync_folder, storage_errors
 from core.relay_errors import relay_errors
-from core.sync.alarms import SyncAlarms
-from core.sync.link import Link
 from core.sync.patience import Patience
-from core.sync.pull import Pull
 from core.sync.relays import Relays
-from core.sync.report import RelayReport, SyncProgress
-from core.sync.transfers import Transfers
+from core.telling import read_relay
 from crypto import recovery
 from crypto.errors import CryptoError, PhraseReplaced
 from crypto.errors import NotAMember as NeverAMember
@@ -42,6 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from core.devices import DeviceRecord
+    from core.sync.report import SyncProgress
     from crypto.kdf import KdfParameters
     from crypto.membership_entry import Entry
     from sync_relay import wire
@@ -195,18 +192,7 @@ class _AsPhrase:
 def _pull(
     library: Library, client: RelayClient, phrase: DeviceSecrets, progress: Callable[[SyncProgress], None] | None
 ) -> None:
-    """Read the relay to its end; what it does that none should is kept as an alarm of the library."""
-
-    def tell(stage: str, done: int, count: int | None) -> None:
-        if progress is not None:
-            progress(SyncProgress(client.url, stage, done, count))
-
-    reading = cast("RelayClient", _AsPhrase(client, phrase))
-    link = Link(library, Relays(library), reading, SyncAlarms(library), Patience())
-    link.report = RelayReport(client.url)
-    with relay_errors(client.url):
-        Pull(library, link, Transfers(library, [reading]), tell).run()
-    library.refresh()
+    read_relay(library, cast("RelayClient", _AsPhrase(client, phrase)), progress)
 
 
 def _entries(library: Library, phrase: DeviceSecrets, machine: DeviceSecrets, kept: Collection[bytes]) -> list[Entry]:

@@ -171,7 +171,7 @@ def test_recover_brings_back_every_byte(
     empty: CommandLine, relay: Relay, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (created,) = empty.json("init", "--name", "desk")
-    empty("import", photos, "--no-label")
+    empty("import", photos, "--no-labels")
     use_relay(empty, relay)
     empty("sync")
     phrase = written(tmp_path / "words", created["recovery_phrase"] + "\n")
@@ -196,7 +196,7 @@ def test_recover_keeps_the_devices_that_are_named(empty: CommandLine, relay: Rel
     use_relay(empty, relay)
     phrase = written(tmp_path / "words", created["recovery_phrase"])
     new = tmp_path / "new"
-    recover = ["recover", relay.url, "--phrase-file", phrase, "--name", "second", "--yes", "--library", new]
+    recover: list[str | Path] = ["recover", relay.url, "--phrase-file", phrase, "--name", "second", "--yes", "--library", new]
     empty(*recover, "--keep", "ffff", code=exit_codes.FAILED)
     assert not any(new.iterdir())
     empty(*recover, "--keep", created["device_id"][:8])

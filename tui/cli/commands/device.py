@@ -125,7 +125,9 @@ def revoke(session: Session, device: str, yes: bool) -> None:
     with session.open_library() as library:
         found = find_device(library, device)
         if found.this:
-            _before_revoking_this(library)
+            _send_everything(library)
+        else:
+            _fetch_everything(library, found)
         confirm(_question(library, found), yes=yes)
         revoke_device(library, found.device_id)
         for error in tell_relays(library):
@@ -169,7 +171,24 @@ def _question(library: Library, found: DeviceRecord) -> str:
     return f"Revoke '{shown_name(found)}', this very device?{rest}"
 
 
-def _before_revoking_this(library: Library) -> None:
+def _fetch_everything(library: Library, found: DeviceRecord) -> None:
+    """What it wrote and nobody had fetched when it was revoked, nobody accepts of it any more."""
+    from core.errors import NotAMember
+    from core.telling import hear_relays
+    from tui.cli.progress import sync_bar
+
+    with sync_bar(shown=True) as progress:
+        failures = hear_relays(library, progress=progress)
+    for error in failures:
+        if isinstance(error, NotAMember):
+            raise error
+        output.warn(
+            f"what '{shown_name(found)}' has done lately may be missing here: {error}",
+            "what it sent and no other device has fetched is not accepted once it is revoked",
+        )
+
+
+def _send_everything(library: Library) -> None:
     """What this device did not send, no relay takes from it once it is revoked."""
     from core.sync.engine import SyncEngine
     from core.sync.relays import Relays
