@@ -73,6 +73,8 @@ class _Connect(reconnect):
 @contextlib.contextmanager
 def connected(address: Address, token: str, timeout_s: float) -> Iterator[Listener]:
     """Give a listener while the block runs. Raises what the relay named, or `Unreachable`."""
+    import httpx2
+
     from sync_relay.client_sockets import proxy_for
 
     name = f"the relay at {address.url}"
@@ -84,6 +86,7 @@ def connected(address: Address, token: str, timeout_s: float) -> Iterator[Listen
                     additional_headers={"authorization": f"Bearer {token}"},
                     user_agent_header=None,
                     compression=None,
+                    ssl=httpx2.create_ssl_context() if address.scheme == "https" else None,
                     proxy=proxy_for(address),
                     open_timeout=timeout_s,
                     ping_interval=_ALIVE_SECONDS,

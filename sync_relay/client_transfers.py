@@ -6,7 +6,7 @@ import contextlib
 import re
 from typing import TYPE_CHECKING, Final
 
-from sync_relay import wire
+from sync_relay import errors, wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -99,6 +99,10 @@ class Download:
                 if found is None:
                     raise line.odd("a part of a blob without its place")
                 first, final, size = map(int, found.groups())
+                if length is not None and first == offset and final == size - 1 < offset + length - 1:
+                    raise errors.WrongRange(
+                        f"the blob has {size} bytes, and not those asked for", details=errors.ErrorDetails(size=size)
+                    )
                 fits = first == offset and final - first + 1 == count and final < size
                 if not fits or (count != length if length is not None else final != size - 1):
                     raise line.odd("another part of a blob than was asked for")

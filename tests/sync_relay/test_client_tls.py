@@ -1,0 +1,88 @@
+"""The client and a relay with a certificate: trusted, not trusted, and made for somebody else."""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sync_relay.client import RelayClient, Unreachable
+from tests.sync_relay.running_relay import Relay
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sync_relay.server.settings import Settings
+    from tests.sync_relay.conftest import Clock, Library
+
+x509 = pytest.importorskip("cryptography.x509")
+
+
+def write_certificate(folder: Path) -> tuple[Path, Path]:
+    """Write a certificate for this machine that nobody signed but itself, and its key."""
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "relay")])
+    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.2"))]
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    paths = folder / "cert.pem", folder / "key.pem"
+    paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    paths[1].write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return paths
+
+
+@pytest.fixture
+def tls_relay(settings: Settings, clock: Clock, tmp_path: Path) -> Iterator[Relay]:
+    certificate, key = write_certificate(tmp_path)
+    relay = Relay(replace(settings, tls_certificate=certificate, tls_key=key), clock)
+    yield relay
+    relay.stop()
+
+
+def test_a_certificate_that_is_trusted(
+    tls_relay: Relay, library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+    with RelayClient(f"https://localhost:{tls_relay.port}") as client:
+        client.found(tls_relay.invite(), library.genesis.entry)
+        client.sign_in(library.founder.secrets, None, 0)
+        client.append([library.founder.write(bytes(600_000)), library.founder.write()])
+        assert len(client.log(0).items) == 3
+        with client.listen() as listener:
+            assert listener.wait(60) == 3
+    other = RelayClient(f"https://127.0.0.1:{tls_relay.port}")
+    with other, pytest.raises(Unreachable, match="does not trust"):
+        other.about()
+
+
+def test_a_certificate_that_nobody_vouches_for(tls_relay: Relay) -> None:
+    client = RelayClient(f"https://localhost:{tls_relay.port}")
+    with client, pytest.raises(Unreachable, match="certificate that this machine does not trust") as raised:
+        client.about()
+    assert "SSL_CERT_FILE" in (raised.value.hint or "")
+
+
+def test_http_to_a_relay_with_a_certificate(tls_relay: Relay) -> None:
+    with RelayClient(f"http://localhost:{tls_relay.port}") as client, pytest.raises(Unreachable) as raised:
+        client.about()
+    assert raised.value.hint
