@@ -33,7 +33,7 @@ from core.errors import (
 from core.label_derivation import label_derivation
 from core.log import NO_HASH, Log, StoredEnvelope, Vector, name_envelope
 from core.replicas import Replicas, Tail
-from crdt.documents import is_document_name
+from crdt.documents import LIBRARY, is_document_name
 from crdt.errors import CrdtError
 from crdt.replica import Replica, new_actor
 
@@ -256,7 +256,7 @@ class View:
         else:
             self._missing.discard(document)
         # A document of which nothing is here is not looked for when it comes: half the work.
-        if document not in self._missing or next(replica.items("photo"), None) is not None:
+        if document not in self._missing or document == LIBRARY or replica.count("photo"):
             self.catalog.load_document(document, replica)
 
     def _raise_vector(self, vector: Vector) -> None:

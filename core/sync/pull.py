@@ -53,13 +53,15 @@ class Pull:
         if self._link.state.cursor == 0:
             self._read_past(session.position)
         else:
+            self._bootstrap([])
             for page in self._pages():
                 if not page.items and page.position < self._link.state.cursor:
                     # Put back between the sign-in and now: the next run begins anew.
                     self._link.reset()
                     return
                 if self._needs_checkpoint(page):
-                    self._read_past(page.position if not page.more else session.position)
+                    if not self._read_past(page.position if not page.more else session.position):
+                        return
                     continue
                 self._take(page)
                 self._move_to(page.position)
@@ -75,21 +77,28 @@ class Pull:
             if not page.more:
                 return
 
-    def _read_past(self, position: int) -> None:
-        """Take all rules of the relay, then the envelopes past this device's vector; the cursor goes to `position`."""
+    def _read_past(self, position: int) -> bool:
+        """Take all rules of the relay, then the envelopes past this device's vector; the cursor goes to `position`.
+
+        Where something was pruned that no checkpoint brought here, it stays where it is: the next run asks again.
+        Tells whether it moved.
+        """
         prunes = self._read_rules()
         self._bootstrap(prunes)
         client, after = self._link.client, 0
         vector = self._library.log.heads()
+        complete = True
         while True:
             page = self._link.ask(lambda after=after: client.past(vector, after))  # type: ignore[misc]
             self._take(page)
-            self._report_pruned(page)
+            complete = not self._report_pruned(page) and complete
             if not page.more:
                 break
             after = page.position
         self._link.asked_past = dict(self._link.heads())
-        self._move_to(max(position, self._link.state.cursor))
+        if complete:
+            self._move_to(max(position, self._link.state.cursor))
+        return complete
 
     def _read_rules(self) -> list[wire.Item]:
         client, after = self._link.client, 0
@@ -103,7 +112,8 @@ class Pull:
             after = page.position
 
     def _bootstrap(self, prunes: list[wire.Item]) -> None:
-        if not prunes:
+        """Take a checkpoint that was offered, if it has to be, and go on with fetching one that was taken before."""
+        if not prunes and not self._library.base.missing():
             return
         from core.sync.bootstrap import bootstrap
 
@@ -195,8 +205,11 @@ class Pull:
     def _may_count(self, device: bytes) -> bool:
         return device in self._library.members.membership.members
 
-    def _report_pruned(self, page: wire.LogPage) -> None:
-        """Raise the alarm for what is said to be pruned, and stands under no checkpoint that could be taken."""
+    def _report_pruned(self, page: wire.LogPage) -> bool:
+        """Raise the alarm for what is said to be pruned, and stands under no checkpoint that could be taken.
+
+        Tells whether there is such a thing.
+        """
         heads = self._library.log.heads()
         for item in page.items:
             if item.kind != wire.KIND_ENVELOPE or item.body is not None or item.device_id is None or item.seq is None:
@@ -209,4 +222,5 @@ class Pull:
                         hint="Sync with another relay, or with a device that has it.",
                     )
                 )
-                return
+                return True
+        return False
