@@ -50,7 +50,7 @@ class Chain:
         try:
             epoch = self._members.key_of(read_header(stored.data).epoch_id)
             # Only what was accepted is in the log, and what was accepted stays so: former members' envelopes too.
-            if not self._members.is_known(stored.device):
+            if not self._is_known(stored.device):
                 raise EnvelopeDamaged(f"{thing} is by no member of this library", hint=_RESTORE)
             if epoch is None:
                 raise EnvelopeDamaged(f"{thing} is sealed with a key that this device does not have", hint=_RESTORE)
@@ -60,6 +60,9 @@ class Chain:
         if header.seq != stored.seq:
             raise EnvelopeDamaged(f"{thing} says it is number {header.seq}", hint=_RESTORE)
         return decode_body(plaintext, thing), header.previous
+
+    def _is_known(self, device: bytes) -> bool:
+        return self._members.is_known(device) or (self._members.refresh() and self._members.is_known(device))
 
     def link_alarm(self, stored: StoredEnvelope, previous: bytes, known: tuple[int, bytes]) -> ChainBroken | None:
         """Return the alarm if an envelope that names `previous` does not follow `known`, else None.

@@ -311,6 +311,7 @@ class Library:
             version = self.log.data_version()
             if version == self._data_version:
                 return False
+            self.members.refresh()
             changed = self._view.catch_up()
             self._data_version = version
             return changed

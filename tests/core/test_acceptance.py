@@ -131,17 +131,19 @@ def test_any_order_of_arrival_leads_to_the_same_vector(draw: st.DataObject) -> N
             assert library.members.membership.entries.keys() >= membership.entries.keys()
 
 
+def due(library: Library) -> bool:
+    return library.members.must_rotate
+
+
 def test_an_own_rotation_does_not_stand_in_the_way(library: Library) -> None:
     remote = pair(library)
     founder = beside(library)
-    entry = founder.revoke(remote.id)
-    library.ingest.entries([entry.data])
-    assert library.members.must_rotate
+    library.ingest.entries([founder.revoke(remote.id).data])
+    assert due(library)
     assert library.rotate_if_due()
-    assert not library.members.must_rotate
-    late = founder.rotate()
-    library.ingest.entries([late.data])
-    assert library.members.must_rotate, "two epochs beside each other: the next writer makes a third"
+    assert not due(library)
+    library.ingest.entries([founder.rotate().data])
+    assert due(library), "two epochs beside each other: the next writer makes a third"
     library.set_setting("any", "thing")
-    assert not library.members.must_rotate
+    assert not due(library)
     assert library.epoch.epoch_id == library.members.membership.current
