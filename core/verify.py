@@ -179,7 +179,9 @@ def _check_envelopes(library: Library, report: VerifyReport, progress: VerifyPro
     seen: Vector = {}
     for done, stored in enumerate(library.log.after({}, lambda alarm: _add(report, alarm, "log.db"))):
         body = _check_envelope(library, stored, seen.get(stored.device, (0, NO_HASH)), report)
-        if body is not None:
+        if body is None:
+            read.whereabouts.cannot_read(stored.device)
+        else:
             read.note(stored, body)
         seen[stored.device] = (stored.seq, stored.hash)
         if progress is not None:

@@ -42,6 +42,7 @@ class Whereabouts:
         own = library.device_id
         self._own_devices = frozenset({own, *library.members.continued_by(own)})
         self._has_base = False
+        self._unread: set[bytes] = set()
         self._let_go: set[bytes] = set()
         try:
             self._has_base = bool(library.log.base())
@@ -61,6 +62,7 @@ class Whereabouts:
             try:
                 found.note(stored.device, stored.seq, library.chain.open(stored))
             except IntegrityAlarm as alarm:
+                found.cannot_read(stored.device)
                 library.raise_alarm(alarm)
         return found
 
@@ -73,11 +75,17 @@ class Whereabouts:
             if places is not None and (device, seq) not in places:
                 places.append((device, seq))
 
+    def cannot_read(self, device: bytes) -> None:
+        """Take note that an envelope of `device` does not hold: nobody knows what it names."""
+        self._unread.add(device)
+
     def is_expected_here(self, blob_id: bytes) -> bool:
         """Tell whether a blob that is not in the folder is missing there."""
         if blob_id in self._let_go:
             return False
         if blob_id in self._own:
             return True
-        # What no envelope names was named by one that cannot be read, unless a checkpoint stands for those.
-        return blob_id not in self._others and not self._has_base
+        # What no envelope names was named by one that cannot be read, or by those that a checkpoint stands for. In
+        # doubt it is missing.
+        elsewhere = self._has_base or (bool(self._unread) and self._unread.isdisjoint(self._own_devices))
+        return blob_id not in self._others and not elsewhere
