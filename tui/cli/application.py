@@ -81,15 +81,26 @@ def _show_version(context: click.Context, _parameter: click.Parameter, wanted: b
 @click.option("--passphrase-file", type=click.Path(path_type=Path), metavar="FILE")
 @click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_show_version)
 @click.pass_context
-def application(context: click.Context, library: Path | None, passphrase_file: Path | None) -> None:
+def application(context: click.Context, library: Path | None, passphrase_file: Path | None) -> int | None:
     """A photo library that is encrypted on your own device and labelled there."""
     session: Session = context.obj
     session.library = library
     session.passphrase_file = passphrase_file
-    if context.invoked_subcommand is None:
-        from tui.cli.welcome import show_status
+    if context.invoked_subcommand is not None:
+        return None
+    if _app_can_run():
+        from tui.app.launch import run_app
 
-        show_status(session)
+        return run_app(session)
+    from tui.cli.welcome import show_status
+
+    show_status(session)
+    return None
+
+
+def _app_can_run() -> bool:
+    """Whether somebody sits at a terminal that can do more than print."""
+    return output.is_terminal(sys.stdin) and output.is_terminal(sys.stdout) and os.environ.get("TERM") != "dumb"
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -27,6 +27,11 @@ def fitted(text: str, cells: int) -> str:
     return f"{kept}…{' ' * room}"
 
 
+def centred(text: str, cells: int) -> str:
+    """`text` in the middle of exactly `cells` columns, cut where it does not fit."""
+    return fitted(" " * max(0, (cells - width(text)) // 2) + text, cells)
+
+
 def _cells(character: str) -> int:
     """Columns that a terminal gives to `character`."""
     if unicodedata.combining(character) or unicodedata.category(character) in {"Mn", "Me", "Cf"}:

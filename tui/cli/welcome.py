@@ -1,4 +1,4 @@
-"""What `safelight` says without a command: until the app is here, where the library stands and what can be done."""
+"""What `safelight` says without a command where there is no terminal for the app: where the library stands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def show_status(session: Session) -> None:
     from core.layout import Layout
 
     root = session.root
-    output.line("Safelight has no app yet: this version is its commands.")
+    output.line("On a terminal, `safelight` opens the app; these are its commands.")
     output.line("")
     if not Layout(root).library_file.exists():
         output.line(f"There is no library in {output.plain(str(root))}.")

@@ -42,7 +42,7 @@ def command(session: Session, photo: str, label: str | None, as_json: bool) -> N
     if as_json:
         output.json_lines(_json_lines(explanation))
         return
-    lines = list(_text(explanation, missed=label is not None))
+    lines = list(explanation_lines(explanation, missed=label is not None))
     if not lines:
         what = "any label" if label is None else f"'{output.plain(label)}'"
         lines = [f"Neither a model nor you said anything of {what} for this photo."]
@@ -75,7 +75,8 @@ def _json_lines(explanation: Explanation) -> Iterator[dict[str, Any]]:
             }
 
 
-def _text(explanation: Explanation, *, missed: bool) -> Iterator[str]:
+def explanation_lines(explanation: Explanation, *, missed: bool) -> Iterator[str]:
+    """What is known, as lines to read; `missed`: what was not reached, too, however far it was from it."""
     for name in explanation.added:
         yield f"{output.plain(name)}: you added it"
     for name in explanation.rejected:

@@ -1,0 +1,165 @@
+"""The app: one library, from the first question to the last key. Screens do the rest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual.app import App
+
+from core.layout import Layout
+from tui.app.commands import ActionCommands
+from tui.app.graphics.detection import Answers
+from tui.app.graphics.half_blocks import HalfBlocks
+from tui.app.graphics.kitty import KittyPlaceholders
+from tui.app.graphics.pictures import NoPictures, PictureRenderer
+from tui.app.keys import APP, bindings
+from tui.app.settings import Settings
+from tui.app.themes import THEMES, theme_for
+from tui.app.workers.importing import Importer
+from tui.app.workers.library_thread import LibraryThread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from textual.command import Provider
+    from textual.screen import Screen
+
+    from crypto.kdf import KdfParameters
+    from crypto.keys import DeviceSecrets
+    from tui.app.graphics.detection import Graphics
+
+_TALL_CELL = (1, 2)
+
+
+class SafelightApp(App[None]):
+    """Safelight in a terminal."""
+
+    TITLE = "Safelight"
+    CSS = """
+    Screen { background: $background; }
+    Footer { background: $surface; }
+    """
+    BINDINGS: ClassVar[list[Any]] = bindings(APP)
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {ActionCommands}
+    COMMAND_PALETTE_BINDING = "ctrl+p"
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        secrets: Callable[[], DeviceSecrets | None] = lambda: None,
+        graphics: Graphics = "halfblock",
+        answers: Answers | None = None,
+        settings: Settings | None = None,
+        kdf: KdfParameters | None = None,
+    ) -> None:
+        """Show the library in `root`.
+
+        `secrets` returns this device's secrets where they can be had without asking (an agent, a passphrase file); it
+        is called in a thread. `answers` are the terminal's. `kdf`: the costs of a passphrase, for tests.
+        """
+        self.settings = settings or Settings()
+        super().__init__()
+        self.root = root
+        self.find_secrets = secrets
+        self.kdf = kdf
+        self.graphics: Graphics = graphics
+        self.answers = answers or Answers()
+        self.library = LibraryThread()
+        self.importer = Importer(self.library)
+        self.pictures, self.placeholders, self.cell = self._renderers()
+
+    def get_default_screen(self) -> Screen[Any]:
+        """Begin with a bare screen; the first real one is pushed when it is known which."""
+        from tui.app.screens.opening import OpeningScreen
+
+        return OpeningScreen()
+
+    def on_mount(self) -> None:
+        """Set keys and colours."""
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.theme = theme_for(self.console.color_system, self.settings.theme)
+        self.set_keymap(dict(self.settings.keys))
+        for complaint in self.settings.complaints:
+            self.notify(complaint, severity="warning")
+        self.show_start()
+
+    def show_start(self) -> None:
+        """Ask for the passphrase, or for what makes a library where there is none."""
+        from tui.app.screens.unlock import UnlockScreen
+        from tui.app.screens.welcome import WelcomeScreen
+
+        exists = Layout(self.root).library_file.exists()
+        self.push_screen(UnlockScreen() if exists else WelcomeScreen())
+
+    def show_library(self, *, offer_import: bool = False) -> None:
+        """Show the library, which is open now."""
+        from tui.app.screens.library import LibraryScreen
+
+        self.switch_screen(LibraryScreen(offer_import=offer_import))
+
+    def action_next_theme(self) -> None:
+        """Change the colours."""
+        names = [theme.name for theme in THEMES]
+        here = names.index(self.theme) if self.theme in names else -1
+        self.theme = names[(here + 1) % len(names)]
+
+    def action_help_keys(self) -> None:
+        """Show the keys of what has the focus."""
+        from tui.app.screens.help import HelpScreen
+
+        if not isinstance(self.screen, HelpScreen):
+            self.push_screen(HelpScreen(self.screen.active_bindings))
+
+    def action_jump(self) -> None:
+        """Put letters on everything that can be reached."""
+        from tui.app.screens.jump import JumpScreen, jump_targets
+
+        if self.screen.is_modal:
+            return
+        targets = jump_targets(self.screen)
+        if targets:
+            self.push_screen(JumpScreen(targets))
+
+    async def action_lock(self) -> None:
+        """Close the library and ask for the passphrase."""
+        if not self.library.is_open:
+            return
+        self.find_secrets = lambda: None
+        await self.leave_library()
+        self.library = LibraryThread()
+        self.importer = Importer(self.library)
+        while len(self.screen_stack) > 1:
+            await self.pop_screen()
+        self.show_start()
+
+    async def action_quit(self) -> None:
+        """Finish what is begun, and end."""
+        await self.leave_library()
+        self.exit()
+
+    async def leave_library(self) -> None:
+        """End the import after what is begun, and close the library."""
+        await self.importer.close()
+        await self.library.close()
+
+    async def on_unmount(self) -> None:
+        """Leave nothing running, and nothing in the terminal's memory."""
+        self.pictures.close()
+        await self.leave_library()
+
+    def _renderers(self) -> tuple[PictureRenderer, PictureRenderer, tuple[int, int]]:
+        half_blocks = HalfBlocks()
+        if self.graphics == "kitty":
+            return KittyPlaceholders(self._write, self.answers.cell), half_blocks, self.answers.cell
+        if self.graphics == "none":
+            return NoPictures(), NoPictures(), _TALL_CELL
+        # Sixels scroll with the text and would have to be sent anew each time: tiles are half blocks there, too.
+        return half_blocks, half_blocks, _TALL_CELL
+
+    def _write(self, sequences: str) -> None:
+        driver = self._driver
+        if driver is not None:
+            driver.write(sequences)

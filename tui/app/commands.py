@@ -1,0 +1,53 @@
+"""The command palette: everything the present screen can do, by name. `noun: verb`, as in the table of keys."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from textual.command import DiscoveryHit, Hit, Hits, Provider
+
+from tui.app.keys import CONTEXTS, Action, shown_keys
+from tui.app.themes import THEMES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from textual.dom import DOMNode
+
+_ACTIONS = {action.id: action for context in CONTEXTS for action in context.actions}
+
+
+class ActionCommands(Provider):
+    """The actions of what has the focus, of the screen and of the app."""
+
+    async def discover(self) -> Hits:
+        """Yield everything."""
+        for name, run, keys in self._commands():
+            yield DiscoveryHit(name, run, help=keys)
+
+    async def search(self, query: str) -> Hits:
+        """Yield what a query is like."""
+        matcher = self.matcher(query)
+        for name, run, keys in self._commands():
+            score = matcher.match(name)
+            if score > 0:
+                yield Hit(score, matcher.highlight(name), run, help=keys)
+
+    def _commands(self) -> Iterator[tuple[str, Callable[[], object], str]]:
+        seen: set[str] = set()
+        for _, active in sorted(self.screen.active_bindings.items()):
+            action = _ACTIONS.get(active.binding.id or "")
+            if action is None or action.id in seen or action.id == "app.palette" or not active.enabled:
+                continue
+            seen.add(action.id)
+            yield action.name, partial(self._run, action, active.node), self._keys_of(action)
+        for theme in THEMES:
+            yield f"theme: {theme.name}", partial(setattr, self.app, "theme", theme.name), ""
+
+    def _keys_of(self, action: Action) -> str:
+        keys = self.app.settings.keys.get(action.id, action.keys) if hasattr(self.app, "settings") else action.keys
+        return " ".join(shown_keys(keys))
+
+    def _run(self, action: Action, node: DOMNode) -> None:
+        self.app.call_later(self.app.run_action, action.call, node)

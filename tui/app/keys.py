@@ -1,0 +1,247 @@
+"""Every action of the app and its keys: one table that bindings, help, palette and docs/keys.md are made from.
+
+An action's id is what people rebind in `keys.toml`; its name is what the palette shows, `noun: verb`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from textual.binding import Binding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from textual.binding import BindingType
+
+
+@dataclass(frozen=True)
+class Action:
+    """One thing a key does.
+
+    Attributes:
+        id: for rebinding, unique.
+        keys: Textual's names, separated by commas.
+        call: Textual's action, with its arguments.
+        name: for the palette and the help; starts with the noun.
+        footer: a word for the line of keys; empty where there is no room for it.
+        priority: whether it comes before the widget that has the focus (a line of text, mostly).
+    """
+
+    id: str
+    keys: str
+    call: str
+    name: str
+    footer: str = ""
+    priority: bool = False
+
+
+@dataclass(frozen=True)
+class Context:
+    """Where a group of actions works."""
+
+    title: str
+    about: str
+    actions: tuple[Action, ...]
+
+
+APP = Context(
+    "Everywhere",
+    "These work on every screen.",
+    (
+        Action("app.help", "f1", "help_keys", "help: keys of what has the focus", "Help", priority=True),
+        Action("app.palette", "ctrl+p", "command_palette", "app: find a command", "Commands", priority=True),
+        Action("app.jump", "ctrl+o", "jump", "app: jump to anything on the screen", priority=True),
+        Action("app.theme", "f2", "next_theme", "app: next theme", priority=True),
+        Action("app.lock", "ctrl+l", "lock", "library: lock", priority=True),
+        Action("app.quit", "ctrl+q", "quit", "app: quit", "Quit", priority=True),
+    ),
+)
+
+LIBRARY = Context(
+    "Library",
+    "The grid, the sidebar and the search line. Actions on photos are about those that are marked, or, without marks, "
+    "about the one under the cursor.",
+    (
+        Action("library.search", "slash", "search", "search: type a query", "Search"),
+        Action("library.escape", "escape", "back_out", "library: back to the grid, then clear marks, then the search"),
+        Action("library.sidebar", "b", "toggle_sidebar", "view: show or hide the sidebar"),
+        Action("library.goto", "o", "go_to_list", "go to: a label, an album or a saved search", "Go to"),
+        Action("library.sort", "s", "sort", "view: sort by the next field"),
+        Action("library.reverse", "S", "reverse", "view: reverse the order"),
+        Action("library.larger", "plus,equals_sign", "density(1)", "view: larger tiles"),
+        Action("library.smaller", "minus", "density(-1)", "view: smaller tiles"),
+        Action("library.save_search", "ctrl+s", "save_search", "search: save it under a name"),
+        Action("library.forget_search", "ctrl+d", "forget_search", "search: forget a saved one"),
+        Action("library.import", "i", "import_photos", "photos: import a folder", "Import"),
+        Action("library.refresh", "f5", "reload", "view: read the library again"),
+        Action("photos.label", "t", "add_label", "photos: add a label", "Label"),
+        Action("photos.unlabel", "T", "remove_label", "photos: take a label off"),
+        Action("photos.album", "a", "add_to_album", "photos: put into an album"),
+        Action("photos.leave_album", "A", "leave_album", "photos: take out of an album"),
+        Action("photos.favourite", "f", "favourite", "photos: favourite, or not", "Favourite"),
+        Action("photos.rate_1", "1", "rate(1)", "photos: rate ★"),
+        Action("photos.rate_2", "2", "rate(2)", "photos: rate ★★"),
+        Action("photos.rate_3", "3", "rate(3)", "photos: rate ★★★"),
+        Action("photos.rate_4", "4", "rate(4)", "photos: rate ★★★★"),
+        Action("photos.rate_5", "5", "rate(5)", "photos: rate ★★★★★"),
+        Action("photos.rate_0", "0", "rate(0)", "photos: no rating"),
+        Action("photos.trash", "d,delete", "trash", "photos: into the trash"),
+        Action("photos.restore", "R", "restore", "photos: out of the trash"),
+        Action("library.undo", "u", "undo", "library: undo the last edit", "Undo"),
+    ),
+)
+
+GRID = Context(
+    "Grid of photos",
+    "Moving and marking. While a range is being marked, every move marks what it passes.",
+    (
+        Action("grid.left", "left,h", "move(-1)", "grid: previous photo"),
+        Action("grid.right", "right,l", "move(1)", "grid: next photo"),
+        Action("grid.up", "up,k", "rows(-1)", "grid: row above"),
+        Action("grid.down", "down,j", "rows(1)", "grid: row below"),
+        Action("grid.page_up", "pageup", "pages(-1)", "grid: page up"),
+        Action("grid.page_down", "pagedown", "pages(1)", "grid: page down"),
+        Action("grid.first", "home,g", "edge('first')", "grid: first photo"),
+        Action("grid.last", "end,G", "edge('last')", "grid: last photo"),
+        Action("grid.day_before", "left_square_bracket", "hop('day',-1)", "timeline: previous day"),
+        Action("grid.day_after", "right_square_bracket", "hop('day',1)", "timeline: next day"),
+        Action("grid.month_before", "left_curly_bracket,ctrl+up", "hop('month',-1)", "timeline: previous month"),
+        Action("grid.month_after", "right_curly_bracket,ctrl+down", "hop('month',1)", "timeline: next month"),
+        Action("grid.year_before", "less_than_sign,ctrl+pageup", "hop('year',-1)", "timeline: previous year"),
+        Action("grid.year_after", "greater_than_sign,ctrl+pagedown", "hop('year',1)", "timeline: next year"),
+        Action("grid.open", "enter", "open", "photo: show it large", "Open"),
+        Action("grid.mark", "space", "mark", "marks: mark the photo, or not", "Mark"),
+        Action("grid.range", "v", "range", "marks: begin or end a range"),
+        Action("grid.extend_left", "shift+left", "extend(-1)", "marks: extend to the previous photo"),
+        Action("grid.extend_right", "shift+right", "extend(1)", "marks: extend to the next photo"),
+        Action("grid.extend_up", "shift+up", "extend(0,-1)", "marks: extend to the row above"),
+        Action("grid.extend_down", "shift+down", "extend(0,1)", "marks: extend to the row below"),
+        Action("grid.mark_all", "ctrl+a", "mark_all", "marks: mark everything shown"),
+        Action("grid.clear", "ctrl+u", "clear_marks", "marks: take all away"),
+    ),
+)
+
+SEARCH = Context(
+    "Search line",
+    "Results appear as you type. docs/search.md has the language.",
+    (
+        Action("search.done", "enter", "done", "search: to the photos found"),
+        Action("search.complete", "tab", "complete", "search: take the completion", priority=True),
+        Action("search.next", "down", "choice(1)", "search: next completion"),
+        Action("search.previous", "up", "choice(-1)", "search: previous completion"),
+    ),
+)
+
+PHOTO = Context(
+    "One photo",
+    "Looking at a photo, and at what is known of it.",
+    (
+        Action("photo.back", "escape,q,enter", "back", "photo: back to the grid", "Back"),
+        Action("photo.next", "right,l,space,pagedown", "step(1)", "photo: next", "Next"),
+        Action("photo.previous", "left,h,backspace,pageup", "step(-1)", "photo: previous", "Previous"),
+        Action("photo.label_down", "down,j", "choose(1)", "labels: next"),
+        Action("photo.label_up", "up,k", "choose(-1)", "labels: previous"),
+        Action("photo.confirm", "y", "confirm", "label: confirm it", "Yes, is"),
+        Action("photo.reject", "n", "reject", "label: reject it", "No, isn't"),
+        Action("photo.label", "t", "add_label", "photo: add a label", "Label"),
+        Action("photo.why", "w", "why", "label: why it is there"),
+        Action("photo.caption", "c", "caption", "photo: write a caption", "Caption"),
+        Action("photo.date", "D", "date", "photo: correct the date"),
+        Action("photo.album", "a", "add_to_album", "photo: put into an album"),
+        Action("photo.favourite", "f", "favourite", "photo: favourite, or not"),
+        Action("photo.rate_1", "1", "rate(1)", "photo: rate ★"),
+        Action("photo.rate_2", "2", "rate(2)", "photo: rate ★★"),
+        Action("photo.rate_3", "3", "rate(3)", "photo: rate ★★★"),
+        Action("photo.rate_4", "4", "rate(4)", "photo: rate ★★★★"),
+        Action("photo.rate_5", "5", "rate(5)", "photo: rate ★★★★★"),
+        Action("photo.rate_0", "0", "rate(0)", "photo: no rating"),
+        Action("photo.rotate", "r", "rotate(90)", "photo: turn clockwise"),
+        Action("photo.rotate_back", "R", "rotate(270)", "photo: turn the other way"),
+        Action("photo.trash", "d,delete", "trash", "photo: into the trash, or out of it"),
+        Action("photo.undo", "u", "undo", "library: undo the last edit", "Undo"),
+        Action("photo.facts", "i", "toggle_facts", "view: show or hide the facts"),
+        Action("photo.zoom_in", "plus,equals_sign", "zoom(1)", "picture: zoom in"),
+        Action("photo.zoom_out", "minus", "zoom(-1)", "picture: zoom out"),
+        Action("photo.zoom_fit", "z", "zoom(0)", "picture: whole, or its own size"),
+        Action("photo.pan_left", "shift+left,H", "pan(-1,0)", "picture: look further left"),
+        Action("photo.pan_right", "shift+right,L", "pan(1,0)", "picture: look further right"),
+        Action("photo.pan_up", "shift+up,K", "pan(0,-1)", "picture: look further up"),
+        Action("photo.pan_down", "shift+down,J", "pan(0,1)", "picture: look further down"),
+    ),
+)
+
+IMPORT = Context(
+    "Import",
+    "An import goes on while you look at the library; this screen shows how far it is.",
+    (
+        Action("import.back", "escape,q,enter", "back", "import: back to the library", "Back"),
+        Action("import.stop", "x", "stop", "import: stop after what is begun", "Stop"),
+    ),
+)
+
+CONTEXTS = (APP, LIBRARY, GRID, SEARCH, PHOTO, IMPORT)
+
+
+def bindings(context: Context) -> list[BindingType]:
+    """Return the bindings of a context, to be a screen's or widget's `BINDINGS`."""
+    return [
+        Binding(
+            action.keys,
+            action.call,
+            action.footer or action.name,
+            show=bool(action.footer),
+            priority=action.priority,
+            id=action.id,
+            tooltip=action.name,
+        )
+        for action in context.actions
+    ]
+
+
+def action_ids() -> frozenset[str]:
+    """Return the ids of all actions."""
+    return frozenset(action.id for context in CONTEXTS for action in context.actions)
+
+
+_SHOWN = {
+    "slash": "/", "plus": "+", "equals_sign": "=", "minus": "-", "left_square_bracket": "[",
+    "right_square_bracket": "]", "left_curly_bracket": "{", "right_curly_bracket": "}", "less_than_sign": "<",
+    "greater_than_sign": ">", "left": "←", "right": "→", "up": "↑", "down": "↓", "pageup": "page up",
+    "pagedown": "page down", "escape": "esc",
+}  # fmt: skip
+
+
+def shown_keys(keys: str) -> list[str]:
+    """Return keys as people read them: `ctrl+↑`, `/`, `F1`."""
+    return [_shown(key.strip()) for key in keys.split(",")]
+
+
+def _shown(key: str) -> str:
+    *modifiers, name = key.split("+")
+    named = _SHOWN.get(name, name.upper() if name[:1] == "f" and name[1:].isdigit() else name)
+    return "+".join([*modifiers, named])
+
+
+def page(contexts: Iterable[Context] = CONTEXTS) -> str:
+    """Return docs/keys.md."""
+    lines = [
+        "# Keys of the app",
+        "",
+        "Made from the program's own table (`make` checks that it is so). The first column is the name to rebind an",
+        "action by, in `keys.toml` in the folder that `safelight doctor` names, or that `SAFELIGHT_CONFIG_DIR` says:",
+        "",
+        "```toml",
+        "[keys]",
+        '"photos.favourite" = "f,asterisk"',
+        "```",
+        "",
+        "Everything can also be found in the command palette (ctrl+p), and reached with the mouse.",
+    ]
+    for context in contexts:
+        lines += ["", f"## {context.title}", "", context.about, "", "| action | keys | what it does |", "|---|---|---|"]
+        for action in context.actions:
+            keys = " ".join(f"`{key}`" for key in shown_keys(action.keys))
+            lines.append(f"| `{action.id}` | {keys} | {action.name} |")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,38 @@
+"""Starts the app from the command line: asks the terminal what it can show, finds the passphrase, runs the app."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from crypto.keys import DeviceSecrets
+    from tui.cli.session import Session
+
+_SWITCH_S = 0.001
+"""How long a thread keeps the interpreter to itself: Python's five milliseconds are felt when two of them decode."""
+
+
+def run_app(session: Session) -> int:
+    """Run the app on the session's library until it ends; returns the exit code."""
+    from tui.app.app import SafelightApp
+    from tui.app.graphics.detection import ask_terminal, choose
+    from tui.app.settings import read_settings
+
+    answers = ask_terminal()
+    sys.setswitchinterval(_SWITCH_S)
+    app = SafelightApp(
+        session.root,
+        secrets=lambda: _found_secrets(session),
+        graphics=choose(os.environ, answers),
+        answers=answers,
+        settings=read_settings(),
+    )
+    app.run()
+    return app.return_code or 0
+
+
+def _found_secrets(session: Session) -> DeviceSecrets | None:
+    """Return what an agent or a passphrase file gives; None where somebody has to be asked."""
+    return session.device_secrets() if session.opens_unasked() else None

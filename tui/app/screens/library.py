@@ -1,0 +1,351 @@
+"""The library: search line above, sidebar beside, the grid of photos, and what is said about it all below."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on, work
+from textual.containers import Horizontal
+from textual.screen import Screen
+from textual.widgets import Footer
+
+from core.catalog import SORT_KEYS
+from core.errors import CoreError, QueryError
+from tui.app import edits
+from tui.app.grid.contents import Contents, Ordering
+from tui.app.grid.photo_grid import DENSITIES, PhotoGrid
+from tui.app.keys import LIBRARY, bindings
+from tui.app.screens.choices import LibraryChoices
+from tui.app.widgets.search_line import SearchLine
+from tui.app.widgets.sidebar import Places, Sidebar
+from tui.app.widgets.status_line import StatusLine
+from tui.app.workers.library_thread import NotOpen, Superseded
+from tui.app.workers.tile_store import TileStore
+from tui.cli.output import count, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from textual.app import ComposeResult
+
+    from core.library import Library
+    from tui.app.app import SafelightApp
+    from tui.app.edits import Edit
+    from tui.app.workers.importing import ImportState
+
+_WATCH_S = 2.0
+"""How often other processes' changes are looked for."""
+_NARROW = 70
+"""Columns below which the sidebar stays away unless it is asked for."""
+_SORT_NAMES = {
+    "taken": "date",
+    "imported": "import",
+    "rating": "stars",
+    "name": "name",
+    "size": "size",
+    "score": "score",
+}
+
+
+class LibraryScreen(LibraryChoices, Screen[None]):
+    """All photos, or those of a query."""
+
+    app: SafelightApp
+    AUTO_FOCUS: ClassVar[str] = "PhotoGrid"
+    BINDINGS = bindings(LIBRARY)
+    DEFAULT_CSS = """
+    LibraryScreen {
+        & #body { height: 1fr; }
+        & PhotoGrid { width: 1fr; height: 1fr; }
+    }
+    """
+
+    def __init__(self, *, offer_import: bool = False) -> None:
+        """Show everything; `offer_import`: ask for a folder at once."""
+        super().__init__()
+        self._offer_import = offer_import
+        self._ordering = Ordering()
+        self._imported_before = 0
+        self._sidebar_wanted: bool | None = None
+        self.tiles = TileStore(self.app.library, self.app.pictures, self.app.placeholders, self._tiles_ready)
+
+    def compose(self) -> ComposeResult:
+        """Lay out the parts."""
+        yield SearchLine(id="search")
+        with Horizontal(id="body"):
+            yield Sidebar(id="sidebar")
+            yield PhotoGrid(cell=self.app.cell, described=self.app.graphics == "none", id="grid")
+        yield StatusLine(id="status")
+        yield Footer(show_command_palette=False, compact=True)
+
+    def on_mount(self) -> None:
+        """Show the photos."""
+        self.grid.attach(self.tiles)
+        if self.app.settings.density in DENSITIES:
+            self.grid.density = DENSITIES[DENSITIES.index(self.app.settings.density)]
+        self._show_sidebar()
+        self.load(keep_place=False)
+        self.set_interval(_WATCH_S, self._look_for_changes)
+        if self._offer_import:
+            self.action_import_photos()
+
+    def on_unmount(self) -> None:
+        """End the loaders."""
+        self.tiles.close()
+
+    def on_resize(self) -> None:
+        """Give a narrow terminal to the photos."""
+        self._show_sidebar()
+
+    @property
+    def grid(self) -> PhotoGrid:
+        """The grid."""
+        return self.query_one(PhotoGrid)
+
+    @property
+    def status(self) -> StatusLine:
+        """The line at the bottom."""
+        return self.query_one(StatusLine)
+
+    @property
+    def ordering(self) -> Ordering:
+        """What is shown, and in which order."""
+        return self._ordering
+
+    def _tiles_ready(self, pids: set[bytes]) -> None:
+        if self.is_attached:
+            self.grid.tiles_changed(pids)
+
+    # Showing
+
+    @work(exclusive=True, group="load")
+    async def load(self, *, keep_place: bool) -> None:
+        """Show what the query finds, in the order chosen."""
+        ordering = self._ordering
+        try:
+            contents = await self.app.library.ask(lambda library: Contents.of(library, ordering), lane="contents")
+        except (Superseded, NotOpen):
+            return
+        except QueryError as error:
+            self.query_one(SearchLine).fault(error)
+            return
+        except CoreError as error:
+            self.say(str(error), error=True)
+            return
+        self.query_one(SearchLine).fault(None)
+        self.grid.show(contents, keep_place=keep_place)
+        self._tell_count(contents)
+        self._load_places()
+
+    @work(exclusive=True, group="places")
+    async def _load_places(self) -> None:
+        try:
+            places = await self.app.library.ask(Places.of, lane="places", background=True)
+        except (Superseded, NotOpen, CoreError):
+            return
+        sidebar = self.query_one(Sidebar)
+        sidebar.show(places)
+        sidebar.point_at(self._ordering.query)
+
+    def search(self, query: str) -> None:
+        """Show what a query finds."""
+        self._ordering = Ordering(query, self._ordering.sort, self._ordering.descending)
+        self.load(keep_place=False)
+
+    def _tell_count(self, contents: Contents) -> None:
+        found = len(contents.photos)
+        self.query_one(SearchLine).found(count(found, "photo"))
+        if not found:
+            self.grid.explain_emptiness(self._nothing_text())
+
+    def _nothing_text(self) -> list[str]:
+        if self._ordering.query:
+            return ["Nothing is found by", "", plain(self._ordering.query), "", "esc shows all photos again"]
+        if self.app.importer.is_running:
+            return ["The first photos are on their way."]
+        return ["There are no photos here yet.", "", "i imports a folder"]
+
+    @on(PhotoGrid.CursorMoved)
+    @on(PhotoGrid.MarksChanged)
+    def tell_place(self) -> None:
+        """Say where the cursor is."""
+        grid = self.grid
+        shown = len(grid.contents.photos)
+        parts = [f"{grid.cursor + 1:,} of {shown:,}"] if shown else []
+        if grid.section_title:
+            parts.append(grid.section_title)
+        if grid.marked:
+            parts.append(f"{grid.marked:,} marked")
+        if grid.is_marking_range:
+            parts.append("marking a range")
+        if self._ordering.sort != "taken" or self._ordering.descending is not None:
+            arrow = {True: " ↓", False: " ↑", None: ""}[self._ordering.descending]
+            parts.append(f"by {_SORT_NAMES[self._ordering.sort]}{arrow}")
+        self.status.place(" · ".join(parts))
+
+    def say(self, text: str, *, error: bool = False) -> None:
+        """Say what happened, on the line at the bottom."""
+        self.status.flash(plain(text), error=error)
+
+    # Search line and sidebar
+
+    @on(SearchLine.Changed)
+    def query_changed(self, event: SearchLine.Changed) -> None:
+        """Search for what is typed."""
+        self.search(event.query)
+
+    @on(SearchLine.Done)
+    def query_done(self) -> None:
+        """Go to the photos."""
+        self.grid.focus()
+
+    @on(Sidebar.Chosen)
+    def place_chosen(self, event: Sidebar.Chosen) -> None:
+        """Show a line of the sidebar."""
+        self.show_query(event.query)
+        if self.size.width < _NARROW:
+            self._sidebar_wanted = False
+            self._show_sidebar()
+
+    def show_query(self, query: str) -> None:
+        """Search for a query that was not typed, and go to what it finds."""
+        self.query_one(SearchLine).put(query)
+        self.search(query)
+        self.grid.focus()
+
+    def action_search(self) -> None:
+        """Type a query."""
+        self.query_one(SearchLine).take_focus()
+
+    def action_back_out(self) -> None:
+        """Leave the search line or the sidebar; then take marks away; then show everything again."""
+        grid = self.grid
+        if self.focused is not grid:
+            grid.focus()
+        elif grid.marked or grid.is_marking_range:
+            grid.action_clear_marks()
+        elif self._ordering.query:
+            self.show_query("")
+
+    def action_toggle_sidebar(self) -> None:
+        """Show the sidebar, or give its room to the photos."""
+        sidebar = self.query_one(Sidebar)
+        self._sidebar_wanted = sidebar.has_class("hidden")
+        self._show_sidebar()
+        if self._sidebar_wanted:
+            sidebar.focus()
+        else:
+            self.grid.focus()
+
+    def _show_sidebar(self) -> None:
+        wanted = self._sidebar_wanted if self._sidebar_wanted is not None else self.size.width >= _NARROW
+        self.query_one(Sidebar).set_class(not wanted, "hidden")
+
+    # View
+
+    def action_sort(self) -> None:
+        """Sort by the next field."""
+        keys = list(SORT_KEYS)
+        following = keys[(keys.index(self._ordering.sort) + 1) % len(keys)]  # type: ignore[arg-type]
+        self._ordering = Ordering(self._ordering.query, following, None)
+        self.say(f"sorted by {_SORT_NAMES[following]}")
+        self.load(keep_place=True)
+
+    def action_reverse(self) -> None:
+        """Turn the order round."""
+        now = self._ordering.descending
+        falls = self._ordering.sort != "name" if now is None else now
+        self._ordering = Ordering(self._ordering.query, self._ordering.sort, not falls)
+        self.load(keep_place=True)
+
+    def action_density(self, step: int) -> None:
+        """Make tiles larger or smaller."""
+        here = DENSITIES.index(self.grid.density)
+        self.grid.density = DENSITIES[max(0, min(here + step, len(DENSITIES) - 1))]
+
+    def action_reload(self) -> None:
+        """Read everything again."""
+        self.tiles.forget()
+        self.load(keep_place=True)
+
+    @work(exclusive=True, group="watch")
+    async def _look_for_changes(self) -> None:
+        try:
+            changed = await self.app.library.ask(lambda library: library.refresh(), lane="watch", background=True)
+        except (Superseded, NotOpen):
+            return
+        except CoreError as error:
+            self.say(str(error), error=True)
+            return
+        if changed:
+            self.action_reload()
+
+    # Edits
+
+    def edit_chosen(self, edit: Edit) -> None:
+        """Make an edit to the photos that are marked, or to the one under the cursor."""
+        pids = self.grid.chosen()
+        if pids:
+            self.change(lambda library: edit(library, pids), pids)
+
+    @work(group="edit")
+    async def change(self, work_: Callable[[Library], str], pids: list[bytes] | None = None) -> None:
+        """Change the library, say what was done, and show it. `pids` are the photos that changed (None: any)."""
+        try:
+            said = await self.app.library.ask(work_)
+        except CoreError as error:
+            self.say(f"{error}" + (f" · {error.hint}" if error.hint else ""), error=True)
+            return
+        except NotOpen:
+            return
+        self.say(said)
+        self.tiles.forget(pids)
+        self.load(keep_place=True)
+
+    def action_favourite(self) -> None:
+        """Mark as favourites, or not."""
+        self.edit_chosen(edits.favourite)
+
+    def action_rate(self, stars: int) -> None:
+        """Rate."""
+        self.edit_chosen(edits.rate(stars))
+
+    def action_trash(self) -> None:
+        """Put into the trash."""
+        self.edit_chosen(edits.trash)
+
+    def action_restore(self) -> None:
+        """Take out of the trash."""
+        self.edit_chosen(edits.restore)
+
+    def action_undo(self) -> None:
+        """Take the newest edit back."""
+        self.change(edits.undo)
+
+    # One photo
+
+    @on(PhotoGrid.Opened)
+    def open_photo(self) -> None:
+        """Show the photo under the cursor large."""
+        from tui.app.screens.photo import PhotoScreen
+
+        def back(index: int | None) -> None:
+            if index is not None:
+                self.grid.go_to(index)
+            self.load(keep_place=True)
+
+        self.app.push_screen(PhotoScreen(self.grid.contents, self.grid.cursor, self.tiles), back)
+
+    # Import
+
+    def import_changed(self, state: ImportState) -> None:
+        """Show how far the import is, and the photos that came."""
+        if not self.is_attached:
+            return
+        self.status.going_on(state.line if state.running else "")
+        if state.counts["added"] != self._imported_before or not state.running:
+            self._imported_before = state.counts["added"] if state.running else 0
+            self.load(keep_place=True)
+        if not state.running:
+            hint = f" · {state.hint}" if state.hint else ""
+            self.say(f"{state.line}{hint}", error=state.error is not None)

@@ -1,0 +1,92 @@
+"""The passphrase, please. A wrong one is told to be wrong, and nothing more."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual import on, work
+from textual.screen import Screen
+from textual.widgets import Footer, Input, Static
+
+from core.errors import CoreError, Locked, WrongPassphrase
+from core.passphrases import typed_passphrase
+from tui.app.widgets.card import Card
+from tui.cli.output import plain
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+
+    from crypto.keys import DeviceSecrets
+    from tui.app.app import SafelightApp
+
+
+class UnlockScreen(Screen[None]):
+    """Asks for the passphrase, and opens the library."""
+
+    app: SafelightApp
+    DEFAULT_CSS = """
+    UnlockScreen { align: center middle; }
+    """
+
+    def compose(self) -> ComposeResult:
+        """Ask."""
+        with Card(title="Safelight"):
+            yield Static(f"Library in {plain(str(self.app.root))}", classes="muted", markup=False)
+            yield Input(password=True, placeholder="Passphrase", id="passphrase")
+            yield Static("", id="said", classes="muted", markup=False)
+        yield Footer()
+
+    def on_mount(self) -> None:
+        """Open at once where nobody has to be asked."""
+        self.query_one(Input).focus()
+        self._open_unasked()
+
+    @on(Input.Submitted)
+    def submitted(self, event: Input.Submitted) -> None:
+        """Try what was typed."""
+        if event.value and not event.input.disabled:
+            self._unlock(event.value)
+
+    @work(exclusive=True)
+    async def _open_unasked(self) -> None:
+        try:
+            secrets = await self.app.library.run(self.app.find_secrets)
+        except CoreError as error:
+            self._say(str(error), wrong=True)
+            return
+        if secrets is not None:
+            await self._open(secrets)
+
+    @work(exclusive=True)
+    async def _unlock(self, typed: str) -> None:
+        from core.library import Library
+
+        self._say("Unlocking…")
+        root = self.app.root
+        try:
+            secrets = await self.app.library.run(lambda: Library.unlock(root, typed_passphrase(typed)))
+        except WrongPassphrase:
+            self._say("This passphrase does not open the library.", wrong=True)
+        except (CoreError, Locked) as error:
+            self._say(f"{error}. {error.hint or ''}", wrong=True)
+        else:
+            await self._open(secrets)
+
+    async def _open(self, secrets: DeviceSecrets) -> None:
+        self._say("Opening…")
+        try:
+            await self.app.library.open(self.app.root, secrets)
+        except CoreError as error:
+            self._say(f"{error}. {error.hint or ''}", wrong=True)
+            return
+        self.app.show_library()
+
+    def _say(self, text: str, *, wrong: bool = False) -> None:
+        said = self.query_one("#said", Static)
+        said.update(text)
+        said.set_class(wrong, "error")
+        field = self.query_one(Input)
+        field.disabled = not wrong
+        if wrong:
+            field.value = ""
+            field.focus()

@@ -1,0 +1,1 @@
+"""Widgets that several screens share, or that are a thing of their own."""

@@ -1,0 +1,134 @@
+"""The sidebar: where to look. Every line is a query, with the number of photos it finds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+from textual.message import Message
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
+
+from tui.app.completion import quoted
+from tui.cli.cells import fitted
+from tui.cli.output import plain
+
+if TYPE_CHECKING:
+    from core.library import Library
+
+_COLUMNS = 24
+_MOST_LABELS = 300
+
+
+@dataclass(frozen=True)
+class Place:
+    """One line: what it is called, what it searches for, how many photos that finds (None: not counted)."""
+
+    title: str
+    query: str
+    photos: int | None = None
+
+
+@dataclass(frozen=True)
+class Places:
+    """All that the sidebar shows, by section."""
+
+    sections: tuple[tuple[str, tuple[Place, ...]], ...] = field(default=())
+
+    @classmethod
+    def of(cls, library: Library) -> Places:
+        """Ask the library."""
+        catalog = library.catalog
+        fixed = (
+            ("All photos", ""),
+            ("♥ Favourites", "is:favourite"),
+            ("★ Rated", "is:rated"),
+            ("◉ With a place", "has:gps"),
+            ("◌ Without labels", "is:unlabelled"),
+            ("⌫ Trash", "is:trash"),
+        )
+        saved = catalog.library_values("search")
+        labels = list(catalog.label_counts().items())[:_MOST_LABELS]
+        sections = (
+            ("", tuple(Place(title, query, catalog.count(query)) for title, query in fixed)),
+            ("Saved searches", tuple(Place(name, query) for name, query in saved.items())),
+            (
+                "Albums",
+                tuple(Place(one.name, f"album:{quoted(one.name)}", one.photos) for one in catalog.albums()),
+            ),
+            ("Labels", tuple(Place(name, f"label:{quoted(name)}", count) for name, count in labels)),
+        )
+        return cls(tuple((title, places) for title, places in sections if places))
+
+    def all(self) -> list[Place]:
+        """Return every line, without the sections."""
+        return [place for _, places in self.sections for place in places]
+
+
+class Sidebar(OptionList):
+    """Lines to look at."""
+
+    DEFAULT_CSS = """
+    Sidebar {
+        width: 28;
+        height: 1fr;
+        padding: 0 0 0 1 !important;
+        background: $surface;
+        border: none;
+        scrollbar-size-vertical: 1;
+        &:focus { border: none; background: $surface; }
+        & > .option-list--option-disabled { color: $primary; text-style: bold; }
+        &.hidden { display: none; }
+    }
+    """
+
+    class Chosen(Message):
+        """A line was chosen: its query is to be searched for."""
+
+        def __init__(self, query: str) -> None:
+            self.query = query
+            super().__init__()
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
+        """Show nothing yet."""
+        super().__init__(id=id, compact=True)
+        self.places = Places()
+        self._queries: list[str | None] = []
+
+    def show(self, places: Places) -> None:
+        """Show other lines; the one that is highlighted stays so."""
+        if places == self.places:
+            return
+        here = self._queries[self.highlighted] if self.highlighted is not None else None
+        self.places = places
+        options: list[Option] = []
+        self._queries = []
+        for title, lines in places.sections:
+            if title:
+                options.append(Option(f"\n{title}", disabled=True))
+                self._queries.append(None)
+            for place in lines:
+                options.append(Option(_line(place)))
+                self._queries.append(place.query)
+        self.clear_options()
+        self.add_options(options)
+        if here is not None and here in self._queries:
+            self.highlighted = self._queries.index(here)
+
+    def point_at(self, query: str) -> None:
+        """Highlight the line of a query, if there is one."""
+        self.highlighted = self._queries.index(query) if query in self._queries else None
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Tell which query was chosen."""
+        event.stop()
+        query = self._queries[event.option_index]
+        if query is not None:
+            self.post_message(self.Chosen(query))
+
+
+def _line(place: Place) -> Text:
+    count = "" if place.photos is None else f"{place.photos:,}"
+    name = fitted(plain(place.title), _COLUMNS - len(count) - 1)
+    return Text.assemble(name, " ", (count, "dim"), no_wrap=True)

@@ -1,0 +1,168 @@
+"""Whole pictures for the photo screen: decoded in threads, a few of them kept, the neighbours fetched ahead.
+
+A preview is a JPEG of the program's own making and is decoded here, by that decoder alone and within a bound of
+pixels. Where there is none the original is decoded by a worker process, as an import does it: it comes from anywhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from PIL import Image
+
+from core.errors import BlobMissing, CoreError, IntegrityAlarm
+from core.importing import protocol
+from core.importing.errors import FileRefused, WorkerBroken
+from core.importing.limits import IN_MEMORY_BYTES
+from core.importing.worker_pool import WorkerPool
+from tui.app.workers.library_thread import NotOpen
+from tui.app.workers.thumbnails import ThumbnailProblem, turned, whole_thumbnail
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from core.blobs import BlobStore
+    from core.catalog import Copy, PhotoRecord, ThumbRef
+    from core.library import Library
+    from tui.app.workers.library_thread import LibraryThread
+
+_Result = TypeVar("_Result")
+
+_KEPT = 6
+_THREADS = 2
+_MAX_PREVIEW_BYTES = 16 << 20
+_MAX_PREVIEW_PIXELS = 24_000_000
+_THUMBNAIL_SIZE = (320, 320)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The pixels of a photo, turned as the user wants; `problem` says why they are not the best there are."""
+
+    image: Image.Image | None
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class _Source:
+    record: PhotoRecord
+    copies: Sequence[Copy]
+    thumbnail: ThumbRef | None
+
+
+class Pictures:
+    """Fetches pictures; used on the event loop."""
+
+    def __init__(self, thread: LibraryThread) -> None:
+        """Fetch from this library."""
+        self._thread = thread
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="pictures")
+        self._pool: WorkerPool | None = None
+        self._kept: OrderedDict[tuple[bytes, int], asyncio.Task[Picture]] = OrderedDict()
+
+    async def quick(self, record: PhotoRecord, place: ThumbRef | None) -> Picture:
+        """Return the thumbnail: less than the picture, but at once."""
+        return await self.in_thread(lambda: _from_thumbnail(self._thread.blobs, record, place))
+
+    async def whole(self, pid: bytes, rotation: int) -> Picture:
+        """Return the picture as large as it is kept."""
+        return await asyncio.shield(self._task(pid, rotation))
+
+    def is_ready(self, pid: bytes, rotation: int) -> bool:
+        """Whether `whole` returns at once."""
+        task = self._kept.get((pid, rotation))
+        return task is not None and task.done()
+
+    def prefetch(self, pids: Sequence[tuple[bytes, int]]) -> None:
+        """Fetch these (id, rotation) too, when there is time."""
+        for pid, rotation in pids:
+            self._task(pid, rotation)
+
+    async def close(self) -> None:
+        """End the threads and the worker process."""
+        for task in self._kept.values():
+            task.cancel()
+        self._kept.clear()
+        if self._pool is not None:
+            await asyncio.to_thread(self._pool.close)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def in_thread(self, work: Callable[[], _Result]) -> _Result:
+        """Run a piece of work in one of the threads."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    def _task(self, pid: bytes, rotation: int) -> asyncio.Task[Picture]:
+        key = (pid, rotation)
+        task = self._kept.get(key)
+        if task is None or task.cancelled():
+            task = self._kept[key] = asyncio.get_running_loop().create_task(self._fetch(pid))
+        self._kept.move_to_end(key)
+        while len(self._kept) > _KEPT:
+            self._kept.popitem(last=False)[1].cancel()
+        return task
+
+    async def _fetch(self, pid: bytes) -> Picture:
+        try:
+            source = await self._thread.ask(lambda library: _source(library, pid))
+        except (NotOpen, CoreError):
+            return Picture(None, "the library is closed")
+        if source is None:
+            return Picture(None, "the photo is gone")
+        return await self.in_thread(lambda: self._decode(source))
+
+    def _decode(self, source: _Source) -> Picture:
+        blobs = self._thread.blobs
+        problem: str | None = None
+        for copy in sorted(source.copies, key=lambda one: one.role != "preview"):
+            try:
+                image = _preview(blobs, copy) if copy.role == "preview" else self._original(blobs, source, copy)
+            except BlobMissing:
+                problem = problem or "only its thumbnail is on this device"
+            except (IntegrityAlarm, FileRefused, WorkerBroken, OSError, ValueError, SyntaxError, MemoryError) as error:
+                problem = f"it cannot be read: {error}"
+            else:
+                return Picture(turned(image, source.record.rotation))
+        quick = _from_thumbnail(blobs, source.record, source.thumbnail)
+        return Picture(quick.image, problem or quick.problem)
+
+    def _original(self, blobs: BlobStore, source: _Source, copy: Copy) -> Image.Image:
+        if copy.size > IN_MEMORY_BYTES:
+            raise FileRefused("the original is too large to be shown here")
+        body = blobs.read(copy.blob_id, copy.key)
+        if self._pool is None:
+            self._pool = WorkerPool(1)
+        request = protocol.Photo(copy.name or source.record.filename or "", len(body))
+        _, preview = self._pool.photo(request, body)
+        return _decode_jpeg(bytes(preview))
+
+
+def _source(library: Library, pid: bytes) -> _Source | None:
+    catalog = library.catalog
+    record = catalog.photo(pid)
+    return None if record is None else _Source(record, catalog.copies(pid), catalog.thumbnail(pid))
+
+
+def _preview(blobs: BlobStore, copy: Copy) -> Image.Image:
+    if copy.size > _MAX_PREVIEW_BYTES:
+        raise FileRefused("its preview is larger than any")
+    return _decode_jpeg(blobs.read(copy.blob_id, copy.key))
+
+
+def _decode_jpeg(data: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(data), formats=("JPEG",))
+    if image.width * image.height > _MAX_PREVIEW_PIXELS:
+        raise FileRefused("its preview is larger than any")
+    # Its colour profile, if it has one, is a stranger's file once more, and stays unread in this process.
+    return image.convert("RGB")
+
+
+def _from_thumbnail(blobs: BlobStore, record: PhotoRecord, place: ThumbRef | None) -> Picture:
+    try:
+        return Picture(turned(whole_thumbnail(blobs, place, _THUMBNAIL_SIZE), record.rotation))
+    except ThumbnailProblem as problem:
+        return Picture(None, str(problem))

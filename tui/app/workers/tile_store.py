@@ -1,0 +1,295 @@
+"""What the tiles of a grid show: records from the library, pictures from the loaders, kept as long as there is room.
+
+The grid says what it wants (what is visible first, then what comes next); every new wish replaces the last one, so
+nobody works on what has scrolled away. A placeholder made from the ThumbHash comes first, the thumbnail when it is
+decoded.
+Results come to the event loop in batches, about thirty times a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tui.app.workers.library_thread import NotOpen, Superseded
+from tui.app.workers.thumbnails import ThumbnailProblem, placeholder, thumbnail
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from PIL import Image
+
+    from core.blobs import BlobStore
+    from core.catalog import PhotoRecord, ThumbRef
+    from core.library import Library
+    from tui.app.graphics.pictures import Art, PictureRenderer
+    from tui.app.workers.library_thread import LibraryThread
+
+_log = logging.getLogger(__name__)
+
+_THREADS = 2
+_FRAME_S = 1 / 30
+_MOST_RECORDS = 4_000
+ART_BUDGET_BYTES = 64 << 20
+
+
+@dataclass(slots=True)
+class Tile:
+    """What is known of one photo: its record, its picture, and whether that is only a placeholder."""
+
+    record: PhotoRecord
+    thumbnail: ThumbRef | None
+    art: Art | None = None
+    is_final: bool = False
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    tile: Tile
+    shape: tuple[int, int]
+    generation: int
+    first: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    job: _Job
+    art: Art | None
+    problem: str | None
+
+
+class TileStore:
+    """Tiles of the photos that are on the screen, were, or are about to be."""
+
+    def __init__(
+        self,
+        thread: LibraryThread,
+        renderer: PictureRenderer,
+        placeholders: PictureRenderer,
+        on_ready: Callable[[set[bytes]], None],
+        budget_bytes: int = ART_BUDGET_BYTES,
+    ) -> None:
+        """Tell `on_ready`, on the event loop, which photos' tiles have changed. Thumbnails are drawn by `renderer`."""
+        self._thread = thread
+        self._renderer = renderer
+        self._placeholders = placeholders
+        self._on_ready = on_ready
+        self._budget = budget_bytes
+        self._tiles: OrderedDict[bytes, Tile] = OrderedDict()
+        self._stale: set[bytes] = set()
+        self._cost = 0
+        self._shape = (1, 1)
+        self._wanted: list[bytes] = []
+        self._visible: frozenset[bytes] = frozenset()
+        self._generation = 0
+        self._asking: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._flush: asyncio.TimerHandle | None = None
+        self._guard = threading.Condition()
+        self._jobs: deque[_Job] = deque()
+        self._made: list[_Made] = []
+        self._working = 0
+        self._ended = False
+        self._loaders = [
+            threading.Thread(target=self._load, name=f"thumbnails-{n}", daemon=True) for n in range(_THREADS)
+        ]
+        for loader in self._loaders:
+            loader.start()
+
+    def get(self, pid: bytes) -> Tile | None:
+        """Return what there is of a photo's tile."""
+        return self._tiles.get(pid)
+
+    def want(self, visible: Sequence[bytes], ahead: Sequence[bytes], shape: tuple[int, int]) -> None:
+        """Have these tiles made, pictures `shape` (columns, lines) cells large; earlier wishes are forgotten."""
+        self._loop = self._loop or asyncio.get_running_loop()
+        if shape != self._shape:
+            self._shape = shape
+            self._forget_pictures()
+        self._generation += 1
+        self._visible = frozenset(visible)
+        self._wanted = [*visible, *ahead]
+        for pid in reversed(self._wanted):
+            if pid in self._tiles:
+                self._tiles.move_to_end(pid)
+        self._queue_pictures()
+        if any(pid not in self._tiles or pid in self._stale for pid in self._wanted):
+            self._ask()
+
+    def forget(self, pids: Iterable[bytes] | None = None) -> None:
+        """Read records again (all, by default) when they are next wanted; what is shown stays until they are there."""
+        self._stale.update(self._tiles if pids is None else (pid for pid in pids if pid in self._tiles))
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether everything wanted has been made, as far as it can be."""
+        with self._guard:
+            busy = self._jobs or self._made or self._working
+        return not busy and (self._asking is None or self._asking.done()) and self._flush is None
+
+    def close(self) -> None:
+        """End the loaders."""
+        with self._guard:
+            self._ended = True
+            self._jobs.clear()
+            self._guard.notify_all()
+        if self._asking is not None:
+            self._asking.cancel()
+        if self._flush is not None:
+            self._flush.cancel()
+        self._forget_pictures()
+
+    def _ask(self) -> None:
+        if self._asking is not None and not self._asking.done():
+            return  # it looks at the newest wish when it is done
+        self._asking = asyncio.get_running_loop().create_task(self._fetch_records())
+
+    async def _fetch_records(self) -> None:
+        while missing := [pid for pid in self._wanted if pid not in self._tiles or pid in self._stale]:
+            # What is seen now comes alone, so that it comes soon.
+            seen = [pid for pid in missing if pid in self._visible]
+            asked = seen or missing
+            try:
+                found = await self._thread.ask(partial(_read, pids=asked), lane="tiles")
+            except (Superseded, NotOpen):
+                return
+            except Exception as error:  # noqa: BLE001 - tiles stay empty; the next wish asks again
+                _log.warning("tiles_not_read: %s", type(error).__name__)
+                return
+            self._keep_records(found)
+            gone = set(asked).difference(found)
+            self._wanted = [pid for pid in self._wanted if pid not in gone]
+            self._stale.difference_update(asked)
+            self._queue_pictures()
+            self._on_ready(set(found))
+
+    def _keep_records(self, found: dict[bytes, tuple[PhotoRecord, ThumbRef | None]]) -> None:
+        for pid, (record, place) in found.items():
+            tile = self._tiles.get(pid)
+            if tile is None:
+                self._tiles[pid] = Tile(record, place)
+                continue
+            if tile.record.rotation != record.rotation or tile.thumbnail != place:
+                tile.is_final = False
+                tile.problem = None
+            tile.record, tile.thumbnail = record, place
+        while len(self._tiles) > _MOST_RECORDS:
+            self._drop_oldest()
+
+    def _queue_pictures(self) -> None:
+        first: list[_Job] = []
+        then: list[_Job] = []
+        for pid in self._wanted:
+            tile = self._tiles.get(pid)
+            if tile is None or tile.is_final:
+                continue
+            if tile.art is None and tile.record.thumbhash is not None and pid in self._visible:
+                first.append(_Job(tile, self._shape, self._generation, first=True))
+            if tile.problem is None:
+                then.append(_Job(tile, self._shape, self._generation, first=False))
+        with self._guard:
+            self._jobs = deque([*first, *then])
+            if self._jobs:
+                self._guard.notify_all()
+
+    def _load(self) -> None:
+        while True:
+            with self._guard:
+                while not self._jobs and not self._ended:
+                    self._guard.wait()
+                if self._ended:
+                    return
+                job = self._jobs.popleft()
+                self._working += 1
+            made = None
+            try:
+                made = self._make(job)
+            finally:
+                with self._guard:
+                    self._working -= 1
+                    if made is not None:
+                        self._made.append(made)
+                    first = len(self._made) == 1
+            if first and self._loop is not None:
+                with contextlib.suppress(RuntimeError):  # the loop has ended
+                    self._loop.call_soon_threadsafe(self._schedule)
+
+    def _make(self, job: _Job) -> _Made:
+        renderer = self._placeholders if job.first else self._renderer
+        try:
+            picture = self._picture(job, renderer.pixels(*job.shape))
+            return _Made(job, renderer.draw(picture, *job.shape), None)
+        except ThumbnailProblem as problem:
+            return _Made(job, None, str(problem))
+        except Exception as error:  # noqa: BLE001 - a thumbnail is never worth more than itself
+            return _Made(job, None, f"the thumbnail cannot be shown ({type(error).__name__})")
+
+    def _picture(self, job: _Job, size: tuple[int, int]) -> Image.Image:
+        tile = job.tile
+        if job.first:
+            return placeholder(tile.record, size)
+        blobs: BlobStore = self._thread.blobs
+        return thumbnail(blobs, tile.record, tile.thumbnail, size)
+
+    def _schedule(self) -> None:
+        if self._flush is None and self._loop is not None and not self._ended:
+            self._flush = self._loop.call_later(_FRAME_S, self._take)
+
+    def _take(self) -> None:
+        self._flush = None
+        with self._guard:
+            made, self._made = self._made, []
+        changed: set[bytes] = set()
+        for one in made:
+            tile = one.job.tile
+            pid = tile.record.pid
+            if one.job.shape != self._shape or self._tiles.get(pid) is not tile or (one.job.first and tile.is_final):
+                self._free(one.art, one.job)
+                continue
+            tile.problem = one.problem or (None if not one.job.first else tile.problem)
+            if one.art is not None:
+                self._replace(tile, one.art, final=not one.job.first)
+            changed.add(pid)
+        while self._cost > self._budget and self._drop_oldest():
+            pass
+        if changed:
+            self._on_ready(changed)
+
+    def _replace(self, tile: Tile, art: Art | None, *, final: bool) -> None:
+        if tile.art is not None:
+            self._cost -= tile.art.cost
+            (self._renderer if tile.is_final else self._placeholders).free(tile.art)
+        tile.art, tile.is_final = art, final
+        self._cost += 0 if art is None else art.cost
+
+    def _free(self, art: Art | None, job: _Job) -> None:
+        if art is not None:
+            (self._placeholders if job.first else self._renderer).free(art)
+
+    def _drop_oldest(self) -> bool:
+        """Forget the tile that was wanted longest ago; nothing that is wanted now is forgotten."""
+        for pid in self._tiles:
+            if pid in self._visible:
+                return False
+            tile = self._tiles.pop(pid)
+            self._stale.discard(pid)
+            self._replace(tile, None, final=False)
+            return True
+        return False
+
+    def _forget_pictures(self) -> None:
+        for tile in self._tiles.values():
+            self._replace(tile, None, final=False)
+            tile.problem = None
+
+
+def _read(library: Library, pids: Sequence[bytes]) -> dict[bytes, tuple[PhotoRecord, ThumbRef | None]]:
+    places = library.catalog.thumbnails(pids)
+    return {record.pid: (record, places.get(record.pid)) for record in library.catalog.photos(pids)}
