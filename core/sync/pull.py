@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from core.ingest import Arrival
     from core.library import Library
+    from core.log import Vector
     from core.sync.link import Link
     from core.sync.transfers import Transfers
 
@@ -44,6 +45,7 @@ class Pull:
         self._transfers = transfers
         self._progress = progress or (lambda *_: None)
         self._pulled = 0
+        self._doubt = False
         self.forked_self: int | None = None
         """The first number of this device under which a relay holds an envelope that somebody else wrote."""
 
@@ -163,6 +165,8 @@ class Pull:
     def _note(self, arrival: Arrival) -> None:
         self._pulled += arrival.entries + arrival.accepted
         self._link.report.pulled += arrival.entries + arrival.accepted
+        # What was refused may have been altered on the way: it is asked for once more.
+        self._doubt = self._doubt or bool(arrival.alarms)
         for alarm in arrival.alarms:
             self._link.raise_(alarm)
         if arrival.forked_self is not None:
@@ -193,14 +197,18 @@ class Pull:
     def _is_behind(self) -> bool:
         """Tell whether the relay names newer envelopes than were read: its numbers were given out anew."""
         heads = self._link.heads()
-        if heads == self._link.asked_past:
+        if heads == self._link.asked_past and not self._doubt:
             return False
         ours = self._library.log.heads()
-        held = {(stored.device, stored.seq) for stored in self._library.log.held()}
         return any(
-            seq > ours.get(device, (0, NO_HASH))[0] and (device, seq) not in held and self._may_count(device)
+            seq > ours.get(device, (0, NO_HASH))[0] and self._may_count(device) and self._lacks_next(device, ours)
             for device, (seq, _) in heads.items()
         )
+
+    def _lacks_next(self, device: bytes, ours: Vector) -> bool:
+        """Tell whether the envelope after the newest of a device is not even held: then it is no use to wait."""
+        following = ours.get(device, (0, NO_HASH))[0] + 1
+        return all(seq != following for seq, *_ in self._library.log.held_links(device))
 
     def _may_count(self, device: bytes) -> bool:
         return device in self._library.members.membership.members
