@@ -22,6 +22,9 @@ def relay_errors(url: str) -> Iterator[None]:
         raise RelayUnreachable(f"the relay {url} is out of reach: {error}", hint=error.hint) from error
     except InvalidUrl as error:
         raise InvalidEdit(str(error), hint=getattr(error, "hint", None)) from error
+    except (errors.Broken, errors.Unavailable, errors.TooManyRequests) as error:
+        # Nobody decided against this device: the same request may be answered later.
+        raise RelayUnreachable(f"the relay {url} cannot answer now: {error}", hint=error.hint) from error
     except errors.RelayError as error:
         raise refusal(url, error) from error
 
