@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import httpcore2
 import httpx2
 
+from sync_relay.client_http import Unreachable
 from sync_relay.client_url import is_loopback
 
 if TYPE_CHECKING:
@@ -79,9 +80,11 @@ class RelayTransport(httpx2.BaseTransport):
             more["ssl_context"] = context or httpx2.create_ssl_context()
         else:
             more["ssl_context"] = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used, and cheap: no roots are read
-        self._pool: httpcore2.ConnectionPool = (
-            httpcore2.ConnectionPool(**more) if proxy is None else httpcore2.HTTPProxy(proxy, **more)
-        )
+        if proxy is None:
+            self._pool = httpcore2.ConnectionPool(**more)
+        else:
+            through = httpx2.Proxy(proxy)
+            self._pool = httpcore2.HTTPProxy(str(through.url), proxy_auth=through.raw_auth, **more)
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send one request and return its answer, whose body has not been read."""
@@ -236,7 +239,8 @@ def proxy_for(address: Address) -> str | None:
     """Return the proxy through which a relay is reached, or None.
 
     It is the one of the system (`HTTPS_PROXY` and `NO_PROXY`, or its settings), for https alone: it passes on what it
-    cannot read. What stays on this machine goes through no proxy.
+    cannot read. What stays on this machine goes through no proxy. Raises `Unreachable` for a proxy of a kind that this
+    program does not use: going past it is not what its owner wants.
     """
     if address.scheme != "https" or address.is_loopback:
         return None
@@ -245,4 +249,15 @@ def proxy_for(address: Address) -> str | None:
     if proxy_bypass(address.host):
         return None
     proxies = getproxies()
-    return proxies.get("https") or proxies.get("all")
+    proxy = proxies.get("https") or proxies.get("all")
+    if not proxy:
+        return None
+    scheme, separator, _ = proxy.partition("://")
+    if not separator:
+        return f"http://{proxy}"
+    if scheme.lower() not in {"http", "https"}:
+        raise Unreachable(
+            "the proxy that this machine is set to use is of a kind that this program does not know",
+            hint=f"Name an http proxy in HTTPS_PROXY, or {address.host} in NO_PROXY to go without one.",
+        )
+    return proxy

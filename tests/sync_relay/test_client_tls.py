@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import ipaddress
+import socket
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from sync_relay.client import RelayClient, Unreachable
+from sync_relay.client_sockets import RelayTransport
+from sync_relay.client_url import read_address
 from tests.sync_relay.running_relay import Relay
 
 if TYPE_CHECKING:
@@ -80,6 +85,61 @@ def test_a_certificate_that_nobody_vouches_for(tls_relay: Relay) -> None:
     with client, pytest.raises(Unreachable, match="certificate that this machine does not trust") as raised:
         client.about()
     assert "SSL_CERT_FILE" in (raised.value.hint or "")
+
+
+class Proxy:
+    """Passes connections on to one relay, whatever they ask for, and keeps what it was asked."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listening.getsockname()[1]
+        self.asked: list[bytes] = []
+        self._threads = [threading.Thread(target=self._run)]
+        self._threads[0].start()
+
+    def _run(self) -> None:
+        connection, _ = self._listening.accept()
+        asked = b""
+        while not asked.endswith(b"\r\n\r\n"):
+            asked += connection.recv(65_536)
+        self.asked.append(asked)
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        relay = socket.create_connection(("127.0.0.1", self._port))
+        other = threading.Thread(target=self._pass_on, args=(connection, relay))
+        other.start()
+        self._pass_on(relay, connection)
+        other.join(60)
+        relay.close()
+        connection.close()
+
+    def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while piece := source.recv(65_536):
+                sink.sendall(piece)
+            sink.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        self._threads[0].join(60)
+        self._listening.close()
+
+
+def test_a_proxy_sees_an_address_and_nothing_else(
+    tls_relay: Relay, library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+    url = f"https://localhost:{tls_relay.port}"
+    with contextlib.closing(Proxy(tls_relay.port)) as proxy:
+        through = RelayTransport(read_address(url), proxy=f"http://me:pass@127.0.0.1:{proxy.port}")
+        with RelayClient(url, transport=through) as client:
+            client.found(tls_relay.invite(), library.genesis.entry)
+            client.sign_in(library.founder.secrets, None, 0)
+            client.append([library.founder.write(bytes(600_000))])
+            assert len(client.log(0).items) == 2
+    assert len(proxy.asked) == 1
+    assert proxy.asked[0].startswith(b"CONNECT localhost:")
+    assert b"bearer" not in proxy.asked[0].lower()
+    assert b"proxy-authorization: basic" in proxy.asked[0].lower()
 
 
 def test_http_to_a_relay_with_a_certificate(tls_relay: Relay) -> None:
