@@ -13,16 +13,17 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from core.arrival import begin_arriving
 from core.devices import device_name, name_new_device
 from core.errors import Forged, NotAMember, PairingRefused, RelayRefused, RelayUnreachable, Withheld
 from core.library import Library
-from core.library_folder import refuse_used_folder
 from core.mailbox import PACE, Mailbox, Pace, stopped
 from core.membership_exchange import fetch_entries
 from core.pairing import altered_letters
 from core.relay_errors import relay_errors
 from core.sync.engine import SyncEngine
 from core.sync.relays import Relays
+from core.unfinished import begin, is_being_published, publish, refuse_unless_free
 from crypto.errors import CryptoError, PairingCodeInvalid
 from crypto.fingerprint import fingerprint
 from crypto.genesis import entry_hash, verify_genesis
@@ -88,7 +89,7 @@ def join(
     first sync, the library is in `root` and can be used; its next sync goes on.
     """
     name = device_name(name)
-    refuse_used_folder(root)
+    refuse_unless_joinable(root)
     stop = stop or threading.Event()
     secrets = DeviceSecrets.generate()
     with relay_errors(url):
@@ -97,16 +98,28 @@ def join(
         offer, entry = _meet(client, code, Newcomer(code, secrets, name), secrets, on_meeting, stop, pace)
         _sign_in(client, secrets, offer, stop, pace)
         genesis, entries = _held_to(offer, fetch_entries(client), entry, client.url)
-        library = Library.create_from(root, passphrase, secrets, genesis, entries, kdf=kdf)
     finally:
         client.close()
-    try:
+    folder = begin(root)
+    with Library.create_from(folder, passphrase, secrets, genesis, entries, kdf=kdf) as library:
         Relays(library).remember([client.url])
+        begin_arriving(library)
+    publish(root)
+    library = Library.open(root, secrets)
+    try:
         first_sync(library, name, connect, progress)
     except BaseException:
         library.close()
         raise
     return library
+
+
+def refuse_unless_joinable(root: Path) -> None:
+    """Raise `LibraryExists` where `root` is neither empty nor what a join left that was cut off before it mattered."""
+    refuse_unless_free(root)
+    if is_being_published(root):
+        publish(root)
+        refuse_unless_free(root)
 
 
 def first_sync(

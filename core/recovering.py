@@ -8,22 +8,20 @@ step, so a recovery that was interrupted never looks like one; repeating it goes
 
 from __future__ import annotations
 
-import shutil
 import time
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, cast
 
+from core.arrival import begin_arriving
 from core.devices import device_name, devices, read_phrase
-from core.errors import CoreError, Forged, LibraryExists, Refused, Withheld, WrongPhrase
+from core.errors import CoreError, Forged, Refused, Withheld, WrongPhrase
 from core.joining import first_sync
-from core.layout import Layout
 from core.library import Library
-from core.library_folder import refuse_used_folder
 from core.membership_exchange import exchange_entries, fetch_entries
-from core.private_files import fsync_folder, storage_errors
 from core.relay_errors import relay_errors
 from core.sync.patience import Patience
 from core.sync.relays import Relays
 from core.telling import read_relay
+from core.unfinished import begin, discard, is_being_published, publish, refuse_unless_free, unfinished_folder
 from crypto import recovery
 from crypto.errors import CryptoError, PhraseReplaced
 from crypto.errors import NotAMember as NeverAMember
@@ -42,9 +40,6 @@ if TYPE_CHECKING:
     from crypto.kdf import KdfParameters
     from crypto.membership_entry import Entry
     from sync_relay import wire
-
-_UNFINISHED: Final = ".recovering"
-_TOML: Final = "library.toml"
 
 
 def recover(
@@ -72,36 +67,27 @@ def recover(
     """
     name = device_name(name)
     phrase = read_phrase(words)
-    refuse_unless_recoverable(root)
-    if _is_being_published(root):
-        _publish(root)
+    refuse_unless_free(root)
+    if is_being_published(root):
+        publish(root)
+        machine = Library.unlock(root, passphrase)
     else:
         with relay_errors(url):
             client = connect(url)
         try:
-            if not _go_on(client, phrase, root, passphrase):
-                _take_over(client, phrase, root, passphrase, keep, progress, kdf)
+            machine = _go_on(client, phrase, root, passphrase) or _take_over(
+                client, phrase, root, passphrase, keep, progress, kdf
+            )
         finally:
             client.close()
-        _publish(root)
-    library = Library.open(root, Library.unlock(root, passphrase))
+        publish(root)
+    library = Library.open(root, machine)
     try:
         first_sync(library, name, connect, progress)
     except BaseException:
         library.close()
         raise
     return library
-
-
-def refuse_unless_recoverable(root: Path) -> None:
-    """Raise `LibraryExists` where `root` is neither empty nor what an interrupted recovery left."""
-    unfinished = root / _UNFINISHED
-    if not unfinished.is_dir():
-        refuse_used_folder(root)
-    elif _is_being_published(root):
-        return
-    elif any(path != unfinished for path in root.iterdir()):
-        raise LibraryExists(f"{root} is not an empty folder", hint="Name a new or an empty folder.")
 
 
 def _take_over(
@@ -112,16 +98,17 @@ def _take_over(
     keep: Callable[[Sequence[DeviceRecord]], Collection[bytes]],
     progress: Callable[[SyncProgress], None] | None,
     kdf: KdfParameters | None,
-) -> None:
-    """Read everything, and make a machine with new secrets a member; the library is in the unfinished folder then."""
+) -> DeviceSecrets:
+    """Read everything, make a machine with new secrets a member, and return these; the library is unfinished still."""
     session = _sign_in(client, phrase)
     genesis, entries = _library_of(phrase, session.library_id, fetch_entries(client), client.url)
     machine = DeviceSecrets.generate()
-    folder = root / _UNFINISHED
+    folder = begin(root)
     made: list[Entry] = []
     try:
         with Library.create_from(folder, passphrase, machine, genesis, entries, kdf=kdf, reader=phrase) as library:
             Relays(library).remember([client.url])
+            begin_arriving(library)
             _pull(library, client, phrase, progress)
             kept = keep([one for one in devices(library) if not one.revoked])
             # Somebody may have written, or joined, while the user was thinking.
@@ -132,8 +119,9 @@ def _take_over(
                 Patience().run(lambda: client.append_entries([entry.data for entry in made]))
     except BaseException:
         if not made:
-            _remove(folder)
+            discard(root)
         raise
+    return machine
 
 
 def _sign_in(client: RelayClient, phrase: DeviceSecrets) -> wire.Session:
@@ -209,47 +197,24 @@ def _entries(library: Library, phrase: DeviceSecrets, machine: DeviceSecrets, ke
     return made
 
 
-def _go_on(client: RelayClient, phrase: DeviceSecrets, root: Path, passphrase: bytes) -> bool:
-    """Go on with a recovery that was interrupted, if it came so far that this machine is a member; tell whether.
+def _go_on(client: RelayClient, phrase: DeviceSecrets, root: Path, passphrase: bytes) -> DeviceSecrets | None:
+    """Go on with a recovery that was interrupted, if it came so far that this machine is a member; return its secrets.
 
-    What did not come so far is removed: everything in it came from the relay.
+    What did not come so far is left to be removed: everything in it came from the relay.
     """
-    unfinished = root / _UNFINISHED
+    unfinished = unfinished_folder(root)
     if not unfinished.is_dir():
-        return False
+        return None
     try:
-        library = Library.open(unfinished, Library.unlock(unfinished, passphrase))
+        machine = Library.unlock(unfinished, passphrase)
+        library = Library.open(unfinished, machine)
     except CoreError:
-        _remove(unfinished)
-        return False
+        return None
     with library:
-        done = library.members.is_member and phrase.device_id in library.members.membership.phrases
-        if done:
-            # The relay may not have heard of it, and a machine that it does not know cannot tell it.
-            _sign_in(client, phrase)
-            exchange_entries(library, client)
-    if not done:
-        _remove(unfinished)
-    return done
-
-
-def _remove(unfinished: Path) -> None:
-    with storage_errors("what an interrupted recovery left"):
-        if unfinished.exists():
-            shutil.rmtree(unfinished)
-
-
-def _is_being_published(root: Path) -> bool:
-    """Tell whether the library was moved in part: `library.toml` waits until everything else is in place."""
-    unfinished = root / _UNFINISHED
-    return (unfinished / _TOML).is_file() and not Layout(unfinished).log.exists() and Layout(root).log.exists()
-
-
-def _publish(root: Path) -> None:
-    """Move the library from the unfinished folder to where it belongs, `library.toml` last."""
-    unfinished = root / _UNFINISHED
-    with storage_errors("the recovered library"):
-        for path in sorted(unfinished.iterdir(), key=lambda path: (path.name == _TOML, path.name != "log.db")):
-            path.replace(root / path.name)
-        fsync_folder(root)
-        unfinished.rmdir()
+        membership = library.members.membership
+        if not library.members.is_member or phrase.device_id not in membership.phrases:
+            return None
+        # The relay may not have heard of it, and a machine that it does not know cannot tell it.
+        _sign_in(client, phrase)
+        exchange_entries(library, client)
+    return machine

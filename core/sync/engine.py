@@ -11,6 +11,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Final
 
+from core.arrival import has_arrived
 from core.errors import BlobDamaged, BlobMissing, CoreError, IntegrityAlarm, LibraryCopied, LogRolledBack, SyncAlarm
 from core.relay_errors import relay_errors
 from core.sync.alarms import SyncAlarms
@@ -84,6 +85,8 @@ class SyncEngine:
         while urls := [url for url in self.relays.urls() if (only is None or url in only) and url not in done]:
             report.add(self.exchange(urls, pull=urls, full=True, originals=originals))
             done.update(urls)  # another device may have begun to use more, of which we have just heard
+        if report.relays and report.worst_error is None:
+            has_arrived(self.library)
         return report
 
     def exchange(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from contextlib import closing, contextmanager
@@ -118,6 +119,15 @@ def test_a_library_without_a_relay_says_how_to_get_one(cli: CommandLine) -> None
     assert "safelight relay use" in cli.err
 
 
+def test_a_code_ends_with_the_command_that_showed_it(cli: CommandLine, relay: Relay, tmp_path: Path) -> None:
+    use_relay(cli, relay)
+    with adding() as (code, process):
+        process.send_signal(signal.SIGINT)
+        assert ended(process)[0] == exit_codes.INTERRUPTED
+    cli("join", relay.url, code, "--library", tmp_path / "second", code=exit_codes.FAILED)
+    assert "no such code" in cli.err
+
+
 def test_without_a_terminal_nobody_is_let_in_unasked(cli: CommandLine, relay: Relay) -> None:
     use_relay(cli, relay)
     cli("device", "add", code=exit_codes.USAGE)
@@ -148,6 +158,7 @@ def test_revoking_without_the_relay_says_that_it_does_not_know(
     with adding() as (code, process):
         filled("join", relay.url, code, "--name", "laptop", "--library", tmp_path / "second")
         assert ended(process)[0] == 0
+    filled("sync")
     relay.stop()
     try:
         filled("device", "revoke", "laptop", "--yes")

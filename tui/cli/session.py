@@ -45,6 +45,7 @@ class Session:
         Raises:
             CoreError: there is no library, it stays locked, or it is damaged.
         """
+        from core.arrival import is_arriving
         from core.library import Library
 
         self.prepare()
@@ -55,6 +56,8 @@ class Session:
                 # Only now: the catalog is read, or built anew, when it is first asked for.
                 for note in library.notes:
                     output.warn(note)
+                if is_arriving(library):
+                    output.warn("not everything of this library has arrived here yet", "`safelight sync` goes on")
                 self.report(library.alarms)
 
     def prepare(self) -> None:

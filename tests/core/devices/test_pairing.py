@@ -254,10 +254,8 @@ def flipped_middle(letter: bytes) -> bytes:
 
 
 CHANGES = {
-    "last": flipped_last,
-    "middle": flipped_middle,
+    "changed": flipped_middle,
     "short": lambda letter: letter[:-1],
-    "long": lambda letter: letter + b"\0",
     "other": lambda _letter: b"SFLTPA\0\1\3" + bytes(300),
 }
 

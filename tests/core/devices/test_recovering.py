@@ -18,8 +18,9 @@ from core.errors import (
     WrongPhrase,
 )
 from core.library import Library
-from core.recovering import recover, refuse_unless_recoverable
+from core.recovering import recover
 from core.telling import tell_relays
+from core.unfinished import refuse_unless_free
 from crypto import kdf
 from crypto.keys import DeviceSecrets
 from crypto.membership import create_genesis, entry_hash
@@ -264,7 +265,7 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     def killed(*_: Any, **__: Any) -> None:
         raise Killed
 
-    monkeypatch.setattr("core.recovering._remove", lambda _: None)
+    monkeypatch.setattr("core.recovering.discard", lambda _: None)
     monkeypatch.setattr(place, killed)
 
 
@@ -276,7 +277,7 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
         "core.recovering._entries",
         "core.recovering.Library.add_entries",
         "sync_relay.client.RelayClient.append_entries",
-        "core.recovering._publish",
+        "core.recovering.publish",
         "core.recovering.first_sync",
     ],
 )
@@ -294,7 +295,7 @@ def test_a_recovery_that_was_killed_is_repeated(
     else:
         with pytest.raises(NotALibrary):
             Library.unlock(root, PASSPHRASE)
-        refuse_unless_recoverable(root)
+        refuse_unless_free(root)
         found = again(pairing, bench.phrase)
     with found:
         assert set(found.catalog.pids("")) == set(photos)
@@ -306,7 +307,7 @@ def test_a_recovery_that_was_killed_is_repeated(
 def test_a_folder_that_was_moved_in_part_is_finished(bench: Bench, pairing: Pairing, photos: list[bytes]) -> None:
     root = pairing.folder / "new"
     again(pairing, bench.phrase).close()
-    unfinished = root / ".recovering"
+    unfinished = root / ".unfinished"
     unfinished.mkdir()
     for name in ("library.toml", "blobs"):
         (root / name).rename(unfinished / name)
@@ -323,7 +324,7 @@ def test_what_another_passphrase_left_unfinished_is_begun_anew(
     bench: Bench, pairing: Pairing, photos: list[bytes], tmp_path: Path
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        kill_at(patch, "core.recovering._publish")
+        kill_at(patch, "core.recovering.publish")
         with pytest.raises(Killed):
             again(pairing, bench.phrase)
     with again(pairing, bench.phrase, passphrase=b"another passphrase") as found:

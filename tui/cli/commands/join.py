@@ -36,10 +36,9 @@ def command(session: Session, url: str, code: str, name: str | None, as_json: bo
     """
     from core.devices import device_name, machine_name
     from core.errors import PairingRefused
-    from core.joining import Meeting, join, read_code
-    from core.library_folder import refuse_used_folder
+    from core.joining import Meeting, join, read_code, refuse_unless_joinable
 
-    refuse_used_folder(session.root)
+    refuse_unless_joinable(session.root)
     try:
         wanted = read_code(code)
     except PairingRefused as error:

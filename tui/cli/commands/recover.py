@@ -46,15 +46,16 @@ def command(
     device that --keep does not name is revoked. The folder must be empty. What was interrupted is done by repeating it.
     """
     from core.devices import device_name, machine_name
-    from core.recovering import recover, refuse_unless_recoverable
+    from core.recovering import recover
     from core.sync.alarms import SyncAlarms
+    from core.unfinished import refuse_unless_free
 
     if not yes and not output.is_terminal(sys.stdin):
         raise click.UsageError(
             "there is no terminal to ask on which devices stay: --yes revokes all but those of --keep"
         )
     called = device_name(name) if name is not None else machine_name()
-    refuse_unless_recoverable(session.root)
+    refuse_unless_free(session.root)
     session.prepare()
     phrase = given_phrase(phrase_file)
     passphrase = session.new_passphrase()
