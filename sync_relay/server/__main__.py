@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ipaddress
 import json
 import os
 import re
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from sync_relay.errors import RelayError
-from sync_relay.server.settings import Settings, from_environment
+from sync_relay.server.settings import THIS_MACHINE, Settings, from_environment
 from sync_relay.wire import DEFAULT_PORT
 
 if TYPE_CHECKING:
@@ -97,6 +98,20 @@ def read_origin(text: str) -> str:
     return f"{parts.scheme}://{host}{shown}"
 
 
+def read_proxy(text: str) -> str:
+    """Return the address or the network of a proxy, as `192.0.2.7` or `10.0.0.0/8`."""
+    try:
+        network = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither an address nor a network, such as 192.0.2.7 or 10.0.0.0/8"
+        ) from None
+    if network.prefixlen == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is everybody: anyone could then say to come from anywhere")
+    # Spelt as the HTTP server reads it: of a network with bits beyond its prefix, it would believe nobody.
+    return str(network) if network.num_addresses > 1 else str(network.network_address)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="safelight-relay",
@@ -114,6 +129,12 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--deep", action="store_true", help="read every blob and compare its hash")
     doctor.add_argument(
         "--forget-lost", action="store_true", help="say so of lost blobs, so that devices upload them again"
+    )
+    doctor.add_argument(
+        "--restored", action="store_true", help="the database is of a backup: let clients know; forgets what is lost"
+    )
+    doctor.add_argument(
+        "--delete-strays", action="store_true", help="delete stored objects that the database does not know"
     )
     for command in (serve, invite, stats, backup, restore, doctor):
         command.add_argument("--data", type=Path, required=True, metavar="DIR", help="where this relay keeps things")
@@ -134,6 +155,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="URL",
         help="address that clients use, such as https://relay.example: sign-ins for any other are refused",
     )
+    serve.add_argument(
+        "--trust-proxy",
+        type=read_proxy,
+        action="append",
+        default=[],
+        metavar="ADDRESS",
+        help="address or network of a proxy on another machine, whose X-Forwarded-For is to be believed",
+    )
     serve.add_argument("--tls-cert", type=Path, default=None, metavar="FILE", help="certificate chain, PEM")
     serve.add_argument("--tls-key", type=Path, default=None, metavar="FILE", help="its private key, PEM")
     serve.add_argument(
@@ -147,8 +176,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _settings(options: argparse.Namespace) -> Settings:
-    database_url, blobs_url, named = from_environment()
-    origins = tuple(read_origin(origin) for origin in named)
+    database_url, blobs_url, named, proxies = from_environment()
+    try:
+        origins = tuple(read_origin(origin) for origin in named)
+        proxies = tuple(read_proxy(proxy) for proxy in proxies)
+    except argparse.ArgumentTypeError as error:
+        raise _Misused(f"in the environment: {error}") from None
     if options.command != "serve":
         # `invite` and `stats` touch no blobs; opening a store somewhere else would be a side effect.
         touches_blobs = options.command in {"backup", "restore", "doctor"}
@@ -166,6 +199,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         database_url=options.database_url or database_url,
         blobs_url=options.blobs or blobs_url,
         origins=(*options.origin, *origins),
+        proxies=(*THIS_MACHINE, *options.trust_proxy, *proxies),
         tls_certificate=options.tls_cert,
         tls_key=options.tls_key,
         metrics_port=options.metrics_port,
@@ -240,9 +274,15 @@ async def _doctor(settings: Settings, options: argparse.Namespace) -> int:
 
     parts = await _open(settings)
     try:
+        if options.restored:
+            await maintenance.begin_generation(parts)
         examined = await maintenance.examine(parts, deep=options.deep)
-        if options.forget_lost:
+        if options.forget_lost or options.restored:
             await maintenance.forget_lost(parts, examined)
+        if options.delete_strays:
+            strays = await maintenance.delete_strays(parts)
+            if not options.json:
+                sys.stdout.write(f"{strays} objects deleted that the database does not know\n")
     finally:
         await parts.database.close()
     return _examined(examined, options, "examined")

@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sync_relay.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from sqlalchemy import Connection
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -62,18 +62,34 @@ class Database:
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """Give a transaction that may write: committed at the end, undone if the block raises."""
-        async with contextlib.AsyncExitStack() as stack:
-            if self._writing is not None:
-                await stack.enter_async_context(self._writing)
-            with _database_errors():
-                yield await stack.enter_async_context(self._engine.begin())
+        async with self._writing or contextlib.nullcontext():
+            with self._errors_named():  # around the commit too, which is where a full disk shows
+                async with self._engine.begin() as connection:
+                    yield connection
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """Give a connection that only reads; what it reads in several statements may be of several moments."""
-        with _database_errors():
+        with self._errors_named():
             async with self._reading.connect() as connection:
                 yield connection
+
+    @contextlib.contextmanager
+    def _errors_named(self) -> Iterator[None]:
+        # A commit that fails raises the driver's own error; everything else comes wrapped.
+        driver = self._engine.dialect.loaded_dbapi
+        outages = tuple(
+            getattr(driver, name) for name in ("OperationalError", "InterfaceError") if hasattr(driver, name)
+        )
+        try:
+            yield
+        except DBAPIError as error:
+            outage = error.connection_invalidated or isinstance(error, _OUTAGES) or type(error) is DatabaseError
+            if not outage:
+                raise
+            raise _unavailable(error.orig or error) from error
+        except outages as error:
+            raise _unavailable(error) from error
 
     async def migrate(self) -> Path | None:
         """Bring the tables up to date; return the copy made of a SQLite file that was behind, if there was one."""
@@ -84,7 +100,7 @@ class Database:
                 copy = await asyncio.to_thread(_prepare_file, file)
             except sqlite3.Error as error:
                 raise Unavailable(f"the relay's database cannot be used: {error}", hint=_DAMAGED) from error
-        with _database_errors():
+        with self._errors_named():
             async with self._engine.begin() as connection:
                 if not self.is_sqlite:
                     await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
@@ -165,14 +181,12 @@ def _begin_sqlite(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-@contextlib.contextmanager
-def _database_errors() -> Any:
-    try:
-        yield
-    except DBAPIError as error:
-        if error.connection_invalidated or isinstance(error, _OUTAGES) or type(error) is DatabaseError:
-            raise Unavailable(
-                f"the relay's database does not answer ({type(error.orig).__name__})",
-                hint="Try again; if it stays, the relay's owner finds the cause in its log.",
-            ) from error
-        raise
+def _unavailable(error: BaseException) -> Unavailable:
+    if "disk is full" in str(error):
+        return Unavailable(
+            "the relay's disk is full", hint="Its owner has to make room. Nothing is lost on your devices."
+        )
+    return Unavailable(
+        f"the relay's database does not answer ({type(error).__name__})",
+        hint="Try again; if it stays, the relay's owner finds the cause in its log.",
+    )

@@ -28,6 +28,7 @@ from sync_relay.errors import (
 )
 from sync_relay.server.blobs import Interrupted
 from sync_relay.server.call import Call, pieces, read_number
+from sync_relay.server.logs import cause
 from sync_relay.server.operations import Access, Operation
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 _DRAIN_BYTES: Final = 256 << 10
 _CLIENT_GONE: Final = 499  # what web servers log where nobody is left to answer
-_HEADERS: Final = {"x-content-type-options": "nosniff"}
+_HEADERS: Final = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
 
 
 def endpoint(service: Service, operation: Operation) -> Callable[[Request], Awaitable[Response]]:
@@ -53,6 +54,8 @@ def endpoint(service: Service, operation: Operation) -> Callable[[Request], Awai
             response = await _handle(service, operation, request)
         except RelayError as error:
             name = error.name
+            if isinstance(error, Unavailable) and error.__cause__ is not None:
+                service.log.warning("outage", operation=operation.name, request=request_id, cause=cause(error))
             response = error_response(error, request)
         except (ClientDisconnect, Interrupted):
             name = "client-gone"
@@ -69,6 +72,7 @@ def endpoint(service: Service, operation: Operation) -> Callable[[Request], Awai
                 Broken("the relay failed to answer", hint=f"Its log says more under {request_id}."), request
             )
         response.headers.update(_HEADERS)
+        response.headers.setdefault("cache-control", "no-store")  # answers hold tokens, and belong to one asker
         seconds = time.perf_counter() - started
         service.metrics.requests.labels(operation.name, str(response.status_code)).inc()
         service.metrics.seconds.labels(operation.name).observe(seconds)

@@ -7,13 +7,17 @@ and stands in nothing but the line and the answer of that request.
 from __future__ import annotations
 
 import logging
+import re
 import sys
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import structlog
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
+
+_IDS: Final = re.compile("[0-9A-Fa-f]{12,}")
+_MOST: Final = 400
 
 
 def relay_log(stream: TextIO | None = None) -> FilteringBoundLogger:
@@ -29,6 +33,12 @@ def relay_log(stream: TextIO | None = None) -> FilteringBoundLogger:
         cache_logger_on_first_use=True,
     )
     return log
+
+
+def cause(error: BaseException) -> str:
+    """Return what an outage came from, for the owner: without the ids that names of objects are made of."""
+    text = " ".join(str(getattr(error.__cause__, "orig", None) or error.__cause__).split())
+    return _IDS.sub("…", text)[:_MOST]
 
 
 class ServerMessages(logging.Handler):

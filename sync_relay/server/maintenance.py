@@ -71,12 +71,7 @@ async def restore(settings: Settings, source: Path) -> Examined:
     await asyncio.to_thread(_copy_database, source / DATABASE_FILE, _new_folder(settings.data) / DATABASE_FILE)
     await asyncio.to_thread(_copy_folder, source / BLOBS_FOLDER, settings.data / BLOBS_FOLDER)
     async with _opened(settings, settings.data) as parts:
-        async with parts.database.write() as connection:
-            await connection.execute(
-                update(tables.relay)
-                .where(tables.relay.c.name == "generation")
-                .values(value=secrets.token_bytes(tables.GENERATION_BYTES))
-            )
+        await begin_generation(parts)
         examined = await examine(parts, deep=True)
         await _forget(parts, examined.lost)
     return examined
@@ -97,6 +92,51 @@ async def examine(parts: Parts, *, deep: bool) -> Examined:
     return Examined(blobs, tuple(lost))
 
 
+async def begin_generation(parts: Parts) -> None:
+    """Let clients notice that this database is of a backup, and its positions of an earlier time.
+
+    They are told when they sign in: so all of them have to, and no nonce that was given before is good again.
+    """
+    async with parts.database.write() as connection:
+        for name, size in (("generation", tables.GENERATION_BYTES), ("challenge-key", tables.CHALLENGE_KEY_BYTES)):
+            await connection.execute(
+                update(tables.relay).where(tables.relay.c.name == name).values(value=secrets.token_bytes(size))
+            )
+        await connection.execute(delete(tables.session))
+
+
+async def delete_strays(parts: Parts) -> int:
+    """Delete objects that no row names; return how many. What is being uploaded meanwhile may be among them.
+
+    They are left by processes that were killed, and by blobs that came after the backup a database is of.
+    """
+    strays = []
+    async for name in parts.objects.names():
+        folder, _, rest = name.partition("/")
+        if folder in {"blobs", "parts"} and not await _is_named(parts, folder, rest):
+            strays.append(name)
+    await parts.objects.delete(strays)
+    return len(strays)
+
+
+async def _is_named(parts: Parts, folder: str, rest: str) -> bool:
+    """Return whether a row names this object: a blob by its attempt, stored or under way; a part by its own name."""
+    if folder == "parts":
+        query = select(tables.part.c.object).where(
+            tables.part.c.attempt == rest.partition("/")[0], tables.part.c.object == f"{folder}/{rest}"
+        )
+    else:
+        library, _, name = rest.split("/", 2)
+        blob, _, attempt = name.partition(".")
+        query = select(tables.blob.c.attempt).where(
+            tables.blob.c.library_id == bytes.fromhex(library),
+            tables.blob.c.id == bytes.fromhex(blob),
+            tables.blob.c.attempt == attempt,
+        )
+    async with parts.database.read() as connection:
+        return (await connection.execute(query)).first() is not None
+
+
 async def forget_lost(parts: Parts, examined: Examined) -> None:
     """Let the relay say that it does not have what it lost: clients that do then upload it again."""
     await _forget(parts, examined.lost)
@@ -106,7 +146,8 @@ def _require_local(settings: Settings) -> None:
     if settings.database_url or settings.blobs_url:
         raise Refused(
             "this relay keeps things elsewhere than in its folder",
-            hint="Back up PostgreSQL with pg_dump first and the bucket with its own tools then, in this order.",
+            hint="Back up PostgreSQL with pg_dump first and the bucket with its own tools then, in this order. After "
+            "putting them back, `safelight-relay doctor --restored` lets clients know.",
         )
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -33,6 +35,7 @@ _CLIENT: Final[ClientConfig] = {"connect_timeout": timedelta(seconds=5), "timeou
 _RETRIES: Final[RetryConfig] = {"max_retries": 3, "retry_timeout": timedelta(seconds=60)}
 """A store that does not answer is an error after seconds: with the library's own bounds, callers hung for minutes."""
 _MOST_FOLDERS: Final = 20_000
+_FULL: Final = re.compile(rf"\b(?:os error|Errno) (?:{errno.ENOSPC}|{errno.EDQUOT}|{errno.EFBIG})\b")
 _CHUNK_BYTES: Final = 8 << 20  # of a multi-part upload: S3 takes 10,000, so blobs of up to 78 GiB
 
 
@@ -158,6 +161,10 @@ def _store_errors() -> Any:
     except FileNotFoundError as error:
         raise ObjectMissing from error
     except (BaseError, OSError) as error:
+        if _FULL.search(str(error)):
+            raise Unavailable(
+                "the relay's disk is full", hint="Its owner has to make room. Nothing is lost on your devices."
+            ) from error
         raise Unavailable(
             f"the relay's storage does not answer ({type(error).__name__})",
             hint="Try again; if it stays, the relay's owner finds the cause in its log.",

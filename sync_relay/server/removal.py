@@ -72,10 +72,9 @@ async def sweep(parts: Parts) -> dict[str, int]:
         "expired": await _sweep_expired(parts, now),
         "blobs": await _sweep_blobs(parts, tables.blob.c.stored & (tables.blob.c.gone_at <= now)),
         "uploads": await _sweep_blobs(
-            parts,
-            ~tables.blob.c.stored
-            & ((tables.blob.c.updated_at <= now - parts.limits.upload_patience) | (tables.blob.c.gone_at <= now)),
-        ),
+            parts, ~tables.blob.c.stored & (tables.blob.c.updated_at <= now - parts.limits.upload_patience)
+        )
+        + await _sweep_blobs(parts, ~tables.blob.c.stored & (tables.blob.c.gone_at <= now)),
         "envelopes": await _sweep_prunes(parts, now),
     }
     return {what: count for what, count in swept.items() if count}

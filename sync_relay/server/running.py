@@ -11,7 +11,9 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+import h11
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from sync_relay.server.application import application
 from sync_relay.server.logs import quiet_servers
@@ -65,6 +67,7 @@ async def serve(settings: Settings, *, service: Service | None = None, listening
     quiet_servers(service.log)
     server = _Relay(config(application(service), settings))
     service.log.info("starting", host=settings.host, port=settings.port, tls=settings.scheme == "https")
+    server.when_stopping = service.stop
     async with _metrics(service, settings) as metrics_port:
         server.when_ready = lambda: service.log.info("ready", port=settings.port, metrics_port=metrics_port)
         await server.serve(sockets=[listening])
@@ -75,7 +78,9 @@ def config(app: Starlette, settings: Settings) -> uvicorn.Config:
     """Return how uvicorn serves the relay."""
     return uvicorn.Config(
         app,
-        http="h11",
+        http=_patient(settings.limits.head_seconds),
+        proxy_headers=True,
+        forwarded_allow_ips=list(settings.proxies),
         ws="websockets-sansio",
         lifespan="on",
         log_config=None,
@@ -91,10 +96,51 @@ def config(app: Starlette, settings: Settings) -> uvicorn.Config:
     )
 
 
+def _patient(head_seconds: float) -> type[H11Protocol]:
+    """Return how uvicorn speaks HTTP/1.1, with an end to waiting for a request that does not come whole.
+
+    Whoever opens connections and says nothing, or a header field a minute, would otherwise keep them for ever.
+    """
+
+    class Patient(H11Protocol):
+        _waiting: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self._look()
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self._look()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            self._end_waiting()
+
+        def _look(self) -> None:
+            begun = self.conn.their_state is not h11.IDLE or self.transport.is_closing()
+            if begun or self.transport.get_protocol() is not self:  # it became a WebSocket
+                self._end_waiting()
+            elif self._waiting is None:
+                self._waiting = self.loop.call_later(head_seconds, self.transport.close)
+
+        def _end_waiting(self) -> None:
+            if self._waiting is not None:
+                self._waiting.cancel()
+                self._waiting = None
+
+    return Patient
+
+
 class _Relay(uvicorn.Server):
     """A server that says when it answers, and leaves the process to end well: uvicorn's own raises its signal again."""
 
     when_ready: Callable[[], object] = staticmethod(lambda: None)
+    when_stopping: Callable[[], object] = staticmethod(lambda: None)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.when_stopping()
+        await super().shutdown(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -7,11 +7,11 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Final
 
-from sync_relay.errors import Unavailable
+from sync_relay.errors import RelayError, Unavailable
 from sync_relay.server import removal
 from sync_relay.server.blobs import Blobs
 from sync_relay.server.database import Database
-from sync_relay.server.logs import relay_log
+from sync_relay.server.logs import cause, relay_log
 from sync_relay.server.metrics import Metrics
 from sync_relay.server.objects import Objects
 from sync_relay.server.parts import Parts, utc_seconds
@@ -55,6 +55,7 @@ class Service:
         self.metrics = Metrics()
         self.log = log or relay_log()
         self.is_ready = False
+        self.is_stopping = False
         self.checked_until = 0.0
 
     @contextlib.asynccontextmanager
@@ -69,6 +70,10 @@ class Service:
             tasks.append(asyncio.create_task(self.hub.watch()))
         self.is_ready = True
         try:
+            await self.parts.objects.check()
+        except RelayError as error:  # it may come later than this process: `/readyz` says when it has
+            self.log.warning("storage", reason=str(error), cause=cause(error))
+        try:
             yield
         finally:
             self.is_ready = False
@@ -77,6 +82,10 @@ class Service:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self.parts.database.close()
+
+    def stop(self) -> None:
+        """Take no more of what is being uploaded: what came is kept, and its sender goes on at the next start."""
+        self.is_stopping = True
 
     async def check(self) -> None:
         """Raise `Unavailable` unless database and storage answer. Asked often, it looks every other second only."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sync_relay.wire import DEFAULT_PORT
 
@@ -16,6 +16,8 @@ DAY: Final = 86_400
 DATABASE_VARIABLE: Final = "SAFELIGHT_RELAY_DATABASE_URL"
 BLOBS_VARIABLE: Final = "SAFELIGHT_RELAY_BLOBS"
 ORIGINS_VARIABLE: Final = "SAFELIGHT_RELAY_ORIGINS"
+PROXIES_VARIABLE: Final = "SAFELIGHT_RELAY_TRUST_PROXY"
+THIS_MACHINE: Final = ("127.0.0.1", "::1")
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Limits:
     uploads: int = 24
     uploads_of_one_library: int = 8
     idle_seconds: float = 60.0
+    head_seconds: float = 30.0
     proofs: int = 2
     library_rate: tuple[float, float] = (500.0, 2_000.0)
     anonymous_rate: tuple[float, float] = (20.0, 300.0)
@@ -47,6 +50,7 @@ class Settings:
 
     `database_url` and `blobs_url` decide the storage: SQLite and a folder in `data` unless they name another.
     `origins` are the addresses (`https://host[:port]`) that sign-ins may be made for; loopback ones are added.
+    `proxies` are the addresses and networks whose `X-Forwarded-For` is believed when sign-ins are counted.
     """
 
     data: Path
@@ -55,6 +59,7 @@ class Settings:
     database_url: str = ""
     blobs_url: str = ""
     origins: tuple[str, ...] = ()
+    proxies: tuple[str, ...] = THIS_MACHINE
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     metrics_port: int | None = None
@@ -80,8 +85,25 @@ class Settings:
         return "https" if self.tls_certificate else "http"
 
 
-def from_environment(environment: Mapping[str, str] | None = None) -> tuple[str, str, tuple[str, ...]]:
-    """Return database URL, blobs URL and origins as the environment has them; empty where it does not say."""
+class Environment(NamedTuple):
+    """What the environment says; empty where it does not."""
+
+    database_url: str
+    blobs_url: str
+    origins: tuple[str, ...]
+    proxies: tuple[str, ...]
+
+
+def from_environment(environment: Mapping[str, str] | None = None) -> Environment:
+    """Return what the variables of this relay say. Lists are separated by commas or spaces."""
     values = os.environ if environment is None else environment
-    origins = tuple(origin for origin in values.get(ORIGINS_VARIABLE, "").replace(",", " ").split() if origin)
-    return values.get(DATABASE_VARIABLE, ""), values.get(BLOBS_VARIABLE, ""), origins
+
+    def several(name: str) -> tuple[str, ...]:
+        return tuple(values.get(name, "").replace(",", " ").split())
+
+    return Environment(
+        values.get(DATABASE_VARIABLE, ""),
+        values.get(BLOBS_VARIABLE, ""),
+        several(ORIGINS_VARIABLE),
+        several(PROXIES_VARIABLE),
+    )

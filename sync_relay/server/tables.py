@@ -20,9 +20,11 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    text,
 )
 
 GENERATION_BYTES: Final = 16
+CHALLENGE_KEY_BYTES: Final = 32
 
 
 class StoredBlob(NamedTuple):
@@ -132,6 +134,8 @@ blob: Final = Table(
     Column("updated_at", BigInteger, nullable=False),
     Column("gone_at", BigInteger),  # set by a signed delete
     Index("ix_blob_gone_at", "gone_at"),
+    # What is under way is little among what is stored, and the sweep looks for it every hour.
+    Index("ix_blob_unfinished", "updated_at", sqlite_where=text("NOT stored"), postgresql_where=text("NOT stored")),
 )
 
 part: Final = Table(

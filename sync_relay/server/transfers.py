@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 
 from sync_relay import wire
 from sync_relay.errors import ErrorDetails, Malformed, WrongRange
+from sync_relay.server.blobs import Interrupted
 from sync_relay.server.call import pieces
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from starlette.types import Message, Send
 
     from sync_relay.server.call import Call
 
@@ -49,7 +54,8 @@ async def download(call: Call) -> Response:
     if call.request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type=wire.BINARY)
     content = await blobs.read(name, start, end)
-    return StreamingResponse(_outgoing(call, content), status_code=status, headers=headers, media_type=wire.BINARY)
+    limit = call.service.settings.limits.idle_seconds
+    return _Patient(limit, _outgoing(call, content), status_code=status, headers=headers, media_type=wire.BINARY)
 
 
 async def prove(call: Call) -> wire.Proof:
@@ -76,11 +82,31 @@ def read_range(text: str, size: int) -> tuple[int, int]:
     return start, end
 
 
+class _Patient(StreamingResponse):
+    """A download that ends when its reader takes nothing for too long: it would hold memory, and a connection."""
+
+    def __init__(self, idle_seconds: float, content: AsyncIterator[bytes], **more: Any) -> None:
+        super().__init__(content, **more)
+        self._idle_seconds = idle_seconds
+
+    async def stream_response(self, send: Send) -> None:
+        async def in_time(message: Message) -> None:
+            async with asyncio.timeout(self._idle_seconds):
+                await send(message)
+
+        try:
+            await super().stream_response(in_time)
+        except TimeoutError:
+            raise ClientDisconnect from None
+
+
 async def _incoming(call: Call) -> AsyncIterator[bytes]:
     call.body_begun = True
     async for piece in pieces(call.request, call.service.settings.limits.idle_seconds):
         call.service.metrics.received.inc(len(piece))
         yield piece
+        if call.service.is_stopping:
+            raise Interrupted
 
 
 async def _outgoing(call: Call, content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

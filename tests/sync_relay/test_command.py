@@ -37,9 +37,9 @@ def json_of(*arguments: str | Path) -> dict[str, Any]:
 class Process:
     """`safelight-relay serve` on a free port; its log tells which."""
 
-    def __init__(self, data: Path, *more: str) -> None:
+    def __init__(self, data: Path, *more: str, **options: Any) -> None:
         self.process = subprocess.Popen(
-            command("serve", "--data", data, "--port", "0", *more), stderr=subprocess.PIPE, text=True
+            command("serve", "--data", data, "--port", "0", *more), stderr=subprocess.PIPE, text=True, **options
         )
         self.port = int(self.line("starting")["port"])
         self.ready = self.line("ready")
@@ -56,6 +56,7 @@ class Process:
         self.process.send_signal(number)
         code = self.process.wait(60)
         assert self.process.stderr is not None
+        self.log = self.process.stderr.read()
         self.process.stderr.close()
         return code
 

@@ -19,7 +19,7 @@ from sync_relay import errors
 from sync_relay.server import database as database_module
 from sync_relay.server import ledger, libraries, log, removal, tables
 from sync_relay.server.blobs import Blobs, Interrupted
-from sync_relay.server.database import Database
+from sync_relay.server.database import Database, newest_revision
 from sync_relay.server.objects import ObjectMissing, Objects
 from sync_relay.server.parts import Parts
 from sync_relay.server.sessions import token_bytes
@@ -99,7 +99,7 @@ def test_a_database_that_is_behind_is_copied_before_it_is_migrated(
     monkeypatch.setattr(database_module, "_upgrade", lambda _connection: None)
     copy = loop(database.migrate())
     loop(database.close())
-    assert copy.name == "relay.db.before-0001-from-0000"
+    assert copy.name == f"relay.db.before-{newest_revision()}-from-0000"
     assert copy.stat().st_mode & 0o077 == 0 or os.name == "nt"
     with contextlib.closing(sqlite3.connect(copy)) as connection:
         assert connection.execute("SELECT count(*) FROM relay").fetchone() == (2,)
