@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from core.errors import CoreError, NoSuchRelay
 from core.relay_errors import relay_errors
 from core.sync.relays import Relays
+from core.whereabouts import blobs_in_changes
 from sync_relay.client import RelayClient
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from core.library import Library
 
 _AT_ONCE = 8
+_PAGE = 256
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,28 @@ def standings(library: Library, *, connect: Callable[[str], RelayClient] = Relay
 
     with ThreadPoolExecutor(min(_AT_ONCE, len(known))) as pool:
         return list(pool.map(ask, known))
+
+
+@dataclass(frozen=True)
+class Unsent:
+    """What a relay does not have yet, as far as this device knows: edits of this device, and files of anybody."""
+
+    edits: int
+    files: int
+
+
+def unsent(library: Library, url: str) -> Unsent:
+    """Return what the next sync with the relay at `url` has to send; nothing is asked."""
+    state, facts = Relays(library).state(url)
+    own = library.device_id
+    edits = library.log.head(own)[0] - facts.vector.get(own, (0, b""))[0]
+    files = set(facts.lacking)
+    position = state.blobs_position
+    while page := library.log.past_position(position, _PAGE):
+        for stored in page:
+            files.update(blobs_in_changes(library.chain.open(stored)))
+        position = page[-1].position
+    return Unsent(max(0, edits), len(files))
 
 
 def relays_in_use(library: Library) -> list[str]:

@@ -197,21 +197,31 @@ def _devices(library: Library) -> Iterator[Finding]:
 
 def _relays(library: Library) -> Iterator[Finding]:
     from core.sync.relays import Relays
+    from core.sync.standing import unsent
 
     relays = Relays(library)
     urls = relays.urls()
     if not urls:
         yield Finding("relays", True, "none in use: what is here may be nowhere else (docs/sync.md)")
-    last = library.log.last_position()
     for url in urls:
-        state, facts = relays.state(url)
+        _, facts = relays.state(url)
         if not facts.at:
-            yield Finding("relay", False, f"{url}: nothing has been sent there yet", "Run `safelight sync`.")
+            yield Finding("relay", False, f"{url}: never up to date with this device", "Run `safelight sync`.")
             continue
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(facts.at))
-        whole = state.blobs_position >= last and not facts.lacking
-        told = "holds every file this device knows of" if whole else "has not all files yet"
-        yield Finding("relay", whole, f"{url}: up to date {when}, {told}", "Run `safelight sync`.")
+        left = unsent(library, url)
+        if left.edits or left.files:
+            told = f"{output.count(left.edits, 'edit')} and {output.count(left.files, 'file')} to send"
+        else:
+            told = "it has everything that is here"
+        lacking = len(facts.lacking)
+        yield Finding(
+            "relay",
+            not lacking,
+            f"{url}: up to date {when}, {told}",
+            f"{output.count(lacking, 'file')} could not be sent: they are not on this device. Sync the device that has "
+            "them.",
+        )
 
 
 def _originals(library: Library) -> Finding:
