@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from core.base import Base
     from core.catalog import Catalog
-    from core.errors import IntegrityAlarm
+    from core.errors import IntegrityAlarm, SyncAlarm
     from core.log import Vector
     from crdt.replica import Replica
     from crypto.keys import EpochKeys
@@ -288,6 +288,12 @@ class Library:
     def alarms(self) -> Sequence[IntegrityAlarm]:
         """What was found not to hold; as long as there is anything, the library can be read but not written."""
         return [*self.writer.alarms, *self._view.alarms]
+
+    def take_distrust(self) -> list[SyncAlarm]:
+        """Return, once, the alarms about changes of other devices that were left out; they stop nothing here."""
+        with self.guard:
+            found, self._view.distrust = self._view.distrust, []
+            return found
 
     @property
     def notes(self) -> Sequence[str]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from core.derived import includes
 from core.errors import StorageFailed
 from crdt.documents import LIBRARY
-from crdt.errors import ChangeInvalid, CrdtError, OrphanLimit
+from crdt.errors import ChangeInvalid, CrdtError
 from crdt.replica import Refusal, Replica, new_actor
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class Replicas:
         if document in self.incomplete:
             return set()
         loaded = self._loaded[document]
-        applied = replica.apply(changes, author=author, continues=self._continued_by(author))
+        applied = replica.apply(changes, author=author, continues=self._continued_by(author), bounded=False)
         # They had waited; the envelope that brought what they waited for is not to blame.
         self.refusals.extend((document, refusal) for refusal in applied.refused)
         loaded.tail += 1
@@ -152,17 +152,36 @@ class Replicas:
 
     def _load(self, document: str) -> _Loaded:
         known = self._vector()
-        replica, since, tail = self._from_copy_or_base(document)
+        refused: set[int] = set()
+        while True:
+            replica, since, tail = self._from_copy_or_base(document)
+            length = self._apply_tail(document, replica, since, refused)
+            if length is not None:
+                break
         if any(seq > known.get(device, (0, b""))[0] for device, (seq, _) in since.items()):
             self.includes_more.add(document)
-        loaded = _Loaded(replica, 0, tail)
-        for author, changes in self._tail_of(document, since):
-            # Whoever applied these first has raised the alarm over any that were refused.
-            with contextlib.suppress(ChangeInvalid, OrphanLimit):
-                replica.apply(changes, author=author, continues=self._continued_by(author))
-            loaded.tail += 1
-        loaded.photos = sum(1 for _ in replica.items("photo")) if document != LIBRARY else 0
-        return loaded
+        photos = sum(1 for _ in replica.items("photo")) if document != LIBRARY else 0
+        return _Loaded(replica, photos, tail + length)
+
+    def _apply_tail(self, document: str, replica: Replica, since: Vector, refused: set[int]) -> int | None:
+        """Apply what came after `since`; return how many envelopes that were.
+
+        None if one of them broke the replica: it is among `refused` now, and the replica has to be loaded again.
+        Whoever applied these first has raised the alarm over any that were refused.
+        """
+        length = 0
+        for place, (author, changes) in enumerate(self._tail_of(document, since)):
+            length += 1
+            if place in refused:
+                continue
+            try:
+                replica.apply(changes, author=author, continues=self._continued_by(author), bounded=False)
+            except ChangeInvalid:
+                continue
+            except CrdtError:
+                refused.add(place)
+                return None
+        return length
 
     def _from_copy_or_base(self, document: str) -> tuple[Replica, Vector, int]:
         """Return a replica, what it includes, and how long its tail already counts."""

@@ -25,16 +25,18 @@ from core.errors import (
     ChainBroken,
     CoreError,
     EnvelopeDamaged,
+    Forged,
     IntegrityAlarm,
     LogDamaged,
     LogRolledBack,
     StorageFailed,
+    SyncAlarm,
 )
 from core.label_derivation import label_derivation
 from core.log import NO_HASH, Log, StoredEnvelope, Vector, name_envelope
 from core.replicas import Replicas, Tail
 from crdt.documents import LIBRARY, is_document_name
-from crdt.errors import CrdtError
+from crdt.errors import ChangeNotApplied, CrdtError
 from crdt.replica import Replica, new_actor
 
 if TYPE_CHECKING:
@@ -80,6 +82,8 @@ class View:
         self.vector: Vector = {}
         self._catalog: Catalog | None = None
         self.alarms: list[IntegrityAlarm] = []
+        self.distrust: list[SyncAlarm] = []
+        """Alarms about changes of other devices that were left out; whoever syncs takes them out and keeps them."""
         self._told: set[str] = set()
         self.notes: list[str] = []
         self._tail_envelopes = 0
@@ -356,15 +360,29 @@ class View:
             # All at once: the CRDT engine takes two thousand changes in the time of a few calls.
             for author, group in itertools.groupby(parts, key=lambda part: part[0].device):
                 changes = [change for _, listed in group for change in listed]
-                replica.apply(changes, author=author, continues=self._members.continued_by(author))
+                replica.apply(changes, author=author, continues=self._members.continued_by(author), bounded=False)
         except CrdtError:
-            replica, complete = self.base.load(make)
-            for stored, changes in parts:
+            replica = self._replay_one_by_one(make, list(parts))
+        return replica, True
+
+    def _replay_one_by_one(
+        self, make: Callable[[], Replica], parts: list[tuple[StoredEnvelope, list[bytes]]]
+    ) -> Replica:
+        """Replay what holds of `parts`, and take the rest out of the list."""
+        while True:
+            replica, _ = self.base.load(make)
+            for part in list(parts):
+                stored, changes = part
+                continues = self._members.continued_by(stored.device)
                 try:
-                    replica.apply(changes, author=stored.device, continues=self._members.continued_by(stored.device))
+                    replica.apply(changes, author=stored.device, continues=continues, bounded=False)
                 except CrdtError as error:
                     self._refuse_changes(stored, error)
-        return replica, complete
+                    parts.remove(part)
+                    if isinstance(error, ChangeNotApplied):
+                        break  # it broke the replica, which has to be made again without it
+            else:
+                return replica
 
     def _tail_of(self, document: str, since: Vector) -> Tail:
         """Yield the changes of a document past `since`, as far as the catalog includes them and they can be read."""
@@ -436,13 +454,24 @@ class View:
                 self.vector[device] = head
 
     def _refuse_changes(self, stored: StoredEnvelope, error: CrdtError) -> None:
-        self.raise_alarm(EnvelopeDamaged(f"{stored} holds changes that cannot be accepted: {error}", hint=error.hint))
+        what = f"{stored} holds changes that cannot be accepted: {error}"
+        if stored.device == self._chain.device_id:
+            self.raise_alarm(EnvelopeDamaged(what, hint=error.hint))
+        else:
+            self._distrust(Forged(what, hint=error.hint))
+
+    def _distrust(self, alarm: SyncAlarm) -> None:
+        """Keep an alarm about what another device made: it is left out, and this one works on."""
+        if str(alarm) not in self._told:
+            self._told.add(str(alarm))
+            self.distrust.append(alarm)
+            _log.error("sync_alarm: %s", alarm.name)
 
     def _alarm_of_refusals(self) -> None:
         while self.replicas.refusals:
             document, refusal = self.replicas.refusals.pop()
-            self.raise_alarm(
-                EnvelopeDamaged(
+            self._distrust(
+                Forged(
                     f"actor {refusal.actor.hex()} made a change to {document} that cannot be accepted: {refusal.error}",
                     hint=refusal.error.hint,
                 )

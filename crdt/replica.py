@@ -279,7 +279,14 @@ class Replica:
         self._follow_keys({(map_name, key) for map_name, key, _ in writes})
         return raw
 
-    def apply(self, changes: Sequence[bytes], *, author: bytes | None, continues: Collection[bytes] = ()) -> Applied:
+    def apply(
+        self,
+        changes: Sequence[bytes],
+        *,
+        author: bytes | None,
+        continues: Collection[bytes] = (),
+        bounded: bool = True,
+    ) -> Applied:
         """Apply changes that arrived: all of them, or none. Repeats are no error and have no effect.
 
         Args:
@@ -287,6 +294,8 @@ class Replica:
             author: device id of the envelope's author, whose actors the changes must be by. ``None`` for changes that
                 were checked when they first arrived (a rebuild from this device's own log); any number may then wait.
             continues: ids of the devices that the author's add entry says it continues (a clone, a restored backup).
+            bounded: whether the changes of one device that wait are bounded in number and size. Not where they are kept
+                elsewhere already, and would be missed: what waits is there again at the next load.
 
         Raises:
             ChangeInvalid: one of its subclasses; nothing has been applied or queued.
@@ -296,7 +305,7 @@ class Replica:
         if author is None:
             return self._take(changes, None, _Waiting.UNBOUNDED)
         allowed = {device_prefix(device) for device in (author, *continues)}
-        return self._take(changes, allowed, _Waiting.BOUNDED)
+        return self._take(changes, allowed, _Waiting.BOUNDED if bounded else _Waiting.UNBOUNDED)
 
     def merge(self, changes: Sequence[bytes], *, devices: Collection[bytes]) -> Applied:
         """Apply changes of many devices that belong together and come without the envelopes that brought them.

@@ -203,6 +203,7 @@ class SyncEngine:
                 self._become_new(pull.forked_self)
 
     def _now_and_then(self, report: SyncReport, *, everything: bool) -> None:
+        report.alarms += [alarm for alarm in self.library.take_distrust() if self.alarms.raise_(alarm)]
         if everything and report.relays:
             for alarm in self.library.ingest.unaccounted():
                 if self.alarms.raise_(alarm):
