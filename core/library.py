@@ -10,29 +10,27 @@ stored. A `Library` is used by one thread at a time (a lock makes sure); its `bl
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import secrets as random
 import threading
 import time
 from typing import TYPE_CHECKING, Self, TypeVar
 
-import msgspec
-
 from core.blobs import BlobStore
 from core.chain import Chain
-from core.commit import CommitReceipt, Touched, make_changes, split_in_pieces
+from core.commit import CommitReceipt, Touched, split_in_pieces
 from core.derived import DerivedFiles
-from core.envelope_body import GROUP_BYTES, KIND_CHANGES, EnvelopeBody, acknowledgement, places_of
+from core.envelope_body import GROUP_BYTES, KIND_CHANGES, EnvelopeBody, acknowledgement
 from core.ingest import Ingest
 from core.layout import Layout
 from core.library_file import LibraryFile
 from core.library_folder import make_folder, refuse_used_folder
-from core.log import BLOB_PURGED, Log, LogTransaction
+from core.log import Log
 from core.members import Members
 from core.successor import become_new, copy_name, is_held_by
 from core.view import Progress, View
 from core.writer import CURABLE, Writer
+from core.writing import Writing
 from crdt.documents import LIBRARY
 from crdt.operations import Delete, Operation, Put
 from crypto.kdf import KdfParameters, new_parameters
@@ -82,9 +80,9 @@ class Library:
         self._blobs = BlobStore(self._layout.blobs, members.current)
         self._blobs_epoch = members.current
         self.writer = Writer(self.log, self.library_id, self.device_id)
-        self._view = View(
-            self.log, self.chain, members, DerivedFiles(self._layout.derived, members.secrets), self._blobs
-        )
+        derived = DerivedFiles(self._layout.derived, members.secrets)
+        self._view = View(self.log, self.chain, members, derived, self._blobs)
+        self._writing = Writing(self.log, members, self.chain, self.writer, self._view)
 
     @classmethod
     def create(
@@ -251,7 +249,7 @@ class Library:
         """
         with self.guard:
             self.refresh()
-            return self._as_writer(functools.partial(self._commit_record, body))
+            return self._as_writer(functools.partial(Writing.commit_record, body=body))
 
     def become_new_device(self, fork: int | None = None) -> None:
         """Go on under a new identity, with which this copy of the library never contradicts another one.
@@ -287,7 +285,7 @@ class Library:
     @property
     def alarms(self) -> Sequence[IntegrityAlarm]:
         """What was found not to hold; as long as there is anything, the library can be read but not written."""
-        return [*self.writer.alarms, *self._view.alarms]
+        return self._writing.alarms
 
     def take_distrust(self) -> list[SyncAlarm]:
         """Return, once, the alarms about changes of other devices that were left out; they stop nothing here."""
@@ -318,6 +316,8 @@ class Library:
             if version == self._data_version:
                 return False
             self.members.refresh()
+            if not is_held_by(self.log, self._view.vector):
+                self._view.forget()  # another process set own envelopes aside, or the log was put back under our hands
             changed = self._view.catch_up()
             self._data_version = version
             return changed
@@ -350,11 +350,15 @@ class Library:
             for piece in split_in_pieces(changes):
                 part = self._parts.get(group, 0) + 1
                 body = EnvelopeBody(KIND_CHANGES, int(time.time()), [], [], group, action, summary, part, undoes=undoes)
-                seq = self._as_writer(
-                    functools.partial(
-                        self._commit_piece, piece, body, touched, inverse=inverse, purged_blobs=purged_blobs
-                    )
+                commit = functools.partial(
+                    Writing.commit_piece,
+                    piece=piece,
+                    body=body,
+                    touched=touched,
+                    inverse=inverse,
+                    purged_blobs=purged_blobs,
                 )
+                seq = self._as_writer(commit)
                 if seq is not None:
                     last, self._parts[group] = seq, part
             self._view.save_if_very_long()
@@ -426,88 +430,15 @@ class Library:
         with self.guard:
             self._view.remove_derived()
 
-    def _commit_piece(
-        self,
-        piece: dict[str, list[Operation]],
-        body: EnvelopeBody,
-        touched: Touched,
-        *,
-        inverse: bool,
-        purged_blobs: Sequence[bytes],
-    ) -> int | None:
-        replicas = self._view.replicas
-        try:
-            for document in piece:
-                replicas.get(document)  # loaded before the lock is taken, as far as they fit
-            with replicas.held(), self._transaction() as transaction:
-                made = make_changes(replicas, piece, inverse=inverse)
-                self._refuse_while_alarmed()  # a replica that was loaded again may lack what could not be read
-                if purged_blobs:
-                    transaction.set_blob_states(list(purged_blobs), BLOB_PURGED)
-                if made.payload:
-                    seq, envelope_hash = self._append(transaction, made.put_into(body))
-        except BaseException:
-            # The replicas hold an edit that is not in the log, or of which we cannot say whether it is.
-            replicas.drop(piece)
-            raise
-        if not made.payload:
-            return None
-        self._show_committed(seq, envelope_hash, made.touched)
-        for document, places in made.touched.items():
-            touched.setdefault(document, set()).update(places)
-        return seq
-
-    def _commit_record(self, body: EnvelopeBody) -> tuple[int, bytes]:
-        with self._transaction() as transaction:
-            seq, envelope_hash = self._append(transaction, body)
-        self._show_committed(seq, envelope_hash, {})
-        return seq, envelope_hash
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[LogTransaction]:
-        """Hold the write lock, with everything seen that others stored, and the right to write made sure of."""
-        try:
-            with self.members.transaction(self.log) as transaction:
-                self.members.refresh()
-                self._view.catch_up()
-                self.writer.check()
-                self._refuse_while_alarmed()
-                self.members.require_member()
-                yield transaction
-        except BaseException:
-            self.expect_news()
-            raise
-
-    def _append(self, transaction: LogTransaction, body: EnvelopeBody) -> tuple[int, bytes]:
-        """Append an own envelope, after a rotation if one is due, and return (seq, hash)."""
-        self.members.rotate_if_due(transaction)
-        frontier = transaction.moved_since(self.device_id)
-        if frontier:
-            body = msgspec.structs.replace(body, frontier=places_of(frontier))
-        seq, envelope_hash, envelope = self.chain.seal(self.log.head(self.device_id), body)
-        transaction.append(self.device_id, seq, envelope_hash, envelope, frontier)
-        return seq, envelope_hash
-
-    def _show_committed(self, seq: int, envelope_hash: bytes, touched: Touched) -> None:
-        try:
-            self.writer.wrote(seq, envelope_hash)
-            self._view.committed(self.device_id, seq, envelope_hash, touched)
-        except BaseException:
-            # The edit is durable; what this process shows is read again from what is on disk.
-            self._view.forget()
-            self.expect_news()
-            raise
-
-    def _refuse_while_alarmed(self) -> None:
-        alarms = self.alarms
-        if alarms:
-            raise alarms[0]
-
-    def _as_writer(self, write: Callable[[], Result]) -> Result:
+    def _as_writer(self, write: Callable[[Writing], Result]) -> Result:
         """Call `write`; where this copy may not write as the device it is, first become another one."""
         try:
-            self._refuse_while_alarmed()
-            return write()
-        except CURABLE:
-            self.become_new_device()
-            return write()
+            try:
+                self._writing.refuse_while_alarmed()
+                return write(self._writing)
+            except CURABLE:
+                self.become_new_device()
+                return write(self._writing)
+        except BaseException:
+            self.expect_news()
+            raise

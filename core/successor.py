@@ -90,10 +90,11 @@ def copy_name(name: object) -> str:
 def is_held_by(log: Log, vector: Vector) -> bool:
     """Tell whether everything that `vector` includes is in the log, or covered by its base."""
     base = log.base()
-    return all(
-        not place[0] or log.hash_at(device, place[0]) == place[1] or base.get(device) == place
-        for device, place in vector.items()
-    )
+    for device, (seq, envelope_hash) in vector.items():
+        known = log.hash_at(device, seq) if seq else envelope_hash
+        if known != envelope_hash and (known is not None or seq > base.get(device, (0, NO_HASH))[0]):
+            return False
+    return True
 
 
 def _set_aside(log: Log, members: Members, transaction: LogTransaction, fork: int | None) -> list[EnvelopeBody]:

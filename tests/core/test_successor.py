@@ -199,6 +199,34 @@ def test_another_process_of_the_folder_follows(bench: Bench, copy_root: Path) ->
         assert len(one.members.membership.members) == 3, "two devices and the phrase"
 
 
+def test_a_reading_process_shows_what_took_the_place_of_what_was_set_aside(
+    bench: Bench, copy_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with bench.open() as original, bench.open() as reader:
+        pid = only_pid(original)
+        edits.set_caption(original, [pid], "by the original")
+        reader.refresh()
+        assert caption(reader, pid) == "by the original"
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setenv("SAFELIGHT_STATE_DIR", str(tmp_path / "another machine"))
+            Library.claim(copy_root, bench.secrets)
+            with Library.open(copy_root, bench.secrets) as copy:
+                for stars in (1, 2, 3):
+                    edits.set_rating(copy, [pid], stars)
+                original.ingest.envelopes(everything(copy)[1])
+        original.become_new_device()
+        reader.refresh()
+        assert reader.alarms == []
+        assert rating(reader, pid) == 3
+        assert caption(reader, pid) == "by the original"
+        reader.save_derived()
+        edits.set_rating(reader, [pid], 5)
+        assert reader.device_id == original.device_id
+    with bench.open() as again:
+        assert again.alarms == []
+        assert rating(again, pid) == 5
+
+
 @pytest.mark.parametrize(
     "where", ["core.library_file.LibraryFile.write", "core.writer.Writer.begin", "core.log.LogTransaction.set_fact"]
 )
