@@ -186,18 +186,27 @@ def test_an_unexpected_error_shows_neither_traceback_nor_message(
     assert "Traceback" not in cli.err
 
 
-def test_a_copied_library_is_read_but_not_changed_until_it_is_claimed(
+def test_a_copied_library_becomes_a_device_of_its_own_with_its_first_edit(
     filled: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SAFELIGHT_STATE_DIR", str(tmp_path / "another machine"))
     assert len(filled.json("search", code=exit_codes.INTEGRITY_ALARM)) == 3
-    filled("rate", "5", "--query", "", code=exit_codes.INTEGRITY_ALARM)
     assert filled.err.count("this machine has not written") == 1
     assert "doctor --claim" in filled.err
+    filled("rate", "5", "--query", "")
+    assert len(filled.ids("rating:5")) == 3
+    assert len(filled.json("device", "list")) == 2
+
+
+def test_a_library_that_was_moved_goes_on_as_the_device_it_was(
+    filled: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAFELIGHT_STATE_DIR", str(tmp_path / "another machine"))
     filled("doctor", "--claim", code=exit_codes.USAGE)
     filled("doctor", "--claim", "--yes")
     filled("rate", "5", "--query", "")
     assert len(filled.ids("rating:5")) == 3
+    assert len(filled.json("device", "list")) == 1
 
 
 def test_doctor_says_what_is_there(cli: CommandLine) -> None:

@@ -36,9 +36,7 @@ class Finding(NamedTuple):
 
 
 @click.command("doctor")
-@click.option(
-    "--claim", is_flag=True, help="Make this machine the one that writes to a library that was copied or moved."
-)
+@click.option("--claim", is_flag=True, help="Go on as the device that this library was on another machine.")
 @json_option
 @yes_option
 @library_options
@@ -49,9 +47,8 @@ def command(session: Session, claim: bool, as_json: bool, yes: bool) -> int:
     library is unlocked, or a passphrase file is named, it also says which devices and relays there are, how many
     originals are here, and whether syncs raised alarms (exit code 4); no relay is asked.
 
-    A library's folder that was copied or moved to another machine can be searched and exported there, but not changed:
-    two copies that both write would contradict each other. If no other copy is in use, --claim makes this machine its
-    writer.
+    A library's folder that was copied becomes a device of its own with its first edit there. If it was moved, and no
+    other copy of it is in use, --claim makes this machine go on as the device it was.
     """
     if claim:
         _claim(session, yes=yes)
