@@ -261,7 +261,7 @@ class View:
             self._missing.discard(document)
         # A document of which nothing is here is not looked for when it comes: half the work.
         if document not in self._missing or document == LIBRARY or replica.count("photo"):
-            self.catalog.load_document(document, replica)
+            self.catalog.load_in_parts(document, replica)
 
     def _raise_vector(self, vector: Vector) -> None:
         for device, place in vector.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar, Concatenate, ParamSpec, Self, TypeVar
 
@@ -54,6 +55,10 @@ if TYPE_CHECKING:
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
+_PART = 1_000
+"""How many photos are written while others wait to ask: about a third of a second."""
+_TURN_S = 0.001
+"""A thread that waits for a lock gets it only if whoever lets it go does not take it again at once."""
 _OF_SHARDS = frozenset({*PHOTO_MAPS, *PART_MAPS})
 
 
@@ -202,6 +207,25 @@ class Catalog:
                 self._bundles.forget(document)
             self._photos.put(document, entries, self._labeller)
             self._bundles.load(document, read)
+
+    def load_in_parts(self, document: str, read: ReplicaReader) -> None:
+        """Read a whole document, the newest photos first; between its parts other threads' questions are answered.
+
+        Whoever is interrupted in the middle loads it again, or throws the catalog away.
+        """
+        with self._guard:
+            if document == LIBRARY or self._terms.known("document", document) is not None:
+                self.load_document(document, read)
+                return
+            with self._writing():
+                self._bundles.load(document, read)
+                entries = read_entries(read, self._labeller)
+        newest = sorted(entries, key=lambda pid: -(facts.taken or 0) if (facts := entries[pid].facts) else 0)
+        for start in range(0, max(1, len(newest)), _PART):
+            part = newest[start : start + _PART]
+            with self._guard, self._writing():
+                self._photos.put(document, {pid: entries[pid] for pid in part}, self._labeller)
+            time.sleep(_TURN_S)
 
     # Finding photos
 
