@@ -150,6 +150,8 @@ class Intake:
             pool = self._pool_of(candidate.device)
             if candidate.place in pool or self._has(candidate):
                 self._arrival.known += 1
+                if candidate.place in pool and candidate.device == self._members.device_id:
+                    self._note_own_fork(candidate)
                 continue
             pool[candidate.place] = candidate
             fresh.setdefault(candidate.device, []).append(candidate)
@@ -295,18 +297,21 @@ class Intake:
             if not forks:
                 self._hold(candidate)
             elif device == self._members.device_id:
-                self._note_own_fork(candidate, head[0])
+                self._note_own_fork(candidate)
+                self._hold(candidate)
             else:
                 self._arrival.raise_alarm(forked(device, min(candidate.seq, head[0] or 1)))
 
-    def _note_own_fork(self, candidate: Candidate, head: int) -> None:
-        number = min(candidate.seq, head)
-        if number:
-            self._writer.note_taken(self._transaction, number)
-            known = self._arrival.forked_self
-            if known is None or number < known[0]:
-                self._arrival.forked_self = (number, candidate.hash)
-        self._hold(candidate)
+    def _note_own_fork(self, candidate: Candidate) -> None:
+        """Take note of somebody else's envelope at, or linked to another one at, a number of this device's."""
+        seq, hash_ = self._heads.get(candidate.device, (0, NO_HASH))
+        if not seq or candidate.seq > seq + 1 or (candidate.seq == seq + 1 and candidate.previous == hash_):
+            return
+        number = min(candidate.seq, seq)
+        self._writer.note_taken(self._transaction, number)
+        known = self._arrival.forked_self
+        if known is None or number < known[0]:
+            self._arrival.forked_self = (number, candidate.hash)
 
     def _hold(self, candidate: Candidate) -> None:
         device = candidate.device

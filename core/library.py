@@ -251,17 +251,18 @@ class Library:
             self.refresh()
             return self._as_writer(functools.partial(Writing.commit_record, body=body))
 
-    def become_new_device(self, fork: int | None = None) -> None:
+    def become_new_device(self) -> None:
         """Go on under a new identity, with which this copy of the library never contradicts another one.
 
-        `fork` is the first own number that somebody else used too: own envelopes from there on are issued anew.
+        Nothing happens where nothing stands in the way of writing under the old one. Own envelopes at numbers that
+        somebody else used too (`Arrival.forked_self`) are issued again under the new one.
         """
         with self.guard:
             for alarm in self._view.alarms:
                 if not isinstance(alarm, CURABLE):
                     raise alarm
             name = self.replica_get(LIBRARY, "device", self.device_id.hex())
-            became = become_new(self.log, self.members, self.writer, self._layout.library_file, fork)
+            became = become_new(self.log, self.members, self.writer, self._layout.library_file)
             if became is None:
                 return
             old = DerivedFiles(self._layout.derived, self.members.secrets)

@@ -69,7 +69,8 @@ class Log:
             raise LogDamaged("log.db is missing", hint=RESTORE)
         self._closed = False
         self._path = path
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
+        """Held during every call and every transaction; what is remembered of the log goes under it too."""
         self.damage: LogDamaged | None = None
         """Set where the file is cut off: it is open for reading only, and what lies on whole pages can be read."""
         try:
@@ -113,7 +114,7 @@ class Log:
 
     def data_version(self) -> int:
         """Return a number that changes when another connection has committed."""
-        with self._lock, log_errors():
+        with self.lock, log_errors():
             return int(self._connection.exec_driver_sql("PRAGMA data_version").scalar_one())
 
     def fact(self, name: str) -> bytes | None:
@@ -132,7 +133,7 @@ class Log:
 
     def heads(self) -> Vector:
         """Return the newest accepted place of every device, whether its envelope is here or covered by the base."""
-        with self._lock, log_errors():
+        with self.lock, log_errors():
             rows = self._connection.exec_driver_sql(schema.READ_HEADS).all()
         return _vector(rows)
 
@@ -212,7 +213,7 @@ class Log:
 
     def hash_at(self, device: bytes, seq: int) -> bytes | None:
         """Return the hash that the log has for an envelope, or None."""
-        with self._lock, log_errors():
+        with self.lock, log_errors():
             found = self._connection.exec_driver_sql(schema.HASH_AT, (device, seq)).scalar()
         return None if found is None else as_bytes(found)
 
@@ -313,7 +314,7 @@ class Log:
 
         Raises `LibraryBusy` when another process keeps the lock for longer than 30 s, and `DiskFull`.
         """
-        with self._lock:
+        with self.lock:
             with log_errors():
                 self._connection.exec_driver_sql("BEGIN IMMEDIATE")
             try:
@@ -391,11 +392,11 @@ class Log:
         return self.head(device)[0] > seq
 
     def _rows(self, statement: sa.Executable) -> list[Any]:
-        with self._lock, log_errors():
+        with self.lock, log_errors():
             return list(self._connection.execute(statement))
 
     def _scalar(self, statement: sa.Executable) -> Any:
-        with self._lock, log_errors():
+        with self.lock, log_errors():
             return self._connection.execute(statement).scalar()
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -44,7 +43,7 @@ class Members:
         self._library_id = library_id
         self.secrets = self.root_secrets = identities[0]
         self._reader = reader
-        self._lock = threading.RLock()
+        self._lock = log.lock  # not one of its own: entries are added inside transactions
         self._verified: dict[bytes, Entry] = {}
         self._version = -1
         self._uncommitted = False

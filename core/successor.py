@@ -46,10 +46,11 @@ class Succession:
     is_new: bool
 
 
-def become_new(log: Log, members: Members, writer: Writer, library_file: Path, fork: int | None) -> Succession | None:
+def become_new(log: Log, members: Members, writer: Writer, library_file: Path) -> Succession | None:
     """Make this copy a new device in one transaction; None where nothing is in the way of the old one's writing.
 
-    `fork` is the first own number that somebody else used, where the caller knows. Raises the alarm that stays in the
+    That somebody else used an own number counts only if an envelope shows it that this device's keys signed
+    (`Writer.note_taken`): what a relay merely says is no reason. Raises the alarm that stays in the
     way: damage of the log, or a device that cannot add another one; `NotAMember` for one that was revoked.
     """
     with members.transaction(log) as transaction:
@@ -62,17 +63,15 @@ def become_new(log: Log, members: Members, writer: Writer, library_file: Path, f
         for alarm in writer.alarms:
             if not isinstance(alarm, CURABLE):
                 raise alarm
-        if fork is None and not writer.alarms:
+        if not writer.alarms:
             return None
         members.require_member()
-        bodies = _set_aside(log, members, transaction, writer.taken or fork)
+        bodies = _set_aside(log, members, transaction, writer.taken)
         successor = DeviceSecrets.generate()
         try:
             _introduce(members, transaction, successor)
         except CryptoError as error:
-            if writer.alarms:
-                raise writer.alarms[0] from error
-            raise
+            raise writer.alarms[0] from error
         kept = [] if members.secrets == members.root_secrets else [members.secrets]
         file.with_successors(members.root_secrets, [*kept, successor]).write(library_file)
         after = Members(log, members.genesis.library_id, [members.root_secrets, successor])

@@ -200,7 +200,7 @@ class SyncEngine:
         finally:
             self.library.refresh()
             if pull.forked_self is not None:
-                self._become_new(pull.forked_self)
+                self._become_new()
 
     def _now_and_then(self, report: SyncReport, *, everything: bool) -> None:
         report.alarms += [alarm for alarm in self.library.take_distrust() if self.alarms.raise_(alarm)]
@@ -223,7 +223,7 @@ class SyncEngine:
             link.report.error = link.report.error or push.full
             if push.forked_self is None:
                 return
-            self._become_new(push.forked_self)
+            self._become_new()
 
     def _fetch(
         self, report: SyncReport, live: list[Link], transfers: Transfers, *, originals: bool | None, retry: bool
@@ -252,9 +252,9 @@ class SyncEngine:
             if prunes:
                 self._try(link, lambda link=link: Push(self.library, link, transfers).state(prunes))  # type: ignore[misc]
 
-    def _become_new(self, fork: int) -> None:
+    def _become_new(self) -> None:
         """Somebody else writes as this device: from here on, this folder is a device of its own."""
-        self.library.become_new_device(fork)
+        self.library.become_new_device()
 
     def watch(self, stop: threading.Event, on_report: Callable[[SyncReport], None]) -> None:
         """Keep everything up to date until `stop` is set; `on_report` is called after each run that did something."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from core.errors import Forked, IntegrityAlarm, RelayRefused
+from core.errors import Forged, Forked, IntegrityAlarm, RelayRefused
 from core.log import BLOB_PURGED, NO_HASH, name_envelope
 from core.sync.membership import in_order
 from core.sync.named_blobs import NamedBlob, blobs_named, blobs_of_documents
@@ -98,7 +98,7 @@ class Push:
     def _forked(self, device: bytes, seq: int) -> None:
         first = self._first_difference(device, seq)
         if device == self._library.device_id:
-            self.forked_self = first
+            self._forked_here(first)
             return
         self._blocked[device] = 0
         self._link.raise_(
@@ -106,6 +106,24 @@ class Push:
                 f"the relay {self._link.url} holds another {name_envelope(device, first)} than this device does",
                 hint="A copy of that device wrote, or its keys are in other hands. On it, run `safelight sync`, which "
                 "makes a copy a device of its own; if you do not know it, revoke it.",
+            )
+        )
+
+    def _forked_here(self, seq: int) -> None:
+        """Have the relay show the envelope it holds under an own number: only one that our keys signed is a reason."""
+        device = self._library.device_id
+        theirs = self._link.ask(lambda: self._link.client.envelope(device, seq))
+        arrival = self._library.ingest.envelopes([] if theirs is None else [theirs])
+        for alarm in arrival.alarms:
+            self._link.raise_(alarm)
+        if arrival.forked_self is not None:
+            self.forked_self = arrival.forked_self[0]
+            return
+        self._blocked[device] = 0
+        self._link.raise_(
+            Forged(
+                f"the relay {self._link.url} says that it holds another {name_envelope(device, seq)}, and shows none",
+                hint="Nothing was sent to it. Use another relay, or ask its owner.",
             )
         )
 

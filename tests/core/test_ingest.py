@@ -309,6 +309,8 @@ def test_an_own_number_used_by_somebody_else_is_told(library: Library, bench: Be
     assert arrival.forked_self is not None
     assert arrival.forked_self[0] == 2
     assert arrival.alarms == []
+    again = library.ingest.envelopes([stored.data for stored in library.log.held()])
+    assert (again.known, again.forked_self) == (1, arrival.forked_self), "until it is another device, it is told again"
     assert library.log.head(library.device_id) == head
     edits.set_rating(library, [pid], 4)
     assert library.device_id != bench.secrets.device_id, "with the next edit it is another device"

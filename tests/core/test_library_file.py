@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import re
 import tracemalloc
@@ -134,3 +135,37 @@ def _with_checksum(text: str) -> str:
     assert seal is not None
     checksum = hashlib.blake2b(statement.encode() + bytes.fromhex(seal[1]), digest_size=32).hexdigest()
     return re.sub(r'checksum = "[0-9a-f]+"', f'checksum = "{checksum}"', text)
+
+
+def test_a_successor_needs_no_passphrase_and_stays_with_a_new_one(path: Path, secrets: DeviceSecrets) -> None:
+    first, second = DeviceSecrets.generate(), DeviceSecrets.generate()
+    file = LibraryFile.read(path)
+    assert file.resolve(secrets) == [secrets]
+    file.with_successors(secrets, [first, second]).write(path)
+    assert "format = 2" in path.read_text()
+    assert LibraryFile.read(path).resolve(secrets) == [secrets, first, second]
+    LibraryFile.read(path).rewrapped(secrets, b"new", kdf.new_parameters(*kdf.FLOOR)).write(path)
+    file = LibraryFile.read(path)
+    assert file.resolve(file.unlock(b"new")) == [secrets, first, second]
+    for one in (first, second):
+        assert one.signing_seed.hex() not in path.read_text()
+        with pytest.raises(LibraryFileDamaged):
+            file.resolve(one)
+
+
+def test_a_successor_of_another_library_or_in_part_is_damage(path: Path, secrets: DeviceSecrets) -> None:
+    new = DeviceSecrets.generate()
+    costs = kdf.new_parameters(*kdf.FLOOR)
+    elsewhere = LibraryFile.make(b"M" * 32, secrets, PASSPHRASE, costs).with_successors(secrets, [new])
+    file = LibraryFile.read(path)
+    for sealed in (elsewhere.successors[0], elsewhere.successors[0][:-1], b""):
+        with pytest.raises(LibraryFileDamaged):
+            dataclasses.replace(file, successors=(sealed,)).sealed_by(secrets).resolve(secrets)
+    with_one = file.with_successors(secrets, [new])
+    with pytest.raises(LibraryFileDamaged):
+        dataclasses.replace(with_one, successors=()).resolve(secrets)
+
+
+def test_any_changed_character_of_a_successor_is_named(path: Path, secrets: DeviceSecrets) -> None:
+    LibraryFile.read(path).with_successors(secrets, [DeviceSecrets.generate()]).write(path)
+    test_any_changed_character_is_damage_or_a_wrong_passphrase_never_an_opened_library(path)

@@ -127,7 +127,7 @@ def test_two_claimed_copies_that_both_wrote_come_apart_without_a_loss(
             assert arrival.accepted == 0
             original.refresh()
             assert [type(alarm) for alarm in original.alarms] in ([], [LibraryCopied])
-            original.become_new_device(fork)
+            original.become_new_device()
             assert original.device_id != copy.device_id
             assert [stored.seq for stored in original.log.superseded()] == [fork, fork + 1]
             assert caption(original, pid) == "by the original", "its own edits are issued again"
