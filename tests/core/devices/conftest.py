@@ -146,37 +146,43 @@ def pairing(bench: Bench, relay: Relay, tmp_path: Path) -> Iterator[Pairing]:
         yield Pairing(relay, library, tmp_path / "devices", threads)
 
 
-class Cut(Exception):
-    """The connection was cut."""
-
-
 class CuttingTransport(httpx2.BaseTransport):
-    """A line that breaks at one request: before it goes out, or after it was answered and nobody heard."""
+    """A line that breaks once, at the `count`-th request whose method and path contain `what`.
 
-    def __init__(self, at: int, *, answered: bool) -> None:
+    Before it goes out; or, if `answered`, after the relay did what was asked, so that nobody hears of it.
+    """
+
+    def __init__(self, what: str, count: int, *, answered: bool) -> None:
         self._line = httpx2.HTTPTransport()
-        self._at = at
+        self._what = what
+        self._left = count
         self._answered = answered
-        self.requests = 0
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        self.requests += 1
-        if self.requests != self._at:
+        self._left -= self._what in f"{request.method} {request.url.path}."
+        if self._left:
             return self._line.handle_request(request)
+        self._left = -1
         if self._answered:
             self._line.handle_request(request).read()
         raise httpx2.ConnectError("cut")
 
     def close(self) -> None:
         self._line.close()
+        # It was to be tried, and if the request is not made any more, nothing was.
+        assert self._left < 0, f"no request '{self._what}' was made"
 
 
-def cut_once(at: int, *, answered: bool) -> Callable[[str], RelayClient]:
-    """Return a `connect` whose first client's line breaks at request `at`; all later ones are sound."""
+def cut_once(what: str, count: int, *, answered: bool) -> Callable[[str], RelayClient]:
+    """Return a `connect` whose first client has a `CuttingTransport`; all later ones are sound."""
     made: list[RelayClient] = []
 
     def connect(url: str) -> RelayClient:
-        made.append(RelayClient(url, transport=None if made else CuttingTransport(at, answered=answered)))
+        transport = None if made else CuttingTransport(what, count, answered=answered)
+        made.append(RelayClient(url, transport=transport))
         return made[-1]
 
     return connect
+
+
+LOST_OR_ANSWERED = pytest.mark.parametrize("answered", [False, True], ids=["lost", "answered"])

@@ -28,13 +28,21 @@ from crypto.phrase import new_phrase, phrase_secrets
 from sync_relay import wire
 from sync_relay.client import RelayClient
 from tests.core.conftest import PASSPHRASE, Bench
-from tests.core.devices.conftest import Pairing, cut_once, sync, sync_error
+from tests.core.devices.conftest import LOST_OR_ANSWERED, Pairing, cut_once, sync, sync_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
-STEPS = range(1, 12)
+STEPS = [
+    ("/challenge.", 1),
+    ("/sign-in.", 1),
+    ("/log.", 1),
+    ("/log.", 2),
+    ("/past.", 1),
+    ("/log.", 3),
+    ("/membership.", 1),
+]
 
 
 def nobody(_devices: Sequence[DeviceRecord]) -> Collection[bytes]:
@@ -238,13 +246,13 @@ def test_a_relay_that_gives_out_other_entries(bench: Bench, pairing: Pairing, ph
     assert photos
 
 
-@pytest.mark.parametrize("answered", [False, True], ids=["lost", "answered"])
-@pytest.mark.parametrize("step", STEPS)
+@LOST_OR_ANSWERED
+@pytest.mark.parametrize(("what", "count"), STEPS)
 def test_the_line_breaks_and_repeating_works(
-    bench: Bench, pairing: Pairing, photos: list[bytes], step: int, answered: bool
+    bench: Bench, pairing: Pairing, photos: list[bytes], what: str, count: int, answered: bool
 ) -> None:
     try:
-        again(pairing, bench.phrase, connect=cut_once(step, answered=answered)).close()
+        again(pairing, bench.phrase, connect=cut_once(what, count, answered=answered)).close()
     except RelayUnreachable:
         root = pairing.folder / "new"
         with pytest.raises(NotALibrary):
