@@ -59,6 +59,7 @@ class Blobs:
         self._uploads = asyncio.Semaphore(parts.limits.uploads)
         self._uploads_of: Counter[bytes] = Counter()
         self._proofs = asyncio.Semaphore(parts.limits.proofs)
+        self._finishing: dict[str, asyncio.Task[BlobState]] = {}
 
     async def states(self, library_id: bytes, ids: Sequence[bytes]) -> BlobStates:
         """Return the state of each, in the order asked."""
@@ -88,7 +89,16 @@ class Blobs:
             if row.received != offset or row.size != size:
                 raise _mismatch(row.received, row.size)
             upload = _Upload(self._parts, library_id, blob_id, row.attempt, size, offset)
-            return await upload.run(body)
+            return await upload.run(body) or await self._finish(row.attempt, upload)
+
+    async def _finish(self, attempt: str, upload: _Upload) -> BlobState:
+        """Put an upload together once, however often it is asked for: a large one's sender may not wait that long."""
+        task = self._finishing.get(attempt)
+        if task is None:
+            task = asyncio.create_task(upload.finish())
+            self._finishing[attempt] = task
+            task.add_done_callback(lambda _done: self._finishing.pop(attempt, None))
+        return await asyncio.shield(task)
 
     @contextlib.asynccontextmanager
     async def _turn(self, library_id: bytes) -> AsyncIterator[None]:
@@ -190,7 +200,8 @@ class _Upload:
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
 
-    async def run(self, body: AsyncIterator[bytes]) -> BlobState:
+    async def run(self, body: AsyncIterator[bytes]) -> BlobState | None:
+        """Take what `body` brings; return where that leads, or None if all parts are there."""
         try:
             async for piece in body:
                 if self._received + self._waiting_bytes + len(piece) > self._size:
@@ -207,7 +218,7 @@ class _Upload:
         await self._keep_part()
         if self._received < self._size:
             return BlobState(id=self._blob_id, state="partial", size=self._size, offset=self._received)
-        return await self._finish()
+        return None
 
     async def _keep_part(self) -> None:
         """Store what waits as a part, if nobody else has gone on with this upload meanwhile."""
@@ -247,7 +258,7 @@ class _Upload:
         await self._parts.objects.put(self._object, content, durable=True)
         return await self._mark_stored()
 
-    async def _finish(self) -> BlobState:
+    async def finish(self) -> BlobState:
         """Put the parts together; whoever else does so at the same time writes the same bytes to the same name."""
         async with self._parts.database.read() as connection:
             names = (
