@@ -78,11 +78,13 @@ def _bundles_of(
     if not found:
         return found
     neighbours = _named_together(library, photos, found)
-    for blob_id, named in found.items():
-        for document in neighbours[blob_id] - named.keys():
-            records = _records(library, document, blob_id)
-            if blob_id in records:
-                named[document] = records[blob_id]
+    # Document by document: there may be many, and each has to be loaded.
+    for document in sorted(set().union(*neighbours.values())):
+        for blob_id, named in found.items():
+            if document in neighbours[blob_id] and document not in named:
+                record = _records(library, document, blob_id).get(blob_id)
+                if record is not None:
+                    named[document] = record
     return found
 
 
@@ -105,10 +107,12 @@ def _named_together(library: Library, documents: Collection[str], blob_ids: Coll
     """Return, for each bundle, the documents of the envelopes that named it.
 
     One envelope names a bundle in all the documents it has photos of, so looking through the envelopes of one of these
-    documents finds the others, without loading every shard of the library.
+    documents finds the others, without loading every shard of the library. Where the log builds on a checkpoint, the
+    envelope may have been one of those that it covers: then it may be any document of the checkpoint.
     """
     wanted = {blob_id.hex().encode(): blob_id for blob_id in blob_ids}
-    found: dict[bytes, set[str]] = {blob_id: set() for blob_id in blob_ids}
+    covered = {name for name in library.base.documents() if name != LIBRARY}
+    found: dict[bytes, set[str]] = {blob_id: set(covered) for blob_id in blob_ids}
     places = {place for document in documents for place in library.catalog.documents_touched_since(document, {})}
     for device, seq in sorted(places):
         stored = library.log.envelope(device, seq)

@@ -19,6 +19,7 @@ from sync_relay import wire
 from sync_relay.client import RelayClient
 from sync_relay.server.removal import sweep
 from tests.core.sync.conftest import shown
+from tests.core.test_purge import bundle, thumbnail
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -339,3 +340,28 @@ def test_devices_with_all_of_it_raise_no_alarm_when_relays_prune(full: tuple[Dev
 def test_the_first_screen_needs_these_bundles(full: tuple[Device, Device]) -> None:
     first, _ = full
     assert first_screen(first.library) == []
+
+
+def test_a_purge_keeps_the_thumbnails_of_neighbours_whose_envelopes_a_checkpoint_stands_for(
+    pair: tuple[Device, Device], home: Home, relay: Relay
+) -> None:
+    first, second = pair
+    second.sync()
+    photos = {f"photos:{month}": first.photos(3, month=month) for month in ("2024-05", "2024-06")}
+    old = bundle(first.library, photos)
+    vectors = bundle(first.library, photos, kind="vector")
+    for device in (first, second, first):
+        device.sync()
+    make_and_confirm(first, second)
+    let_grace_pass(relay)
+    third = home.add()
+    first.sync()
+    third.sync()
+    assert third.library.log.base()
+    may, june = photos.values()
+    edits.purge(third.library, may[:1])
+    assert not third.library.blobs.exists(old)
+    assert not third.library.blobs.exists(vectors)
+    for pid in (*may[1:], *june):
+        assert thumbnail(third.library, pid) == b"part of " + pid.hex().encode()
+    assert verify(third.library).problems == []
