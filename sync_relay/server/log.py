@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import BigInteger, LargeBinary, bindparam, column, func, insert, select, tuple_, values
+from sqlalchemy import BigInteger, bindparam, case, insert, literal, select, tuple_
 
 from crypto.envelope import EnvelopeHeader, envelope_hash, read_header, verify_envelope
 from crypto.errors import CryptoError
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from sync_relay.server.parts import Parts
 
+_MOST_SEQ: Final = (1 << 63) - 1
 _NO_HEAD: Final = (0, bytes(32))
 _AT_ONCE_BYTES: Final = 32 << 10  # checking more than this goes to a thread, so that other requests go on
 
@@ -128,13 +129,15 @@ async def pull(parts: Parts, library_id: bytes, after: int, limit: int, kinds: i
 async def past(parts: Parts, library_id: bytes, asked: Past) -> LogPage:
     """Return the envelopes past a vector, as `pull` does: of devices it does not name, all of them."""
     covered = {one.device_id: one.seq for one in asked.covered}
-    query = select(tables.item).where(tables.item.c.kind == KIND_ENVELOPE)
-    if covered:
-        named = values(column("device_id", LargeBinary), column("seq", BigInteger), name="covered")
-        vector = named.data(sorted(covered.items())).cte("vector")
-        query = query.join(vector, vector.c.device_id == tables.item.c.device_id, isouter=True).where(
-            tables.item.c.seq > func.coalesce(vector.c.seq, 0)
-        )
+    async with parts.database.read() as connection:
+        of_library = tables.head.c.library_id == library_id
+        heads = await connection.execute(select(tables.head.c.device_id, tables.head.c.seq).where(of_library))
+        known = ((head.device_id, head.seq, covered.get(head.device_id, 0)) for head in heads)
+        beyond = {device: seq for device, newest, seq in known if newest > seq}
+    # Not a join with the vector, which a database may do by going through all of it for each envelope.
+    nothing = literal(_MOST_SEQ, BigInteger)
+    after = case(beyond, value=tables.item.c.device_id, else_=nothing) if beyond else nothing
+    query = select(tables.item).where(tables.item.c.kind == KIND_ENVELOPE, tables.item.c.seq > after)
     return await _read(parts, library_id, query, tables.item.c.position, asked.after, asked.limit)
 
 
