@@ -82,9 +82,9 @@ def _bundles_of(
     for document in sorted(set().union(*neighbours.values())):
         for blob_id, named in found.items():
             if document in neighbours[blob_id] and document not in named:
-                record = _records(library, document, blob_id).get(blob_id)
-                if record is not None:
-                    named[document] = record
+                other = _records(library, document, blob_id).get(blob_id)
+                if other is not None:
+                    named[document] = other
     return found
 
 

@@ -18,10 +18,10 @@ from core.derived import includes
 from core.envelope_body import GROUP_BYTES, KIND_CONFIRMATION, Accepted, EnvelopeBody
 from core.errors import BlobDamaged, Forged, SnapshotDamaged, UnknownFormat, Withheld
 from core.log import name_envelope
-from core.sync.seen_checkpoints import Seen, SeenCheckpoint, look, may_confirm, remember
+from core.sync.seen_checkpoints import Seen, SeenCheckpoint, is_behind, look, may_confirm, remember
 from crdt.documents import is_document_name
 from crypto.blob import encrypt_blob
-from sync_relay.statements import Place, make_prune
+from sync_relay.statements import MAX_BLOBS, Place, make_delete, make_prune
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,7 +38,8 @@ def confirm_pending(library: Library, fetch: Callable[[bytes], None]) -> list[by
     """Confirm the newest checkpoint if it holds all that this device knows; return the prune statements to send.
 
     `fetch(blob id)` brings a snapshot's blob into the library's folder, or raises. The statements are good once the
-    envelopes of this library have been pushed; they are the same bytes each time, so they may be sent again.
+    envelopes of this library have been pushed; they are the same bytes each time, so they may be sent again. With
+    them go deletes of the snapshots that only earlier checkpoints name.
 
     Raises `Withheld` or `Forged`, naming device and checkpoint, for one that lacks something, holds what nobody made,
     or does not load; it is not looked at again. While the library has alarms, or lacks parts of what it builds on,
@@ -86,7 +87,7 @@ def _confirm(library: Library, seen: Seen, known: SeenCheckpoint, fetch: Callabl
 
 
 def _statements(library: Library, seen: Seen) -> list[bytes]:
-    """Return a prune statement for each newest checkpoint that this device has confirmed."""
+    """Return a prune statement for each newest checkpoint that this device has confirmed, and the deletes."""
     statements = []
     for known in seen.newest():
         confirmed = known.confirmed_by(library.device_id)
@@ -101,7 +102,27 @@ def _statements(library: Library, seen: Seen) -> list[bytes]:
                 confirmation=_place(confirmation), covered=[_place(place) for place in known.covers], time=at,
             )
         )  # fmt: skip
+        obsolete = sorted(_obsolete(library, seen, known))
+        for start in range(0, len(obsolete), MAX_BLOBS):
+            some = obsolete[start : start + MAX_BLOBS]
+            statements.append(make_delete(library.members.secrets, library.library_id, some, time=at))
     return statements
+
+
+def _obsolete(library: Library, seen: Seen, known: SeenCheckpoint) -> set[bytes]:
+    """Return the snapshots that checkpoints behind a confirmed one name, and no other checkpoint does.
+
+    Only of those that this device made or compared: another could name anything as its snapshots, such as originals.
+    """
+    behind: set[bytes] = set()
+    kept: set[bytes] = set()
+    for other in seen.checkpoints:
+        stored = library.log.envelope(other.place.device, other.place.seq)
+        if stored is not None and stored.hash == other.place.hash:
+            blobs = {snapshot.blob for snapshot in library.chain.open(stored).snapshots}
+            own = other.place.device == library.device_id or other.confirmed_by(library.device_id) is not None
+            (behind if own and other is not known and is_behind(other, known) else kept).update(blobs)
+    return behind - kept
 
 
 class _Comparison:

@@ -75,7 +75,7 @@ class Seen(msgspec.Struct, array_like=True):
         """Return the checkpoints that no other one includes, refused ones left out; the widest first."""
         usable = [known for known in self.checkpoints if not known.refused]
         found = [
-            known for known in usable if not any(other is not known and _is_behind(known, other) for other in usable)
+            known for known in usable if not any(other is not known and is_behind(known, other) for other in usable)
         ]
         return sorted(found, key=lambda known: (-sum(place.seq for place in known.covers), known.place.hash))
 
@@ -109,8 +109,7 @@ def look(library: Library) -> Seen:
 
 def remember(library: Library, seen: Seen) -> None:
     """Keep what was found for the next time."""
-    keep = [known for known in seen.checkpoints if not _is_done_with(library, seen, known)]
-    seen.checkpoints = keep[-_KEPT:]
+    del seen.checkpoints[:-_KEPT]
     with library.log.transaction() as transaction:
         transaction.set_fact(_FACT, msgspec.msgpack.encode(seen))
 
@@ -136,16 +135,8 @@ def _note(seen: Seen, place: Accepted, body: EnvelopeBody) -> None:
             confirmed.confirmations.append((place, body.at))
 
 
-def _is_done_with(library: Library, seen: Seen, known: SeenCheckpoint) -> bool:
-    """Tell whether a checkpoint is included in a later one that is confirmed."""
-    membership = library.members.membership
-    return any(
-        other is not known and not other.refused and other.is_confirmed(membership) and _is_behind(known, other)
-        for other in seen.checkpoints
-    )
-
-
-def _is_behind(one: SeenCheckpoint, other: SeenCheckpoint) -> bool:
+def is_behind(one: SeenCheckpoint, other: SeenCheckpoint) -> bool:
+    """Tell whether `other` includes what `one` covers; of two that cover the same, one is behind."""
     if not includes(other.vector, one.vector):
         return False
     return not includes(one.vector, other.vector) or one.place.hash > other.place.hash

@@ -13,7 +13,7 @@ from core.sync import checkpoints
 from core.sync.checkpoints import checkpoint_if_due, confirm_pending, make_checkpoint
 from core.sync.seen_checkpoints import look
 from core.verify import verify
-from sync_relay.statements import Prune, read_statement
+from sync_relay.statements import Delete, Prune, read_statement
 
 if TYPE_CHECKING:
     from crdt.replica import Replica
@@ -249,7 +249,9 @@ def test_a_checkpoint_that_does_not_hold_is_an_alarm_and_is_never_confirmed(
     assert second.library.alarms == [], "this device works on"
     assert second.library.log.last_position() == before
     statements = confirm_pending(second.library, bring(first, second))
-    assert all(read_statement(one, second.library.library_id).checkpoint.seq < number for one in statements)  # type: ignore[union-attr]
+    for statement in statements:
+        said = read_statement(statement, second.library.library_id)
+        assert not isinstance(said, Prune) or said.checkpoint.seq < number
     edits.set_rating(second.library, second.library.catalog.pids("")[:1], 2)
 
 
@@ -299,3 +301,34 @@ def test_records_are_no_edits_and_verify_knows_them(two: tuple[Device, Device]) 
     first.library.rebuild_view()
     assert first.library.alarms == []
     assert first.library.catalog.count() == 9
+
+
+def test_snapshots_that_only_earlier_checkpoints_name_are_deleted_with_the_next(home: Home) -> None:
+    device = home.found()
+    pids = device.photos(2, month="2024-05") + device.photos(2, month="2024-06")
+    before = {snapshot.document: snapshot.blob for snapshot in checkpoint(device).snapshots}
+    assert len(confirm_pending(device.library, nothing)) == 1
+    edits.set_rating(device.library, pids[:1], 3)
+    after = {snapshot.document: snapshot.blob for snapshot in checkpoint(device).snapshots}
+    statements = confirm_pending(device.library, nothing)
+    prune, delete = (read_statement(one, device.library.library_id) for one in statements)
+    assert isinstance(prune, Prune)
+    assert isinstance(delete, Delete)
+    assert delete.blobs == (before["photos:2024-05"],)
+    assert after["photos:2024-06"] == before["photos:2024-06"]
+    assert confirm_pending(device.library, nothing) == statements
+
+
+def test_what_another_device_calls_a_snapshot_is_not_deleted_on_its_word(two: tuple[Device, Device]) -> None:
+    first, second = two
+    original = next(first.library.blobs.iter_ids())
+    forge(first, lambda listed: [*listed.values(), Snapshot("photos:1999-01", original, bytes(32), 1)])
+    carry(first, second)
+    with pytest.raises(Forged):
+        confirm_pending(second.library, bring(first, second))
+    edits.set_rating(second.library, second.library.catalog.pids("")[:1], 3)
+    carry(second, first)
+    checkpoint(first)
+    carry(first, second)
+    statements = confirm_pending(second.library, bring(first, second))
+    assert [type(read_statement(one, second.library.library_id)) for one in statements] == [Prune]
