@@ -55,12 +55,14 @@ class VerifyReport:
     """What a verification found; sizes in bytes.
 
     `blobs` are here and whole; `elsewhere` are those that need not be here: other devices put them, or they were freed.
-    `held` envelopes have arrived and wait for others that they build on.
+    `held` envelopes have arrived and wait for others that they build on. `incomplete` counts snapshots that this device
+    builds on and has not fetched yet: until it has, nothing is removed.
     """
 
     problems: list[Problem] = field(default_factory=list)
     envelopes: int = 0
     held: int = 0
+    incomplete: int = 0
     blobs: int = 0
     blob_bytes: int = 0
     elsewhere: int = 0
@@ -119,14 +121,14 @@ def verify(
     documents = read.documents
     # While anything is wrong with the log, what it names is not known for sure, and nothing is removed.
     certain = report.sound
+    documents.update(library.base.documents())
     catalog = library.catalog
     pids = [*catalog.pids(), *catalog.pids("is:trash")]
     documents.update(catalog.documents_of(pids).values())
     named, purged = _named_blobs(library, documents, report)
-    for parts in read.snapshots.values():
-        for part in parts:
-            named.setdefault(part.blob, _Named(part.key, None, needed=False))
-    certain = _add_alarms(library, report) and certain
+    _name_snapshots(library, read, named)
+    report.incomplete = len(library.base.missing())
+    certain = _add_alarms(library, report) and certain and not report.incomplete
     blobs: dict[bytes, _Named | None] = {}
     if not certain:
         # What the log can no longer say the catalog may know, and every blob is named by its hash.
@@ -237,6 +239,14 @@ def _named_blobs(
             if len(key) == 2 * BLOB_ID_BYTES:
                 named[bytes.fromhex(key)] = _Named(BundleRecord.unpack(bytes(value)).key, None)  # type: ignore[arg-type]
     return named, {blob_id: blob for blob_id, blob in purged.items() if blob_id not in named}
+
+
+def _name_snapshots(library: Library, read: _Read, named: dict[bytes, _Named]) -> None:
+    """Add the snapshots of the newest checkpoints, and of those that the log builds on."""
+    parts = [part for listed in read.snapshots.values() for part in listed]
+    parts += [needed.snapshot for name in library.base.documents() for needed in library.base.needed(name)]
+    for part in parts:
+        named.setdefault(part.blob, _Named(part.key, None, needed=False))
 
 
 def _name_by_catalog(

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Self
 
 from core.errors import IntegrityAlarm, LogDamaged
-from core.log import BLOB_FREED, BLOB_PURGED
+from core.log import BLOB_FREED
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -38,7 +38,7 @@ class Whereabouts:
     """Who named which blob, gathered envelope by envelope."""
 
     def __init__(self, library: Library, wanted: Collection[bytes] = ()) -> None:
-        """Know nothing yet but what was freed and purged; of the blobs `wanted`, the places of envelopes are kept."""
+        """Know nothing yet but what was freed; of the blobs `wanted`, the places of envelopes are kept."""
         own = library.device_id
         self._own_devices = frozenset({own, *library.members.continued_by(own)})
         self._has_base = False
@@ -46,7 +46,7 @@ class Whereabouts:
         self._let_go: set[bytes] = set()
         try:
             self._has_base = bool(library.log.base())
-            self._let_go = library.log.blobs_in_state(BLOB_FREED) | library.log.blobs_in_state(BLOB_PURGED)
+            self._let_go = library.log.blobs_in_state(BLOB_FREED)
         except LogDamaged as damage:
             library.raise_alarm(damage)
         self._own: set[bytes] = set()

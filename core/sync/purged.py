@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from core.envelope_body import KIND_CHECKPOINT
 from core.errors import BlobMissing, IntegrityAlarm
 from core.log import BLOB_PURGED
 from core.whereabouts import blobs_in_changes
@@ -22,7 +21,7 @@ from crdt.documents import LIBRARY, is_document_name
 from crdt.schema import BLOB_ID_BYTES, key_pid, split_copy_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from core.envelope_body import EnvelopeBody
     from core.library import Library
@@ -45,22 +44,31 @@ def finish_purges(library: Library) -> FinishedPurges:
     """Remove the blobs of photos that envelopes, which came in since the last call, have purged.
 
     Cheap where nothing came in. What is removed is durably remembered as purged before; a process killed in between
-    does it again. While the library has alarms nothing is done: what still names a blob may be what cannot be read.
+    does it again. While the library has alarms, or parts of it are still to be fetched, nothing is done: what names a
+    blob may be what is not known.
     Raises `StorageFailed`, and what writing to the log raises.
     """
     library.refresh()
     position, base = library.log.last_position(), library.log.base()
     seen, seen_base = _remembered(library)
-    if (seen, seen_base) == (position, base) or library.alarms:
+    if (seen, seen_base) == (position, base) or library.alarms or library.base.missing():
         return FinishedPurges()
-    documents, mentioned = _since(library, seen, position, whole=seen_base != base)
+    documents, mentioned = _since(library, seen, position)
+    if seen_base != base:
+        documents |= _shards(library.base.documents())
     doomed = _of_purged_photos(library, documents) | _no_longer_named(library, mentioned)
     if library.alarms:
         return FinishedPurges()
-    fresh = sorted(doomed - library.log.blobs_in_state(BLOB_PURGED))
+    known = library.log.blobs_in_state(BLOB_PURGED)
+    # A photo that was imported again, because the user insists, makes the same blobs again. The device that has them
+    # goes on to know them as purged: that is how it gives them to relays again.
+    again = library.catalog.blobs_in_use(known) - doomed
+    back = [blob_id for blob_id in again if not library.blobs.exists(blob_id)]
+    fresh = sorted(doomed - known)
     with library.log.transaction() as transaction:
         if fresh:
             transaction.set_blob_states(fresh, BLOB_PURGED)
+        transaction.forget_blob_states(back, BLOB_PURGED)
         transaction.set_fact(_FACT, msgspec.msgpack.encode((position, base)))
     return _remove(library, doomed)
 
@@ -87,22 +95,17 @@ def _remembered(library: Library) -> tuple[int, Vector]:
     return 0, {}
 
 
-def _since(library: Library, seen: int, position: int, *, whole: bool) -> tuple[set[str], dict[bytes, set[str]]]:
-    """Return the documents that others changed, and the blobs here that their changes speak of, with those documents.
-
-    With `whole`, a checkpoint was taken over: all its documents count as changed.
-    """
+def _since(library: Library, seen: int, position: int) -> tuple[set[str], dict[bytes, set[str]]]:
+    """Return the documents that others changed, and the blobs here that their changes speak of, with the documents."""
     documents: set[str] = set()
     mentioned: dict[bytes, set[str]] = {}
     for body in _others(library, seen, position):
-        named = set(body.documents)
+        named = _shards(body.documents)
         documents |= named
-        if whole and body.kind == KIND_CHECKPOINT:
-            documents.update(part.document for part in body.snapshots)
         for blob_id in blobs_in_changes(body):
             if library.blobs.exists(blob_id):
-                mentioned.setdefault(blob_id, set()).update(_shards(named))
-    return _shards(documents), mentioned
+                mentioned.setdefault(blob_id, set()).update(named)
+    return documents, mentioned
 
 
 def _others(library: Library, seen: int, position: int) -> Iterator[EnvelopeBody]:
@@ -121,7 +124,7 @@ def _others(library: Library, seen: int, position: int) -> Iterator[EnvelopeBody
                 library.raise_alarm(alarm)
 
 
-def _shards(documents: set[str]) -> set[str]:
+def _shards(documents: Iterable[str]) -> set[str]:
     return {name for name in documents if is_document_name(name) and name != LIBRARY}
 
 

@@ -68,6 +68,7 @@ class Push:
         self._give_entries()
         if full:
             self._look_for_lacking()
+            self._give_again()
         self._walk()
         self._give_envelopes(self._library.log.last_position())
         self._delete_purged()
@@ -271,6 +272,12 @@ class Push:
         self._link.facts = msgspec.structs.replace(self._link.facts, lacking=[])
         self._give_blobs([NamedBlob(blob_id, "original") for blob_id in lacking])
 
+    def _give_again(self) -> None:
+        """Give what a purge destroyed and an import brought back: its record is as before, so no new envelope names it."""
+        purged = self._library.log.blobs_in_state(BLOB_PURGED)
+        back = sorted(self._library.catalog.blobs_in_use(purged)) if purged else []
+        self._give_blobs([NamedBlob(blob_id, "original") for blob_id in back if self._library.blobs.exists(blob_id)])
+
     # Envelopes
 
     def _give_envelopes(self, last: int) -> None:
@@ -329,7 +336,11 @@ class Push:
     def _delete_purged(self) -> None:
         """Say once that blobs are to go which a purge destroyed."""
         purged = self._library.log.blobs_in_state(BLOB_PURGED)
-        gone = sorted(blob_id for blob_id in purged if not self._library.blobs.exists(blob_id))
+        gone = sorted(
+            blob_id
+            for blob_id in purged - self._library.catalog.blobs_in_use(purged)
+            if not self._library.blobs.exists(blob_id)
+        )
         digest = _digest(b"".join(gone)) if gone else b""
         if digest == self._link.facts.purged:
             return

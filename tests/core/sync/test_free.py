@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from core import edits
 from core.errors import NoSuchRelay, Refused, RelayUnreachable
-from core.originals import keep_every_original
+from core.originals import Originals, keep_every_original
 from core.sync.alarms import SyncAlarms
 from core.sync.free import DAMAGED, NOT_SENT, ONE_COPY, WRONG, FreeEvent, FreeReport, free
 from core.sync.holdings import HELD, holders, say_what_is_held
 from core.verify import verify
 from sync_relay.client import RelayClient
+from tests.core.sync.test_bootstrap import let_grace_pass, make_and_confirm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -293,3 +296,64 @@ def test_two_devices_that_keep_everything_do_not_answer_each_other_for_ever(pair
     rounds: Sequence[bool] = [device.sync().moved for _ in range(5) for device in pair]
     assert rounds[:4] != [False] * 4
     assert rounds[-4:] == [False] * 4
+
+
+# Checkpoints
+
+
+@pytest.fixture
+def newcomer(pair: tuple[Device, Device], relay: Relay, home: Home) -> Device:
+    """A device that joined by a checkpoint: the envelopes that named three photos are nowhere any more."""
+    first, second = pair
+    second.sync()
+    first.photos(3)
+    first.sync()
+    second.sync()
+    make_and_confirm(first, second)
+    assert let_grace_pass(relay)["envelopes"] > 0
+    third = home.add()
+    first.sync()
+    third.sync()
+    assert third.library.log.base()
+    return third
+
+
+def test_a_device_that_took_a_checkpoint_verifies_frees_and_fetches(newcomer: Device) -> None:
+    report = verify(newcomer.library, gc=True)
+    assert (report.problems, report.elsewhere, report.incomplete) == ([], 3, 0)
+    pids = newcomer.library.catalog.pids()
+    with Originals(newcomer.library) as originals:
+        for pid in pids:
+            originals.ensure(pid)
+    assert reasons(free(newcomer.library)) == {ONE_COPY: 3}
+    assert free(newcomer.library, single_copy=True).freed == 3
+    assert verify(newcomer.library).elsewhere == 3
+
+
+def test_its_word_counts_for_what_the_checkpoint_covers(newcomer: Device, pair: tuple[Device, Device]) -> None:
+    first, _ = pair
+    keep_every_original(newcomer.library, wanted=True)
+    newcomer.sync()
+    first.sync()
+    assert free(first.library).freed == 3
+    assert verify(newcomer.library, deep=True).blobs > 3
+
+
+def test_the_snapshots_a_device_builds_on_are_no_garbage(newcomer: Device, pair: tuple[Device, Device]) -> None:
+    first, second = pair
+    first.photos(1)
+    first.sync()
+    second.sync()
+    make_and_confirm(first, second)
+    newcomer.sync()
+    yesterday = time.time() - 90_000
+    for blob_id in newcomer.library.blobs.iter_ids():
+        os.utime(newcomer.library.blobs.path(blob_id), (yesterday, yesterday))
+    report = verify(newcomer.library, gc=True)
+    assert (report.problems, report.incomplete) == ([], 0)
+    newcomer.reopen()
+    assert newcomer.library.base.missing() == []
+    for needed in newcomer.library.base.blobs():
+        newcomer.library.blobs.remove(needed)
+    report = verify(newcomer.library, gc=True)
+    assert (report.removed_blobs, report.incomplete) == (0, len(newcomer.library.base.blobs()))

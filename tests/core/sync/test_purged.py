@@ -15,12 +15,13 @@ from core.verify import verify
 from crdt.operations import Delete, Put
 from crdt.records import BundleRecord
 from sync_relay.client import RelayClient
+from tests.core.sync.test_bootstrap import let_grace_pass, make_and_confirm
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from core.library import Library
-    from tests.core.sync.conftest import Device
+    from tests.core.sync.conftest import Device, Home
     from tests.sync_relay.running_relay import Relay
 
 MAY = "photos:2024-05"
@@ -216,3 +217,60 @@ def test_where_no_relay_answers_a_purge_that_would_leave_a_thumbnail_is_refused(
     with pytest.raises(RelayUnreachable):
         edits.purge(second.library, [gone])
     assert second.library.catalog.photo(gone) is not None
+
+
+def test_a_photo_that_is_imported_again_is_destroyed_by_nobody(pair: tuple[Device, Device], relay: Relay) -> None:
+    first, second = pair
+    first.bench.add_photos(first.library, 1, blobs=True)
+    (pid,) = first.library.catalog.pids()
+    blob_id = blob_of(first.library, pid)
+    first.sync()
+    second.sync()
+    edits.purge(first.library, [pid])
+    first.sync()
+    second.sync()
+    assert blob_id in second.library.log.blobs_in_state(BLOB_PURGED)
+    edits.unpurge(first.library, {pid: MAY})
+    first.bench.add_photos(first.library, 1, blobs=True)  # the same bytes, so the same blob
+    assert blob_of(first.library, pid) == blob_id
+    other = first.photos(1)
+    first.sync()
+    second.sync()
+    assert second.library.log.blobs_in_state(BLOB_PURGED) == set()
+    # Another purge, after which each device tells the relay what is to go.
+    edits.purge(second.library, other)
+    second.sync()
+    first.sync()
+    assert states_at(relay, first, [blob_id]) == ["stored"]
+    fetch(second, [pid])
+    for device in pair:
+        assert verify(device.library, gc=True).sound
+        assert device.library.blobs.exists(blob_id)
+
+
+def test_what_is_not_fully_known_destroys_nothing(
+    home: Home, pair: tuple[Device, Device], relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = pair
+    second.sync()
+    gone, _ = first.photos(2)
+    first.sync()
+    second.sync()
+    make_and_confirm(first, second)
+    assert let_grace_pass(relay)["envelopes"] > 0
+    third = home.add()
+    first.sync()
+    third.sync()
+    fetch(third, [gone])
+    edits.purge(first.library, [gone])
+    first.sync()
+    with monkeypatch.context() as patch:  # killed between the two
+        patch.setattr("core.sync.engine.finish_purges", lambda _: None)
+        third.sync()
+    base = {blob_id: third.library.blobs.path(blob_id).read_bytes() for blob_id in third.library.base.blobs()}
+    for blob_id in base:
+        third.library.blobs.remove(blob_id)
+    assert finish_purges(third.library).blobs == 0
+    for blob_id, data in base.items():
+        third.library.blobs.path(blob_id).write_bytes(data)
+    assert finish_purges(third.library).blobs == 1

@@ -59,10 +59,12 @@ def command(session: Session, deep: bool, gc: bool, as_json: bool) -> int:
         if report.held:
             held = output.count(report.held, "envelope")
             output.line(f"{held} of other devices wait for what they build on; `safelight sync` brings it.")
+        if report.incomplete:
+            output.line("Parts of the library have not been fetched yet: `safelight sync` does that.")
         if report.removed_blobs:
             removed = output.count(report.removed_blobs, "blob")
             output.line(f"Removed {removed} that nothing names ({output.file_size(report.removed_bytes)}).")
-        elif report.unnamed_blobs and report.sound:
+        elif report.unnamed_blobs and report.sound and not report.incomplete:
             unnamed = output.count(report.unnamed_blobs, "blob")
             output.line(f"{unnamed} that nothing names; --gc removes those older than a day.")
     return exit_codes.DONE if report.sound else exit_codes.INTEGRITY_ALARM
