@@ -1,0 +1,235 @@
+"""Three devices and a relay, each command a process of its own: whatever happens to any of them, they end equal."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from PIL import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.e2e.conftest import Safelight
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="kills processes as POSIX does")
+
+
+class Relay:
+    """`safelight-relay serve` on one port, started as often as a test likes."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        self.port = 0
+        self.process: subprocess.Popen[str] | None = None
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-P", "-m", "sync_relay.server", *arguments, "--data", str(self.data)]
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            self.command("serve", "--port", str(self.port)),
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
+        assert self.process.stderr is not None
+        for text in self.process.stderr:
+            line = json.loads(text)
+            if line["event"] == "starting":
+                self.port = int(line["port"])
+            if line["event"] == "ready":
+                return
+        raise AssertionError("the relay ended before it was ready")
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        if self.process is not None:
+            self.process.send_signal(number)
+            self.process.communicate()
+            self.process = None
+
+    def invite(self) -> str:
+        told = subprocess.run(self.command("invite", "--json"), capture_output=True, text=True, check=True)
+        invite: str = json.loads(told.stdout)["invite"]
+        return invite
+
+
+@pytest.fixture
+def relay(tmp_path: Path) -> Iterator[Relay]:
+    relay = Relay(tmp_path / "relay")
+    yield relay
+    relay.stop()
+
+
+@pytest.fixture
+def machine(safelight: Safelight, tmp_path: Path) -> Callable[[str], Safelight]:
+    """Give a function that makes a machine of its own: its library, its memory of libraries, its agents."""
+
+    def make(name: str) -> Safelight:
+        library = tmp_path / name / "library"
+        environment = dict(
+            safelight.environment,
+            SAFELIGHT_LIBRARY=str(library),
+            SAFELIGHT_STATE_DIR=str(tmp_path / name / "state"),
+            SAFELIGHT_RUNTIME_DIR=str(tmp_path / name / "run"),
+        )
+        return replace(safelight, library=library, environment=environment)
+
+    return make
+
+
+def pictures(folder: Path, count: int, seed: int) -> Path:
+    """Make pictures that no other seed makes."""
+    folder.mkdir(parents=True)
+    for number in range(count):
+        noise = random.Random(seed * 1_000 + number).randbytes(48 * 32 * 3)
+        Image.frombytes("RGB", (48, 32), noise).save(folder / f"picture {seed}-{number}.jpg", quality=92)
+    return folder
+
+
+def bring_in(device: Safelight, folder: Path) -> None:
+    device.run("import", "--no-labels", folder)
+
+
+def join(inviter: Safelight, newcomer: Safelight, relay: Relay, name: str) -> None:
+    process = inviter.start("device", "add", "--yes", "--json")
+    assert process.stdout is not None
+    code = json.loads(process.stdout.readline())["code"]
+    newcomer.run("join", relay.url, code, "--name", name)
+    _, told = process.communicate(timeout=600)
+    assert process.returncode == 0, told
+
+
+def shown(device: Safelight) -> list[dict[str, Any]]:
+    """Return all that `search` shows, by photo."""
+    found = [*device.json("search"), *({"trash": True, **photo} for photo in device.json("search", "is:trash"))]
+    return sorted(found, key=lambda photo: str(photo["id"]))
+
+
+def equal(*devices: Safelight) -> list[dict[str, Any]]:
+    first, *others = [shown(device) for device in devices]
+    for other in others:
+        assert other == first
+    return first
+
+
+def sync(*devices: Safelight) -> None:
+    for device in devices:
+        device.run("sync")
+
+
+def kill_in_the_middle(device: Safelight, events: int) -> None:
+    """Start to sync, and kill the process once it has told so many steps."""
+    process = device.start("sync", "--json")
+    assert process.stdout is not None
+    for _ in range(events):
+        if not process.stdout.readline():
+            break
+    process.kill()
+    process.communicate(timeout=600)
+
+
+def test_three_devices_end_equal_whatever_happens(
+    machine: Callable[[str], Safelight], relay: Relay, tmp_path: Path
+) -> None:
+    desk, laptop, phone = machine("desk"), machine("laptop"), machine("phone")
+    everybody = (desk, laptop, phone)
+    desk.run("init", "--name", "desk")
+    bring_in(desk, pictures(tmp_path / "first", 6, 1))
+    desk.run("relay", "use", relay.url, "--invite", relay.invite())
+    desk.run("sync")
+    join(desk, laptop, relay, "laptop")
+    join(laptop, phone, relay, "phone")
+    sync(*everybody)
+    ids = [photo["id"] for photo in equal(*everybody)]
+    assert len(ids) == 6
+    for device in everybody:
+        assert {one["name"] for one in device.json("device", "list")} >= {"desk", "laptop", "phone"}
+
+    # Edits on all, each knowing of the others' only afterwards; one file is imported by two of them.
+    bring_in(laptop, pictures(tmp_path / "second", 3, 2))
+    bring_in(phone, tmp_path / "second")
+    desk.run("label", "add", "lighthouse", ids[0], ids[1])
+    laptop.run("rate", "5", ids[1], ids[2])
+    phone.run("caption", "by the sea", ids[2])
+    phone.run("trash", ids[5])
+    sync(*everybody, *everybody)
+    together = equal(*everybody)
+    assert len(together) == 9
+    assert sum(bool(photo.get("trash")) for photo in together) == 1
+
+    # Nobody can reach the relay; everybody goes on.
+    relay.stop(signal.SIGKILL)
+    desk.run("label", "add", "offline", ids[3])
+    laptop.run("label", "add", "offline", ids[4])
+    phone.run("rate", "2", ids[1])
+    assert laptop.run("sync", code=5).stderr
+    relay.start()
+    sync(*everybody, *everybody)
+    equal(*everybody)
+    assert len(desk.json("search", "label:offline")) == 2
+
+    # Each is killed while it syncs something.
+    for number, device in enumerate(everybody):
+        bring_in(device, pictures(tmp_path / f"killed {number}", 4, 10 + number))
+        kill_in_the_middle(device, 1 + 2 * number)
+        sync(*everybody)
+    sync(*everybody)
+    assert len(equal(*everybody)) == 21
+    for device in everybody:
+        device.run("verify")
+
+    # The phone is lost.
+    phone.run("caption", "never sent", ids[0])
+    desk.run("device", "revoke", "phone", "--yes")
+    desk.run("label", "add", "after", ids[0])
+    sync(desk, laptop)
+    phone.run("sync", code=6)
+    assert len(equal(desk, laptop)) == 21
+    assert phone.json("search", "label:after") == []
+    assert desk.json("search", '"never sent"') == []
+
+
+def test_devices_that_watch_end_equal(machine: Callable[[str], Safelight], relay: Relay, tmp_path: Path) -> None:
+    desk, laptop = machine("desk"), machine("laptop")
+    desk.run("init", "--name", "desk")
+    bring_in(desk, pictures(tmp_path / "first", 2, 1))
+    desk.run("relay", "use", relay.url, "--invite", relay.invite())
+    desk.run("sync")
+    join(desk, laptop, relay, "laptop")
+    watching = [device.start("sync", "--watch", "--json") for device in (desk, laptop)]
+    try:
+        ids = [photo["id"] for photo in desk.json("search")]
+        desk.run("label", "add", "lighthouse", *ids)
+        # An event tells of each thing that came.
+        wait_for(watching[1], lambda event: event.get("event") == "relay" and event["pulled"] > 0)
+        laptop.run("rate", "4", *ids)
+        wait_for(watching[0], lambda event: event.get("event") == "relay" and event["pulled"] > 0)
+    finally:
+        for process in watching:
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=600)
+    sync(desk, laptop)
+    (first, second) = equal(desk, laptop)
+    assert first["rating"] == second["rating"] == 4
+
+
+def wait_for(process: subprocess.Popen[str], wanted: Callable[[dict[str, Any]], bool]) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if wanted(json.loads(line)):
+            return
+    raise AssertionError("it ended without that")
