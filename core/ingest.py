@@ -108,14 +108,16 @@ class Ingest:
     def merge_base(self, checkpoint_envelope: bytes) -> EnvelopeBody:
         """Build on a checkpoint: its envelope is stored, what it covers counts as accepted. Returns what is in it.
 
-        Raises `Forged`, `WriterNotAMember`, or `Forked` where it covers another chain than this log holds.
+        It may be by a former member, not past what was accepted of it: then its envelope is held until the chain has
+        arrived up to there. Raises `Forged`, `WriterNotAMember`, or `Forked` where it covers another chain than this
+        log holds.
         """
         library = self._library
         with library.guard:
             members = library.members
             members.refresh()
             candidate, body = read_candidate(checkpoint_envelope, members)
-            if candidate.device not in members.membership.members:
+            if not _counts(members.membership, candidate):
                 raise WriterNotAMember(f"the checkpoint in {candidate.name} is by no member", hint=NOT_YOURS)
             if body is None or body.kind != KIND_CHECKPOINT:
                 raise Forged(f"{candidate.name} was given out as a checkpoint, and is none", hint=_ASK)
@@ -248,6 +250,14 @@ class Ingest:
         return Withheld(
             f"{name_envelope(device, waiting)} builds on membership entries that no relay gives out", hint=_ASK
         )
+
+
+def _counts(membership: Membership, candidate: Candidate) -> bool:
+    """Tell whether an envelope is by a member, or by a former one and not past what was accepted of it."""
+    if candidate.device in membership.members:
+        return True
+    departure = membership.departed.get(candidate.device)
+    return departure is not None and any(cut.seq >= candidate.seq for cut in departure.cuts)
 
 
 def _contradicted(author: bytes) -> Contradicted:

@@ -365,3 +365,27 @@ def test_a_purge_keeps_the_thumbnails_of_neighbours_whose_envelopes_a_checkpoint
     for pid in (*may[1:], *june):
         assert thumbnail(third.library, pid) == b"part of " + pid.hex().encode()
     assert verify(third.library).problems == []
+
+
+def test_a_checkpoint_of_devices_that_were_revoked_since_is_built_upon(full: tuple[Device, Device], home: Home) -> None:
+    """As after a recovery: nobody is left who made or confirmed it."""
+    first, second = full
+    edits.set_caption(first.library, first.library.catalog.pids("date:2024-05")[:1], "the last edit")
+    first.sync()
+    third = home.add()
+    first.sync()
+    third.sync()
+    home.revoke(first, by=2)
+    home.revoke(second, by=2)
+    third.sync()
+    fourth = home.add(by=2)
+    third.sync()
+    fourth.sync()
+    third.sync()
+    assert fourth.library.log.base()
+    assert shown(fourth) == shown(third)
+    assert fourth.library.catalog.count('"the last edit"') == 1
+    assert fourth.library.log.held() == []
+    fourth.reopen()
+    assert fourth.library.alarms == []
+    assert fourth.library.catalog.count() == 10
