@@ -273,7 +273,7 @@ class Push:
         self._give_blobs([NamedBlob(blob_id, "original") for blob_id in lacking])
 
     def _give_again(self) -> None:
-        """Give what a purge destroyed and an import brought back: its record is as before, so no new envelope names it."""
+        """Give what a purge destroyed and an import brought back: no new envelope names it, its record is as before."""
         purged = self._library.log.blobs_in_state(BLOB_PURGED)
         back = sorted(self._library.catalog.blobs_in_use(purged)) if purged else []
         self._give_blobs([NamedBlob(blob_id, "original") for blob_id in back if self._library.blobs.exists(blob_id)])
