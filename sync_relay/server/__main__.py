@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sync_relay.server.parts import Parts
 
 _USAGE: Final = 2
+_ID_BYTES: Final = 32
 _FAILED: Final = 1
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtKMGT]?)(i?)[bB]?", re.ASCII)
 _POWERS: Final = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
@@ -50,8 +51,7 @@ def run(arguments: Sequence[str]) -> int:
         settings = _settings(options)
         if options.command == "serve":
             return _serve(settings)
-        commands = {"invite": _invite, "stats": _stats, "backup": _backup, "restore": _restore, "doctor": _doctor}
-        return asyncio.run(commands[options.command](settings, options))
+        return asyncio.run(_COMMANDS[options.command](settings, options))
     except _Misused as error:
         parser.error(str(error))
     except RelayError as error:
@@ -98,6 +98,17 @@ def read_origin(text: str) -> str:
     return f"{parts.scheme}://{host}{shown}"
 
 
+def read_library(text: str) -> bytes:
+    """Return a library's id, 64 hexadecimal digits."""
+    try:
+        library = bytes.fromhex(text)
+    except ValueError:
+        library = b""
+    if len(library) != _ID_BYTES:
+        raise argparse.ArgumentTypeError(f"{text!r} is no id of a library: 64 hexadecimal digits")
+    return library
+
+
 def read_proxy(text: str) -> str:
     """Return the address or the network of a proxy, as `192.0.2.7` or `10.0.0.0/8`."""
     try:
@@ -121,9 +132,16 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="run the relay until it is told to stop")
     invite = commands.add_parser("invite", help="print an invite: it lets somebody found one library here")
     stats = commands.add_parser("stats", help="print sums over all libraries")
+    quota = commands.add_parser("quota", help="show what a library takes and may take, and change that")
+    remove = commands.add_parser("remove", help="remove a library and everything of it")
     backup = commands.add_parser("backup", help="copy the relay, running or not, into a new folder")
     restore = commands.add_parser("restore", help="make the relay anew, in an empty folder, from a backup")
     doctor = commands.add_parser("doctor", help="look whether every blob is where it should be")
+    quota.add_argument("library", type=read_library, metavar="LIBRARY", help="its id, which its devices show")
+    quota.add_argument("--quota", type=read_size, default=None, help="what it may take from now on")
+    quota.add_argument("--objects", type=int, default=None, help="how many envelopes and files it may have")
+    remove.add_argument("library", type=read_library, metavar="LIBRARY", help="its id, which its devices show")
+    remove.add_argument("--yes", action="store_true", required=True, help="it cannot be undone")
     backup.add_argument("folder", type=Path, metavar="TO", help="a folder that is new or empty")
     restore.add_argument("folder", type=Path, metavar="FROM", help="the folder that `backup` made")
     doctor.add_argument("--deep", action="store_true", help="read every blob and compare its hash")
@@ -136,12 +154,12 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument(
         "--delete-strays", action="store_true", help="delete stored objects that the database does not know"
     )
-    for command in (serve, invite, stats, backup, restore, doctor):
+    for command in (serve, invite, stats, quota, remove, backup, restore, doctor):
         command.add_argument("--data", type=Path, required=True, metavar="DIR", help="where this relay keeps things")
         command.add_argument(
             "--database-url", default=None, metavar="URL", help="postgresql://… instead of SQLite in DIR"
         )
-    for command in (serve, backup, restore, doctor):
+    for command in (serve, remove, backup, restore, doctor):
         command.add_argument(
             "--blobs", default=None, metavar="URL", help="s3://BUCKET/PREFIX or a folder, instead of DIR/blobs"
         )
@@ -170,7 +188,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     invite.add_argument("--quota", type=read_size, default="50GB", help="what the library may take (default 50GB)")
     invite.add_argument("--objects", type=int, default=None, help="how many envelopes and files it may have")
-    for command in (invite, stats, backup, restore, doctor):
+    for command in (invite, stats, quota, remove, backup, restore, doctor):
         command.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
 
@@ -183,8 +201,8 @@ def _settings(options: argparse.Namespace) -> Settings:
     except argparse.ArgumentTypeError as error:
         raise _Misused(f"in the environment: {error}") from None
     if options.command != "serve":
-        # `invite` and `stats` touch no blobs; opening a store somewhere else would be a side effect.
-        touches_blobs = options.command in {"backup", "restore", "doctor"}
+        # The others touch no blobs; opening a store somewhere else would be a side effect.
+        touches_blobs = options.command in {"remove", "backup", "restore", "doctor"}
         return Settings(
             data=options.data,
             database_url=options.database_url or database_url,
@@ -288,6 +306,36 @@ async def _doctor(settings: Settings, options: argparse.Namespace) -> int:
     return _examined(examined, options, "examined")
 
 
+async def _quota(settings: Settings, options: argparse.Namespace) -> int:
+    from sync_relay.server import libraries
+
+    parts = await _open(settings)
+    try:
+        usage = await libraries.set_quota(
+            parts, options.library, quota_bytes=options.quota, quota_objects=options.objects
+        )
+    finally:
+        await parts.database.close()
+    figures = {name: getattr(usage, name) for name in ("bytes", "quota_bytes", "objects", "quota_objects")}
+    if options.json:
+        sys.stdout.write(json.dumps(figures) + "\n")
+    else:
+        sys.stdout.writelines(f"{name.replace('_', ' '):14} {figure}\n" for name, figure in figures.items())
+    return 0
+
+
+async def _remove(settings: Settings, options: argparse.Namespace) -> int:
+    from sync_relay.server import libraries
+
+    parts = await _open(settings)
+    try:
+        await libraries.remove(parts, options.library)
+    finally:
+        await parts.database.close()
+    sys.stdout.write((json.dumps({"removed": True}) if options.json else "removed") + "\n")
+    return 0
+
+
 def _examined(examined: Examined, options: argparse.Namespace, done: str) -> int:
     lost = [blob_id.hex() for _, blob_id in examined.lost]
     if options.json:
@@ -311,6 +359,17 @@ async def _open(settings: Settings) -> Parts:
 def _fail(message: str, hint: str | None) -> int:
     sys.stderr.write(f"safelight-relay: {message}\n" + (f"{hint}\n" if hint else ""))
     return _FAILED
+
+
+_COMMANDS: Final = {
+    "invite": _invite,
+    "stats": _stats,
+    "quota": _quota,
+    "remove": _remove,
+    "backup": _backup,
+    "restore": _restore,
+    "doctor": _doctor,
+}
 
 
 if __name__ == "__main__":

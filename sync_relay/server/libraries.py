@@ -12,6 +12,7 @@ from crypto.errors import CryptoError
 from crypto.membership import entry_hash, verify_genesis
 from sync_relay.errors import ErrorDetails, Forged, InviteRefused, LibraryExists, QuotaFull
 from sync_relay.server import ledger, members, tables
+from sync_relay.server.blobs import blob_object
 from sync_relay.server.sessions import new_token, token_hash
 from sync_relay.wire import KIND_MEMBERSHIP, MAX_ENTRIES, Appended, Usage
 
@@ -79,6 +80,47 @@ async def append_entries(parts: Parts, library_id: bytes, request: AppendEntries
         refused = await _refresh_members(connection, library_id)
         _require_none_refused(request.entries, refused)
         return Appended(position=account.first + len(hashes) - 1, stored=len(new))
+
+
+async def set_quota(
+    parts: Parts, library_id: bytes, *, quota_bytes: int | None = None, quota_objects: int | None = None
+) -> Usage:
+    """Change what a library may take, and return that; None leaves it. What it holds already stays, over it or not."""
+    async with parts.database.write() as connection:
+        account = await ledger.take(connection, library_id, 0)
+        await connection.execute(
+            update(tables.library)
+            .where(tables.library.c.id == library_id)
+            .values(
+                quota_bytes=account.quota_bytes if quota_bytes is None else quota_bytes,
+                quota_objects=account.quota_objects if quota_objects is None else quota_objects,
+            )
+        )
+        return await ledger.usage(connection, library_id)
+
+
+async def remove(parts: Parts, library_id: bytes) -> None:
+    """Forget a library: its rows at once, and then its objects. Its devices keep what they have."""
+    async with parts.database.write() as connection:
+        await ledger.take(connection, library_id, 0)
+        blobs = (
+            await connection.execute(
+                select(tables.blob.c.id, tables.blob.c.attempt).where(tables.blob.c.library_id == library_id)
+            )
+        ).all()
+        attempts = select(tables.blob.c.attempt).where(tables.blob.c.library_id == library_id)
+        pieces = (
+            await connection.execute(select(tables.part.c.object).where(tables.part.c.attempt.in_(attempts)))
+        ).scalars()
+        names = [*pieces, *(blob_object(library_id, row.id, row.attempt) for row in blobs)]
+        await connection.execute(delete(tables.part).where(tables.part.c.attempt.in_(attempts)))
+        mailboxes = select(tables.mailbox.c.number).where(tables.mailbox.c.library_id == library_id)
+        await connection.execute(delete(tables.letter).where(tables.letter.c.number.in_(mailboxes)))
+        for table in reversed(tables.METADATA.sorted_tables):
+            if "library_id" in table.c:
+                await connection.execute(delete(table).where(table.c.library_id == library_id))
+        await connection.execute(delete(tables.library).where(tables.library.c.id == library_id))
+    await parts.objects.delete(names)
 
 
 async def statistics(parts: Parts) -> dict[str, int]:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sync_relay import errors
+from sync_relay import errors, wire
 from sync_relay.server.__main__ import run
 from sync_relay.server.database import newest_revision
 from sync_relay.server.objects import Objects
 from sync_relay.server.settings import Settings
-from tests.sync_relay.conftest import own_schema
+from tests.sync_relay.conftest import new_library, own_schema
 from tests.sync_relay.real_servers import programs
 from tests.sync_relay.running_relay import Relay
 
@@ -237,3 +237,42 @@ def test_a_relay_of_the_first_revision_is_brought_up_to_date(local: Relay, libra
         assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
         assert connection.execute("SELECT count(*) FROM item").fetchone() == (2,)
     local.start()
+
+
+def test_a_quota_is_shown_and_changed_while_the_relay_runs(
+    local: Relay, library: Library, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = local.found(library, quota_bytes=1_000)
+    with pytest.raises(errors.QuotaFull):
+        client.append(library.founder.write())
+    data, name = str(local.settings.data), library.genesis.library_id.hex()
+    assert run(["quota", "--data", data, name, "--quota", "1MB", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["quota_bytes"] == 10**6
+    assert client.append(*library.founder.written).stored == 1
+    assert run(["quota", "--data", data, name]) == 0
+    assert "quota bytes    1000000" in capsys.readouterr().out
+    assert run(["quota", "--data", data, "00" * 32, "--quota", "1MB"]) == 1
+    assert "library" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run(["quota", "--data", data, "not an id"])
+
+
+def test_a_library_is_removed_with_everything_of_it_and_of_no_other(elsewhere: Relay, library: Library) -> None:
+    relay, other = elsewhere, new_library()
+    client, kept = relay.found(library), relay.found(other)
+    for one, mine in ((client, library), (kept, other)):
+        one.append(mine.founder.write())
+        one.store(b"ciphertext")
+        one.upload(b"i" * 32, b"half of it", size=100)
+        one.ask("POST", "/v1/mailboxes", None, wire.MailboxSide)
+    assert run(["remove", "--yes", library.genesis.library_id.hex(), *named(relay.base_settings)]) == 0
+    with pytest.raises(errors.NotSignedIn):
+        client.pull()
+    with pytest.raises(errors.NotAMember):
+        relay.client().sign_in(library.founder.secrets, library.genesis.library_id)
+    assert kept.pull(1).items[0].body == other.founder.written[0]
+    left = relay.run(contents(relay))
+    assert left
+    assert not [name for name in left if library.genesis.library_id.hex() in name]
+    assert run(["doctor", "--deep", "--delete-strays", *named(relay.base_settings)]) == 0
+    assert relay.run(contents(relay)) == left
