@@ -81,7 +81,7 @@ def devices(library: Library) -> list[DeviceRecord]:
                 added_by=added_by,
             )
         )
-    return sorted(found, key=lambda record: (record.added_at, record.device_id))
+    return sorted(found, key=lambda record: (record.added_at, record.added_by is not None, record.device_id))
 
 
 def device_names(library: Library) -> dict[bytes, str]:
@@ -162,6 +162,7 @@ def revoke(library: Library, device_id: bytes) -> None:
     epoch's key is changed, except where a device revokes itself, which leaves that to the others. Raises
     `NoSuchDevice`, and `NotAMember` where this device is no member itself.
     """
+    library.become_new_device()  # a copy of the folder must not speak as the device it is a copy of
     members = library.members
     members.refresh()
     membership = members.membership
@@ -189,6 +190,7 @@ def replace_phrase(library: Library, old_phrase: str) -> str:
     Raises `WrongPhrase`, and `NotAMember` where this device was revoked.
     """
     old = read_phrase(old_phrase)
+    library.become_new_device()
     members = library.members
     members.refresh()
     membership = members.membership

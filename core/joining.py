@@ -107,7 +107,7 @@ def join(
     publish(root)
     library = Library.open(root, secrets)
     try:
-        first_sync(library, name, connect, progress)
+        first_sync(library, client.url, name, connect, progress)
     except BaseException:
         library.close()
         raise
@@ -124,19 +124,23 @@ def refuse_unless_joinable(root: Path) -> None:
 
 def first_sync(
     library: Library,
+    url: str,
     name: str,
     connect: Callable[[str], RelayClient],
     progress: Callable[[SyncProgress], None] | None,
 ) -> None:
-    """Bring everything here, and write down what this device is called; raises what the sync met."""
+    """Bring everything here that one relay has, and write down what this device is called; raises what the sync met.
+
+    Other relays of the library wait for the next sync: one that is gone for good must not be in the way.
+    """
     with contextlib.closing(SyncEngine(library, connect=connect, progress=progress)) as engine:
-        _require_done(engine)
+        _require_done(engine, url)
         if name_new_device(library, library.device_id, name):
-            _require_done(engine)
+            _require_done(engine, url)
 
 
-def _require_done(engine: SyncEngine) -> None:
-    error = engine.run().worst_error
+def _require_done(engine: SyncEngine, url: str) -> None:
+    error = engine.run(only=[url]).worst_error
     if error is None:
         return
     if isinstance(error, RelayUnreachable | RelayRefused):

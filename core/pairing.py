@@ -16,6 +16,7 @@ from core.mailbox import PACE, Mailbox, Pace
 from core.membership_exchange import exchange_entries
 from core.relay_errors import relay_errors
 from core.sync.alarms import SyncAlarms
+from core.sync.introduction import sign_in
 from core.sync.relays import Relays
 from crypto import membership_change as change
 from crypto.errors import CryptoError
@@ -50,8 +51,9 @@ def invite(
     Raises `PairingRefused` (a wrong guess, an expired code, a stop, the user's no), `Forged` (a letter was changed on
     its way), `NotAMember` (this device was revoked), `RelayUnreachable`, and `RelayRefused` with its kinds.
     """
+    library.become_new_device()  # a copy of the folder must not speak as the device it is a copy of
     with relay_errors(client.url):
-        client.sign_in(library.members.secrets, library.library_id, int(time.time()))
+        sign_in(library, client)
     # First: who was revoked elsewhere must not be heard of later, and the newcomer is held to all we know.
     _exchange(library, client)
     if library.rotate_if_due():

@@ -18,6 +18,7 @@ from core.joining import first_sync
 from core.library import Library
 from core.membership_exchange import exchange_entries, fetch_entries
 from core.relay_errors import relay_errors
+from core.sync.introduction import introduce
 from core.sync.patience import Patience
 from core.sync.relays import Relays
 from core.telling import read_relay
@@ -52,6 +53,7 @@ def recover(
     keep: Callable[[Sequence[DeviceRecord]], Collection[bytes]],
     connect: Callable[[str], RelayClient] = RelayClient,
     progress: Callable[[SyncProgress], None] | None = None,
+    on_untold: Callable[[CoreError], None] = lambda _: None,
     kdf: KdfParameters | None = None,
 ) -> Library:
     """Bring the library of a recovery phrase back from the relay at `url` into the empty folder `root`; return it open.
@@ -68,22 +70,17 @@ def recover(
     name = device_name(name)
     phrase = read_phrase(words)
     refuse_unless_free(root)
-    if is_being_published(root):
-        publish(root)
-        machine = Library.unlock(root, passphrase)
-    else:
-        with relay_errors(url):
-            client = connect(url)
-        try:
+    with relay_errors(url), connect(url) as client:
+        if is_being_published(root):
+            machine = Library.unlock(unfinished_folder(root), passphrase)
+        else:
             machine = _go_on(client, phrase, root, passphrase) or _take_over(
-                client, phrase, root, passphrase, keep, progress, kdf
+                client, phrase, root, passphrase, keep, connect, progress, on_untold, kdf
             )
-        finally:
-            client.close()
         publish(root)
     library = Library.open(root, machine)
     try:
-        first_sync(library, name, connect, progress)
+        first_sync(library, client.url, name, connect, progress)
     except BaseException:
         library.close()
         raise
@@ -96,7 +93,9 @@ def _take_over(
     root: Path,
     passphrase: bytes,
     keep: Callable[[Sequence[DeviceRecord]], Collection[bytes]],
+    connect: Callable[[str], RelayClient],
     progress: Callable[[SyncProgress], None] | None,
+    on_untold: Callable[[CoreError], None],
     kdf: KdfParameters | None,
 ) -> DeviceSecrets:
     """Read everything, make a machine with new secrets a member, and return these; the library is unfinished still."""
@@ -117,11 +116,29 @@ def _take_over(
             library.add_entries(made)
             with relay_errors(client.url):
                 Patience().run(lambda: client.append_entries([entry.data for entry in made]))
+            _tell_others(library, client.url, phrase, connect, on_untold)
     except BaseException:
         if not made:
             discard(root)
         raise
     return machine
+
+
+def _tell_others(
+    library: Library,
+    url: str,
+    phrase: DeviceSecrets,
+    connect: Callable[[str], RelayClient],
+    on_untold: Callable[[CoreError], None],
+) -> None:
+    """Tell the library's other relays, while there is still a member that they know."""
+    for other in Relays(library).urls():
+        if other != url:
+            try:
+                with relay_errors(other), connect(other) as client:
+                    introduce(library, client, phrase)
+            except CoreError as error:
+                on_untold(error)
 
 
 def _sign_in(client: RelayClient, phrase: DeviceSecrets) -> wire.Session:

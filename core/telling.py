@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from core.errors import RelayRefused, RelayUnreachable
 from core.membership_exchange import exchange_entries
 from core.relay_errors import relay_errors
 from core.sync.alarms import SyncAlarms
+from core.sync.introduction import sign_in
 from core.sync.link import Link
 from core.sync.patience import Patience
 from core.sync.pull import Pull
@@ -59,7 +59,7 @@ def tell_relays(library: Library, *, connect: Callable[[str], RelayClient] = Rel
     """
 
     def exchange(client: RelayClient) -> None:
-        client.sign_in(library.members.secrets, library.library_id, int(time.time()))
+        sign_in(library, client)
         for alarm in exchange_entries(library, client).alarms:
             SyncAlarms(library).raise_(alarm, client.url)
 

@@ -15,6 +15,7 @@ import msgspec
 from core.errors import RolledBack
 from core.log import NO_HASH, name_envelope
 from core.log import RelayState as State
+from core.sync.introduction import sign_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,8 +90,7 @@ class Link:
         """Sign in, unless that was done, and notice a relay that was put back or is another than before."""
         session = self.client.session
         if session is None or self.vector is None:
-            secrets, library_id = self._library.members.secrets, self._library.library_id
-            session = self.ask(lambda: self.client.sign_in(secrets, library_id, int(time.time())))
+            session = self.ask(lambda: sign_in(self._library, self.client))
             self._notice_another_history(session)
         return session
 

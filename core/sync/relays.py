@@ -8,7 +8,6 @@ kept under a keyed hash of its URL, and sealed.
 from __future__ import annotations
 
 import hashlib
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +16,7 @@ import msgspec
 from core.errors import NoSuchRelay, RelayRefused
 from core.log import RelayState
 from core.relay_errors import relay_errors
+from core.sync.introduction import sign_in
 from core.sync.membership import in_order
 from crdt.documents import LIBRARY
 from crdt.operations import Delete, Put
@@ -138,9 +138,8 @@ class Relays:
     def _enter(self, client: RelayClient, invite: str | None) -> None:
         """Sign in, and found the library where it is not there."""
         library = self._library
-        secrets, now = library.members.secrets, int(time.time())
         try:
-            client.sign_in(secrets, library.library_id, now)
+            sign_in(library, client)
         except errors.NotAMember as error:
             if invite is None:
                 raise RelayRefused(
@@ -150,7 +149,7 @@ class Relays:
                 ) from error
             membership = library.members.membership
             client.found(invite, membership.genesis.entry, [entry.data for entry in in_order(membership)])
-            client.sign_in(secrets, library.library_id, now)
+            sign_in(library, client)
 
     def _id(self, url: str) -> bytes:
         return hashlib.blake2b(url.encode(), digest_size=32, key=self._key).digest()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 PASSPHRASE_VARIABLE = "SAFELIGHT_PASSPHRASE_FILE"  # noqa: S105 - the variable's name
 _ATTEMPTS = 3
+_SHORT_PASSPHRASE_BYTES = 10
 
 
 class Session:
@@ -116,9 +117,15 @@ class Session:
         return None if path is None else read_passphrase_file(path)
 
     def new_passphrase(self) -> bytes:
-        """A passphrase for something new: given, or asked for twice."""
+        """A passphrase for something new: given, or asked for twice; warns of one that can be guessed."""
         given = self.given_passphrase()
-        return given if given is not None else ask_new_passphrase("Passphrase")
+        passphrase = given if given is not None else ask_new_passphrase("Passphrase")
+        if len(passphrase) < _SHORT_PASSPHRASE_BYTES:
+            output.warn(
+                "this passphrase is short: whoever copies the library can guess it",
+                "several random words are easy to remember and hard to guess; `safelight passphrase` changes it",
+            )
+        return passphrase
 
     def _unlock(self, unlock: Callable[[bytes], DeviceSecrets]) -> DeviceSecrets:
         from core.errors import WrongPassphrase

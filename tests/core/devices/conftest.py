@@ -15,10 +15,13 @@ import pytest
 from core.joining import join, read_code
 from core.mailbox import Pace
 from core.pairing import Introduction, PairingCode, invite_at
+from core.sync.checkpoints import make_checkpoint
 from core.sync.engine import SyncEngine
 from core.sync.relays import Relays
+from core.sync.seen_checkpoints import look
 from crypto import kdf
 from sync_relay.client import RelayClient
+from sync_relay.server.removal import sweep
 from sync_relay.server.settings import Limits, Settings
 from tests.core.conftest import PASSPHRASE, Bench
 from tests.sync_relay.conftest import Clock
@@ -107,6 +110,16 @@ class Pairing:
         joined = self.join(invitation.code, name)
         assert invitation.result().name == name
         return joined
+
+
+def prune(library: Library, relay: Relay) -> None:
+    """Have the only device of a library make a checkpoint, and the relay drop what it covers."""
+    assert make_checkpoint(library, look(library))
+    sync(library)
+    sync(library)
+    relay.clock.now += 31 * 86_400  # type: ignore[attr-defined]
+    dropped = relay.run(sweep(relay.service.parts))
+    assert dropped["envelopes"]
 
 
 def sync(*libraries: Library) -> None:

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from core import edits
+from core.arrival import is_arriving
 from core.devices import devices, find_device, revoke
 from core.errors import (
     CoreError,
     Forged,
     LibraryExists,
     NoSuchRelay,
+    NotALibrary,
     NotAMember,
     PairingRefused,
     RelayUnreachable,
     Withheld,
 )
 from core.joining import join, read_code
+from core.library import Library
 from core.sync.relays import Relays
+from core.sync.report import RelayReport, SyncReport
 from core.telling import tell_relays
 from crypto.keys import DeviceSecrets
 from crypto.membership import create_genesis
@@ -29,13 +34,12 @@ from crypto.phrase import new_phrase, phrase_secrets
 from sync_relay import wire
 from sync_relay.client import RelayClient
 from tests.core.conftest import PASSPHRASE, Bench
-from tests.core.devices.conftest import LOST_OR_ANSWERED, Pairing, cut_once, sync, sync_error
+from tests.core.devices.conftest import LOST_OR_ANSWERED, Pairing, cut_once, prune, sync, sync_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from core.library import Library
     from core.pairing import Introduction
     from tests.sync_relay.conftest import Clock
 
@@ -110,6 +114,72 @@ def test_what_people_compare_is_the_same_on_both_screens(pairing: Pairing) -> No
     assert met[0].own_fingerprint == asked[0].fingerprint
     assert met[0].inviter_fingerprint == next(one.fingerprint for one in devices(pairing.library) if one.this)
     assert met[0].library_id == pairing.library.library_id
+
+
+def test_a_device_joins_by_way_of_a_relay_that_has_pruned(bench: Bench, pairing: Pairing) -> None:
+    photos = bench.add_photos(pairing.library, 3, blobs=True)
+    sync(pairing.library)
+    prune(pairing.library, pairing.relay)
+    with pairing.add("laptop") as laptop:
+        assert set(laptop.catalog.pids("")) == set(photos)
+        assert laptop.log.base()
+        assert not is_arriving(laptop)
+        assert [one.name for one in devices(laptop)] == ["desk", "laptop"]
+
+
+def test_a_join_whose_first_sync_fails_says_so_until_one_is_done(bench: Bench, pairing: Pairing) -> None:
+    photos = bench.add_photos(pairing.library, 2)
+    sync(pairing.library)
+    invitation = pairing.invite()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("core.joining.SyncEngine.run", unreachable)
+        with pytest.raises(RelayUnreachable) as cut_off:
+            pairing.join(invitation.code)
+    assert "safelight sync" in (cut_off.value.hint or "")
+    invitation.result()
+    root = pairing.folder / "laptop"
+    with Library.open(root, Library.unlock(root, PASSPHRASE)) as laptop:
+        assert is_arriving(laptop)
+        sync(laptop)
+        assert not is_arriving(laptop)
+        assert set(laptop.catalog.pids("")) == set(photos)
+
+
+def unreachable(_engine: Any, **_: Any) -> SyncReport:
+    return SyncReport([RelayReport("http://127.0.0.1", RelayUnreachable("cut off"))])
+
+
+@pytest.mark.parametrize("place", ["Library.create_from", "Relays.remember", "begin_arriving", "publish"])
+def test_a_join_that_is_killed_leaves_no_library_and_the_folder_can_be_used(pairing: Pairing, place: str) -> None:
+    class Killed(BaseException):
+        pass
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise Killed
+
+    invitation = pairing.invite()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(f"core.joining.{place}", killed)
+        with pytest.raises(Killed):
+            pairing.join(invitation.code)
+    invitation.result()
+    root = pairing.folder / "laptop"
+    with pytest.raises(NotALibrary):
+        Library.unlock(root, PASSPHRASE)
+    pairing.add("laptop").close()
+    # The keys of the first attempt are gone with it.
+    assert len(members(pairing.library)) == 3
+
+
+def test_a_join_that_was_killed_at_its_very_end_is_finished(pairing: Pairing) -> None:
+    pairing.add("laptop").close()
+    root = pairing.folder / "laptop"
+    (root / ".unfinished").mkdir()
+    (root / "library.toml").rename(root / ".unfinished" / "library.toml")
+    with pytest.raises(LibraryExists):
+        pairing.join("7-velvet-harbour")
+    with Library.open(root, Library.unlock(root, PASSPHRASE)) as laptop:
+        sync(laptop)
 
 
 def test_a_device_that_joined_can_invite_the_next(bench: Bench, pairing: Pairing) -> None:
@@ -410,6 +480,25 @@ def test_an_add_that_is_void_is_known_to_the_newcomer(pairing: Pairing) -> None:
         invitation.error()
         assert find_device(desk, "laptop").revoked
         assert members(desk) == {desk.device_id}
+
+
+def test_a_copied_folder_invites_and_revokes_as_a_device_of_its_own(
+    bench: Bench, pairing: Pairing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = pairing.library
+    with pairing.add("laptop") as laptop:
+        sync(desk)
+        shutil.copytree(bench.root, tmp_path / "copy")
+        revoke(desk, laptop.device_id)
+        monkeypatch.setenv("SAFELIGHT_STATE_DIR", str(tmp_path / "another machine"))
+        with Library.open(tmp_path / "copy", bench.secrets) as copy:
+            pairing.add("phone", copy).close()
+            assert copy.device_id != desk.device_id
+            sync(desk, copy)
+            for library in (desk, copy):
+                assert library.members.membership.alarms == ()
+            assert members(desk) == members(copy)
+            assert [one.name for one in devices(desk) if not one.revoked] == ["desk", "desk (copy)", "phone"]
 
 
 def test_joining_is_refused_by_a_url_that_is_none(tmp_path: Path) -> None:

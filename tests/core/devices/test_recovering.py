@@ -19,6 +19,7 @@ from core.errors import (
 )
 from core.library import Library
 from core.recovering import recover
+from core.sync.relays import Relays
 from core.telling import tell_relays
 from core.unfinished import refuse_unless_free
 from crypto import kdf
@@ -27,8 +28,11 @@ from crypto.membership import create_genesis, entry_hash
 from crypto.phrase import new_phrase, phrase_secrets
 from sync_relay import wire
 from sync_relay.client import RelayClient
+from sync_relay.server.settings import Settings
 from tests.core.conftest import PASSPHRASE, Bench
-from tests.core.devices.conftest import LOST_OR_ANSWERED, Pairing, cut_once, sync, sync_error
+from tests.core.devices.conftest import LOST_OR_ANSWERED, Pairing, cut_once, prune, sync, sync_error
+from tests.sync_relay.conftest import Clock
+from tests.sync_relay.running_relay import Relay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -135,6 +139,49 @@ def test_after_two_devices_revoked_each_other_the_phrase_remains(
     with again(pairing, bench.phrase) as found:
         assert set(found.catalog.pids("")) == set(photos)
         assert members(found) == {found.device_id}
+
+
+def test_a_library_comes_back_from_a_relay_that_has_pruned(bench: Bench, pairing: Pairing, photos: list[bytes]) -> None:
+    prune(pairing.library, pairing.relay)
+    later = bench.add_photos(pairing.library, 1, seed="later")
+    sync(pairing.library)
+    with again(pairing, bench.phrase) as found:
+        assert set(found.catalog.pids("")) == {*photos, *later}
+        assert found.log.base()
+        assert members(found) == {found.device_id}
+        assert sync_error(found) is None
+        assert found.alarms == []
+
+
+def test_a_relay_that_is_gone_for_good_is_not_in_the_way(
+    bench: Bench, pairing: Pairing, photos: list[bytes], tmp_path: Path
+) -> None:
+    gone = Relay(Settings(data=tmp_path / "gone"), Clock())
+    Relays(pairing.library).use(gone.url, gone.invite())
+    sync(pairing.library)
+    gone.stop()
+    untold: list[CoreError] = []
+    with again(pairing, bench.phrase, on_untold=untold.append) as found:
+        assert set(found.catalog.pids("")) == set(photos)
+        assert [one.name for one in devices(found)] == ["desk", "new desk"]
+        assert isinstance(sync_error(found), RelayUnreachable)
+    (error,) = untold
+    assert isinstance(error, RelayUnreachable)
+
+
+def test_all_relays_of_the_library_learn_of_the_new_machine(
+    bench: Bench, pairing: Pairing, photos: list[bytes], tmp_path: Path
+) -> None:
+    second = Relay(Settings(data=tmp_path / "second relay"), Clock())
+    try:
+        Relays(pairing.library).use(second.url, second.invite())
+        sync(pairing.library)
+        with again(pairing, bench.phrase) as found:
+            sync(found)
+            assert set(found.catalog.pids("")) == set(photos)
+        assert isinstance(sync_error(pairing.library), NotAMember)
+    finally:
+        second.stop()
 
 
 @pytest.mark.parametrize("words", ["", "zoo " * 24, "abandon"])

@@ -123,6 +123,7 @@ def revoke(session: Session, device: str, yes: bool) -> None:
     from core.telling import tell_relays
 
     with session.open_library() as library:
+        library.become_new_device()  # in a copied folder, the device to be revoked may be the other copy
         found = find_device(library, device)
         if found.this:
             _send_everything(library)

@@ -15,8 +15,6 @@ from tui.cli.phrases import show_phrase
 if TYPE_CHECKING:
     from tui.cli.session import Session
 
-_SHORT_PASSPHRASE_BYTES = 10
-
 
 @click.command("init")
 @click.option("--name", metavar="NAME", help="What to call this device. Default: the machine's name.")
@@ -39,11 +37,6 @@ def command(session: Session, name: str | None, as_json: bool, yes: bool) -> Non
             f"there is a library in {session.root} already", hint="Name another folder by --library DIR."
         )
     passphrase = session.new_passphrase()
-    if len(passphrase) < _SHORT_PASSPHRASE_BYTES:
-        output.warn(
-            "this passphrase is short: whoever copies the library can guess it",
-            "several random words are easy to remember and hard to guess; `safelight passphrase` changes it",
-        )
     library, phrase = Library.create(session.root, passphrase, device_name=name or platform.node() or "this device")
     with library:
         if as_json:
