@@ -306,6 +306,20 @@ def test_watching_sends_edits_of_other_processes_until_it_is_told_to_stop(synced
     assert synced.json("sync")[-1]["pushed"] == 0
 
 
+def test_a_watch_that_ends_with_alarms_says_so(synced: CommandLine) -> None:
+    raise_alarm(synced)
+    command = [sys.executable, "-P", "-m", "tui.cli", "sync", "--watch", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline()
+            process.send_signal(signal.SIGTERM)
+            lines = [json.loads(line) for line in process.stdout]
+        finally:
+            process.kill()
+    assert (process.returncode, lines[-1]["alarms"]) == (exit_codes.INTEGRITY_ALARM, 1)
+
+
 # originals, free
 
 

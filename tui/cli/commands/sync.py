@@ -68,8 +68,7 @@ def _watch(library: Library, teller: _Teller) -> int:
     output.say("Watching; ^C ends it.")
     with first_interrupt_stops() as stopped:
         SyncEngine(library, progress=teller.progress(None)).watch(stopped, lambda report: teller.round(library, report))
-    teller.end(library)
-    return exit_codes.DONE
+    return teller.end(library)
 
 
 class _Teller:
@@ -127,12 +126,14 @@ class _Teller:
             for line in _summary(report):
                 output.line(line)
 
-    def end(self, library: Library) -> None:
-        """Tell that watching is over."""
+    def end(self, library: Library) -> int:
+        """Tell that watching is over, and return its exit code: relays that were out of reach now and then are none."""
         from core.sync.alarms import SyncAlarms
 
+        alarms = len(SyncAlarms(library).list())
         if self.as_json:
-            self._done(len(SyncAlarms(library).list()), self._missing)
+            self._done(alarms, self._missing)
+        return exit_codes.INTEGRITY_ALARM if alarms else exit_codes.DONE
 
     def _tell_relays(self, report: SyncReport, *, always: bool) -> None:
         for relay in report.relays:
