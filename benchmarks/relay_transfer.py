@@ -17,32 +17,35 @@ import contextlib
 import hashlib
 import os
 import random
-import socket
-import subprocess
 import sys
 import tempfile
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx2
-import msgspec
 import psutil
 
 from benchmarks.measurement import Report, seconds_of
+from benchmarks.relay_processes import (
+    PIECE,
+    Peak,
+    bare_get,
+    bare_process,
+    bare_put,
+    each,
+    new_invite,
+    relay_process,
+)
 from crypto.keys import DeviceSecrets
 from crypto.membership import create_genesis, verify_genesis
 from crypto.phrase import new_phrase, phrase_secrets
 from sync_relay.client import RelayClient
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
-    from starlette.requests import Request
 
-PIECE = 1 << 20
 AIM_OF_STACK = 0.6
 AIM_MEMORY = 64 << 20
 
@@ -58,19 +61,20 @@ def main() -> bool:
         (root / "back").mkdir()
         pushed, pulled, bare_up, bare_down = ([float("inf")] for _ in range(4))
         for turn in range(options.rounds):
-            with _bare(root / f"bare-{turn}") as url, httpx2.Client(base_url=url, trust_env=False, timeout=60) as http:
-                _best(bare_up, lambda http=http: _each(options.threads, blobs, lambda path: _bare_put(http, path)))
+            with (
+                bare_process(root / f"bare-{turn}") as (url, _),
+                httpx2.Client(base_url=url, trust_env=False, timeout=60) as http,
+            ):
+                _best(bare_up, lambda http=http: each(options.threads, blobs, lambda path: bare_put(http, path)))
                 _best(
                     bare_down,
-                    lambda http=http: _each(options.threads, blobs, lambda path: _bare_get(http, path, root / "back")),
+                    lambda http=http: each(options.threads, blobs, lambda path: bare_get(http, path, root / "back")),
                 )
             with _relay(root / f"relay-{turn}") as (client, _):
-                _best(pushed, lambda client=client: _each(options.threads, blobs, lambda path: _push(client, path)))
+                _best(pushed, lambda client=client: each(options.threads, blobs, lambda path: _push(client, path)))
                 _best(
                     pulled,
-                    lambda client=client: _each(
-                        options.threads, blobs, lambda path: _pull(client, path, root / "back")
-                    ),
+                    lambda client=client: each(options.threads, blobs, lambda path: _pull(client, path, root / "back")),
                 )
         for what, ours, bare in (("pushed", pushed[0], bare_up[0]), ("pulled", pulled[0], bare_down[0])):
             ratio = bare / ours
@@ -98,7 +102,7 @@ def _large(root: Path, size: int, report: Report) -> None:
             ("pushing", lambda: _push(client, path)),
             ("pulling", lambda: _pull(client, path, root / "back")),
         ):
-            ours, theirs = _Peak(psutil.Process()), _Peak(process)
+            ours, theirs = Peak(psutil.Process()), Peak(process)
             with ours, theirs:
                 seconds = seconds_of(action)[0]
             gigabytes = f"{size / 1e9:.1f} GB"
@@ -137,27 +141,6 @@ def _pull(client: RelayClient, path: Path, back: Path) -> None:
             file.write(piece)
 
 
-def _bare_put(http: httpx2.Client, path: Path) -> None:
-    with path.open("rb") as file:
-        http.put(f"/{path.name}", content=file).raise_for_status()
-
-
-def _bare_get(http: httpx2.Client, path: Path, back: Path) -> None:
-    with http.stream("GET", f"/{path.name}") as response, (back / path.name).open("wb") as file:
-        for piece in response.raise_for_status().iter_raw():
-            file.write(piece)
-
-
-def _each(threads: int, paths: Sequence[Path], action: Callable[[Path], None]) -> None:
-    if threads == 1:
-        for path in paths:
-            action(path)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(action, paths):
-            pass
-
-
 def _best(best: list[float], action: Callable[[], None]) -> None:
     best[0] = min(best[0], *seconds_of(action))
 
@@ -165,93 +148,12 @@ def _best(best: list[float], action: Callable[[], None]) -> None:
 @contextlib.contextmanager
 def _relay(data: Path) -> Iterator[tuple[RelayClient, psutil.Process]]:
     """Run a relay with one library, and give a client that is signed in, and the relay's process."""
-    port = _free_port()
-    command = [sys.executable, "-P", "-m", "sync_relay.server"]
-    with _process([*command, "serve", "--data", str(data), "--port", str(port)], port) as process:
-        made = subprocess.run([*command, "invite", "--data", str(data), "--json"], check=True, stdout=subprocess.PIPE)
+    with relay_process(data) as (url, process), RelayClient(url) as client:
         device = DeviceSecrets.generate()
         genesis = create_genesis(device, phrase_secrets(new_phrase()))
-        with RelayClient(f"http://127.0.0.1:{port}") as client:
-            client.found(msgspec.json.decode(made.stdout)["invite"], genesis)
-            client.sign_in(device, verify_genesis(genesis).library_id, int(time.time()))
-            yield client, process
-
-
-@contextlib.contextmanager
-def _bare(data: Path) -> Iterator[str]:
-    data.mkdir()
-    port = _free_port()
-    with _process([sys.executable, "-P", "-m", "benchmarks.relay_transfer", "--bare", str(data), str(port)], port):
-        yield f"http://127.0.0.1:{port}"
-
-
-@contextlib.contextmanager
-def _process(command: list[str], port: int) -> Iterator[psutil.Process]:
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(600):
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-                break
-            time.sleep(0.05)
-        yield psutil.Process(process.pid)
-    finally:
-        process.terminate()
-        process.wait(60)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class _Peak:
-    """The most memory that a process takes beyond what it has at the beginning of a block."""
-
-    def __init__(self, process: psutil.Process) -> None:
-        self._process = process
-        self._over = threading.Event()
-        self.more = 0
-
-    def __enter__(self) -> None:
-        self._before = self._process.memory_info().rss
-        self._thread = threading.Thread(target=self._watch)
-        self._thread.start()
-
-    def __exit__(self, *_error: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._over.wait(0.02):
-            self.more = max(self.more, self._process.memory_info().rss - self._before)
-
-
-def _serve_bare(data: Path, port: int) -> None:
-    """Run the bare application: files in, files out."""
-    import uvicorn
-    from starlette.applications import Starlette
-    from starlette.responses import Response, StreamingResponse
-    from starlette.routing import Route
-
-    async def put(request: Request) -> Response:
-        with (data / request.path_params["name"]).open("wb") as file:
-            async for piece in request.stream():
-                file.write(piece)
-        return Response()
-
-    async def get(request: Request) -> Response:
-        path = data / request.path_params["name"]
-
-        def pieces() -> Iterator[bytes]:
-            with path.open("rb") as file:
-                while piece := file.read(PIECE):
-                    yield piece
-
-        return StreamingResponse(pieces(), headers={"content-length": str(path.stat().st_size)})
-
-    app = Starlette(routes=[Route("/{name}", put, methods=["PUT"]), Route("/{name}", get, methods=["GET"])])
-    uvicorn.run(app, host="127.0.0.1", port=port, http="h11", log_config=None, access_log=False)
+        client.found(new_invite(data), genesis)
+        client.sign_in(device, verify_genesis(genesis).library_id, int(time.time()))
+        yield client, process
 
 
 def _options() -> argparse.Namespace:
@@ -260,13 +162,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--large", type=int, default=2_000_000_000)
-    parser.add_argument("--bare", nargs=2, metavar=("DIR", "PORT"), help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 if __name__ == "__main__":
-    given = _options()
-    if given.bare:
-        _serve_bare(Path(given.bare[0]), int(given.bare[1]))
-    else:
-        sys.exit(not main())
+    sys.exit(not main())
