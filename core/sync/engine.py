@@ -133,7 +133,8 @@ class SyncEngine:
         ]
         live = self._still_used(report, live)
         transfers.clients = [link.client for link in live]
-        finish_purges(self.library)
+        if pull:
+            finish_purges(self.library)
         if full:
             self._now_and_then(report, everything=len(live) == len(report.relays))
         live = [link for link in live if self._try(link, lambda link=link: self._push(link, transfers, full=full))]  # type: ignore[misc]
