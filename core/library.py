@@ -415,10 +415,15 @@ class Library:
         self._view.base.refresh()
         return self._view.base
 
-    def load_base(self, documents: Iterable[str], progress: Progress | None = None) -> None:
-        """Show what snapshots of the base that have just been fetched hold; `progress` counts documents."""
+    def load_base(
+        self, documents: Iterable[str], progress: Progress | None = None, copies: Mapping[str, bytes] | None = None
+    ) -> None:
+        """Show what snapshots of the base that have just been fetched hold; `progress` counts documents.
+
+        `copies` are replicas that a trial has made of snapshots, by document: then they are not applied again.
+        """
         with self.guard:
-            self._view.load_base(documents, progress)
+            self._view.load_base(documents, progress, copies or {})
 
     def rebuild_view(self, progress: Progress | None = None) -> None:
         """Replay the whole log into a new catalog and new replicas."""

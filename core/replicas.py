@@ -145,6 +145,11 @@ class Replicas:
         if envelopes >= LONG_TAIL:
             self._save(document, replica)
 
+    def put_copy(self, document: str, saved: bytes) -> None:
+        """Keep what the snapshots of the base, and nothing else, make of a document, if nothing better is there."""
+        with contextlib.suppress(StorageFailed):
+            self._derived.save(document, _DERIVATION, self._base.vector, saved, durable=False)
+
     def save_long_tails(self) -> None:
         """Save the replicas that have gathered many changes since they were last saved."""
         for document, loaded in self._loaded.items():

@@ -14,7 +14,7 @@ import dataclasses
 import functools
 import itertools
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from core.base import Base, in_order
@@ -192,14 +192,16 @@ class View:
         """Delete every derived file."""
         self._derived.remove_all()
 
-    def load_base(self, documents: Iterable[str], progress: Progress | None = None) -> None:
+    def load_base(self, documents: Iterable[str], progress: Progress | None, copies: Mapping[str, bytes]) -> None:
         """Show what snapshots that have just arrived hold; the catalog can be asked in between, from other threads.
 
-        When the last one is there, everything is saved.
+        `copies` are replicas that were made of them elsewhere. When the last one is there, everything is saved.
         """
         self.catch_up()
         names = list(documents)
         for done, document in enumerate(names):
+            if document in copies and not self.alarms:
+                self.replicas.put_copy(document, copies[document])
             self._load_from_base(document)
             if progress is not None:
                 progress(done + 1, len(names))

@@ -13,12 +13,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from core.base import as_vector
+from core.base import as_vector, read_snapshot
 from core.derived import includes
 from core.envelope_body import KIND_CHECKPOINT, KIND_CONFIRMATION
-from core.errors import BlobDamaged, BlobMissing, EnvelopeDamaged, Forged, Withheld, WriterNotAMember
+from core.errors import (
+    BlobDamaged,
+    BlobMissing,
+    EnvelopeDamaged,
+    Forged,
+    SnapshotDamaged,
+    Withheld,
+    WriterNotAMember,
+)
 from core.log import NO_HASH, StoredEnvelope, name_envelope
 from core.sync.seen_checkpoints import may_confirm
+from core.trial.trial import Trial
 from crypto.envelope import envelope_hash
 from crypto.errors import CryptoError
 from sync_relay.statements import Prune, read_statement
@@ -104,12 +113,13 @@ def fetch_base(library: Library, transfers: Transfers, progress: Callable[[int, 
     if not missing:
         return False
     failures: list[Withheld | Forged] = []
-    for done, (needed, failure) in enumerate(_fetched(transfers, missing), 1):
-        if failure is not None:
-            failures.append(failure)
+    for done, (needed, got) in enumerate(_fetched(library, transfers, missing), 1):
+        document = needed.snapshot.document
+        if not isinstance(got, bytes):
+            failures.append(got)
         else:
-            # The same snapshots of one document, from checkpoints made side by side, are loaded together at the end.
-            library.load_base([needed.snapshot.document])
+            # What a trial made of one snapshot is all there is, unless checkpoints were made side by side.
+            library.load_base([document], copies={document: got} if len(library.base.needed(document)) == 1 else None)
             refused = library.base.refused.get(needed.snapshot.blob)
             if refused is not None:
                 failures.append(_forged(f"{needed.checkpoint} names a snapshot that does not hold: {refused}"))
@@ -226,32 +236,48 @@ def _counts(membership: Membership, place: Place) -> bool:
 
 
 def _fetched(
-    transfers: Transfers, missing: list[BaseSnapshot]
-) -> Iterator[tuple[BaseSnapshot, Withheld | Forged | None]]:
-    """Fetch snapshots one after another, some ahead of the one that is loaded."""
-    with ThreadPoolExecutor(1, thread_name_prefix="snapshots") as pool:
-        waiting = [(needed, pool.submit(transfers.fetch, needed.snapshot.blob)) for needed in missing[:_AHEAD]]
+    library: Library, transfers: Transfers, missing: list[BaseSnapshot]
+) -> Iterator[tuple[BaseSnapshot, bytes | Withheld | Forged]]:
+    """Fetch snapshots and try them, one after another, some ahead of the one that is loaded.
+
+    Yields what each made, or the alarm. One that did not survive its trial is not kept: no process of this device ever
+    applies it.
+    """
+    devices = {*library.members.membership.members, *library.members.membership.departed}
+    with Trial() as trial, ThreadPoolExecutor(1, thread_name_prefix="snapshots") as pool:
+
+        def get(needed: BaseSnapshot) -> bytes:
+            transfers.fetch(needed.snapshot.blob)
+            try:
+                content = read_snapshot(library.blobs, needed.snapshot)
+                return trial.merge(needed.snapshot.document, content, devices)
+            except (BlobDamaged, SnapshotDamaged):
+                library.blobs.remove(needed.snapshot.blob)
+                raise
+
+        waiting = [(needed, pool.submit(get, needed)) for needed in missing[:_AHEAD]]
         following = iter(missing[_AHEAD:])
         try:
             while waiting:
                 needed, fetched = waiting.pop(0)
-                failure: Withheld | Forged | None = None
+                got: bytes | Withheld | Forged
                 try:
-                    fetched.result()
+                    got = fetched.result()
                 except BlobMissing:
-                    failure = Withheld(
+                    got = Withheld(
                         f"{needed.checkpoint} names a snapshot of {needed.snapshot.document} that no relay gives out",
                         hint=_LOOK_ELSEWHERE,
                     )
-                except BlobDamaged as error:
-                    failure = _forged(f"{needed.checkpoint} names a snapshot that came damaged: {error}")
+                except (BlobDamaged, SnapshotDamaged) as error:
+                    got = _forged(f"{needed.checkpoint} names a snapshot that does not hold: {error}")
                 for one in following:
-                    waiting.append((one, pool.submit(transfers.fetch, one.snapshot.blob)))
+                    waiting.append((one, pool.submit(get, one)))
                     break
-                yield needed, failure
+                yield needed, got
         finally:
             for _, fetched in waiting:
                 fetched.cancel()
+            trial.close()
 
 
 def _vector(places: Iterable[Place]) -> Vector:

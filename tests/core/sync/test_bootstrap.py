@@ -19,6 +19,7 @@ from sync_relay import wire
 from sync_relay.client import RelayClient
 from sync_relay.server.removal import sweep
 from tests.core.sync.conftest import shown
+from tests.core.sync.test_checkpoints import changed_snapshot, forge
 from tests.core.test_purge import bundle, thumbnail
 
 if TYPE_CHECKING:
@@ -131,8 +132,8 @@ def test_snapshots_come_newest_month_first_and_the_catalog_answers_in_between(
     seen: list[tuple[str, int]] = []
     load = Library.load_base
 
-    def watched(library: Library, documents: Sequence[str], progress: Any = None) -> None:
-        load(library, documents, progress)
+    def watched(library: Library, documents: Sequence[str], **more: Any) -> None:
+        load(library, documents, **more)
         seen.extend((document, library.catalog.count()) for document in documents)
 
     monkeypatch.setattr(Library, "load_base", watched)
@@ -389,3 +390,41 @@ def test_a_checkpoint_of_devices_that_were_revoked_since_is_built_upon(full: tup
     fourth.reopen()
     assert fourth.library.alarms == []
     assert fourth.library.catalog.count() == 10
+
+
+def test_a_snapshot_that_two_members_vouch_for_and_that_does_not_hold_costs_that_document_alone(
+    pair: tuple[Device, Device], home: Home, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = pair
+    second.sync()
+    pids = first.photos(3, month="2024-05") + first.photos(2, month="2024-06")
+    for device in (first, second, first):
+        device.sync()
+    forge(
+        first, lambda listed: changed_snapshot(first, "photos:2024-05", listed, lambda changes: [*changes, changes[0]])
+    )
+    with monkeypatch.context() as careless:
+        careless.setattr("core.sync.confirming._Comparison.run", lambda _: None)
+        for device in (first, second, first):
+            device.sync()
+    let_grace_pass(relay)
+    third = home.add()
+    first.sync()
+    report = third.engine.run()
+    (alarm,) = report.alarms
+    assert isinstance(alarm, Forged)
+    assert "photos:2024-05" in str(alarm)
+    assert f"device {first.id.hex()[:12]}" in str(alarm)
+    assert third.library.alarms == []
+    assert third.library.notes == [NOTE]
+    assert set(third.library.catalog.pids("")) == set(pids[3:])
+    edits.set_rating(third.library, pids[3:], 2)
+    third.reopen()
+    assert (third.library.alarms, third.library.notes) == ([], [NOTE])
+    assert third.library.catalog.count("rating:2") == 2
+    first.engine.run()
+    assert first.library.catalog.count("rating:2") == 0
+    for device in (third, first):
+        device.engine.relays.remember([relay.url])
+        device.engine.run()
+    assert first.library.catalog.count("rating:2") == 2, "edits go out all the same"
