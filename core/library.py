@@ -69,6 +69,7 @@ class Library:
         self._layout = layout
         self._data_version = -1
         self._parts: dict[bytes, int] = {}
+        self._became: list[str] = []
         self._closed = False
         self._be(members)
 
@@ -239,7 +240,7 @@ class Library:
         with self.guard:
             self.refresh()
             self.writer.check()
-            if self.members.is_member and not self.alarms and self.members.unacknowledged():
+            if self.members.is_member and not self.doubts and self.members.unacknowledged():
                 self.commit_record(acknowledgement(int(time.time())))
 
     def commit_record(self, body: EnvelopeBody) -> tuple[int, bytes]:
@@ -274,8 +275,10 @@ class Library:
             self.writer.check()
             self._view.load()
             if became.is_new:
-                put = Put("device", self.device_id.hex(), copy_name(name))
+                own = copy_name(name)
+                put = Put("device", self.device_id.hex(), own)
                 self.commit({LIBRARY: [put]}, action="device", summary="a copy became a device of its own")
+                self._became.append(f"This folder was a copy. It is a device of its own now, called '{own}'.")
             self.ingest.review()
 
     @property
@@ -285,7 +288,16 @@ class Library:
 
     @property
     def alarms(self) -> Sequence[IntegrityAlarm]:
-        """What was found not to hold; as long as there is anything, the library can be read but not written."""
+        """What was found not to hold; as long as there is anything, the library can be read but not written.
+
+        That the folder is a copy, or its log was put back, is in here only where it cannot become a device of its own.
+        """
+        found = self.doubts
+        return [] if self._becomes_new_with_the_next_edit(found) else found
+
+    @property
+    def doubts(self) -> Sequence[IntegrityAlarm]:
+        """The alarms, and those that the next edit takes away; with any, nothing is removed or vouched for unasked."""
         return self._writing.alarms
 
     def take_distrust(self) -> list[SyncAlarm]:
@@ -297,7 +309,11 @@ class Library:
     @property
     def notes(self) -> Sequence[str]:
         """What the user should be told on standard error, once: rebuilt derived files, an update that is needed."""
-        return list(self._view.notes)
+        doubts = self.doubts
+        if self._becomes_new_with_the_next_edit(doubts):
+            note = f"With its next edit this folder becomes a device of its own: {doubts[0]}. {doubts[0].hint}"
+            return [note, *self._became, *self._view.notes]
+        return [*self._became, *self._view.notes]
 
     def close(self) -> None:
         """Save what has become long to catch up with, and close the files. What was committed is safe without it."""
@@ -435,6 +451,11 @@ class Library:
         """Delete every derived file."""
         with self.guard:
             self._view.remove_derived()
+
+    def _becomes_new_with_the_next_edit(self, doubts: Sequence[IntegrityAlarm]) -> bool:
+        return (
+            bool(self.writer.alarms) and self.members.is_member and all(isinstance(doubt, CURABLE) for doubt in doubts)
+        )
 
     def _as_writer(self, write: Callable[[Writing], Result]) -> Result:
         """Call `write`; where this copy may not write as the device it is, first become another one."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from core.errors import BlobDamaged, BlobMissing, ChainBroken, CoreError, IntegrityAlarm, LogDamaged
+from core.errors import BlobDamaged, BlobMissing, ChainBroken, CoreError, IntegrityAlarm, LibraryCopied, LogDamaged
 from core.log import BLOB_PURGED, NO_HASH, StoredEnvelope, Vector, name_envelope
 from core.whereabouts import Whereabouts
 from crdt.documents import LIBRARY, is_document_name
@@ -158,11 +158,13 @@ def _check_log(library: Library, report: VerifyReport, progress: VerifyProgress 
 
 
 def _add_alarms(library: Library, report: VerifyReport) -> bool:
-    """Report the alarms that the library has met; tell whether there were none."""
-    alarms = library.alarms
-    for alarm in alarms:
-        _add(report, alarm, "library")
-    return not alarms
+    """Report the alarms that the library has met; tell whether there were none, nor any doubt."""
+    doubts = library.doubts
+    for alarm in doubts:
+        # Being a copy is nothing that does not hold, and neither is it a state in which to remove anything.
+        if not isinstance(alarm, LibraryCopied) or alarm in library.alarms:
+            _add(report, alarm, "library")
+    return not doubts
 
 
 def _check_envelopes(library: Library, report: VerifyReport, progress: VerifyProgress | None) -> _Read:
@@ -356,7 +358,7 @@ def _check_unnamed(
 def _remember_purged(library: Library, purged: dict[bytes, _Named]) -> None:
     """See to it that relays are told to delete what purged photos named, whoever purged them."""
     fresh = sorted(purged.keys() - library.log.blobs_in_state(BLOB_PURGED))
-    if fresh and not library.alarms:
+    if fresh and not library.doubts:
         with library.log.transaction() as transaction:
             transaction.set_blob_states(fresh, BLOB_PURGED)
 

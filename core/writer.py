@@ -25,7 +25,7 @@ _MACHINE_FACT = "machine"
 _TAKEN_FACT = "taken"
 _SEQ_BYTES = 8
 CURABLE = (LibraryCopied, LogRolledBack)
-"""Alarms after which this copy goes on as a new device."""
+"""What ends with the next edit, as this copy then goes on as a new device; alarms where it cannot."""
 
 
 class Writer:
@@ -121,14 +121,14 @@ class Writer:
         return LogRolledBack(
             f"log.db ends before, or differs from, {name_envelope(self._device_id, remembered.seq)}, which this "
             "machine wrote: it was put back from an older backup, or another copy of the folder was written to",
-            hint="With the first edit it becomes a device of its own. What the newer log held beyond this one comes "
-            "back by `sync` as far as a relay has it; putting the newest copy of the folder back brings it all.",
+            hint="What the newer log held beyond this one comes back by `sync` as far as a relay has it; putting the "
+            "newest copy of the folder back brings it all.",
         )
 
     def _taken_alarm(self) -> LibraryCopied:
         return LibraryCopied(
             f"another copy of this folder has written as device {self._device_id.hex()[:12]} too",
-            hint="With the first edit, or `sync`, this one becomes a device of its own; nothing is lost.",
+            hint="`sync` makes this one a device of its own too; nothing is lost.",
         )
 
 
@@ -147,6 +147,5 @@ def _copied() -> LibraryCopied:
     return LibraryCopied(
         "this machine has not written to this folder before: it is a copy, was moved here from another machine, or "
         "this machine's own memory of it was deleted",
-        hint="With the first edit it becomes a device of its own. If no other copy is in use, `safelight doctor "
-        "--claim` makes this machine go on as the device it was.",
+        hint="If no other copy is in use, `safelight doctor --claim` makes this machine go on as the device it was.",
     )

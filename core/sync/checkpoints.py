@@ -60,7 +60,7 @@ def is_due(seen: Seen) -> bool:
 def make_checkpoint(library: Library, seen: Seen) -> bool:
     """Make a checkpoint of all that the library knows now; tell whether one was made."""
     base = library.base
-    if library.alarms or base.missing() or base.refused or not library.members.is_member:
+    if library.doubts or base.missing() or base.refused or not library.members.is_member:
         return False
     made = _Making(library, _trusted(library, seen)).make()
     if made is None:

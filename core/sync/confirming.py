@@ -47,7 +47,7 @@ def confirm_pending(library: Library, fetch: Callable[[bytes], None]) -> list[by
     """
     library.refresh()
     seen = look(library)
-    if not library.alarms and library.members.is_member and not library.base.missing() and not library.base.refused:
+    if not library.doubts and library.members.is_member and not library.base.missing() and not library.base.refused:
         for known in seen.newest():
             if _is_for_us(library, known):
                 _confirm(library, seen, known, fetch)

@@ -67,7 +67,7 @@ def say_what_is_held(library: Library) -> bool:
     To be called after originals were fetched. Looks only at envelopes that came in since the last time.
     """
     library.refresh()
-    if not keeps_every_original(library) or library.alarms or library.base.missing():
+    if not keeps_every_original(library) or library.doubts or library.base.missing():
         return False
     position, held, base = _remembered(library)
     if base != library.log.base():

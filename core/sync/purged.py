@@ -51,13 +51,13 @@ def finish_purges(library: Library) -> FinishedPurges:
     library.refresh()
     position, base = library.log.last_position(), library.log.base()
     seen, seen_base = _remembered(library)
-    if (seen, seen_base) == (position, base) or library.alarms or library.base.missing():
+    if (seen, seen_base) == (position, base) or library.doubts or library.base.missing():
         return FinishedPurges()
     documents, mentioned = _since(library, seen, position)
     if seen_base != base:
         documents |= _shards(library.base.documents())
     doomed = _of_purged_photos(library, documents) | _no_longer_named(library, mentioned)
-    if library.alarms:
+    if library.doubts:
         return FinishedPurges()
     known = library.log.blobs_in_state(BLOB_PURGED)
     # A photo that was imported again, because the user insists, makes the same blobs again. The device that has them

@@ -199,13 +199,16 @@ def test_a_copied_folder_is_named_and_becomes_a_device_of_its_own_with_the_first
     shutil.copytree(bench.root, tmp_path / "elsewhere")
     monkeypatch.setenv("SAFELIGHT_STATE_DIR", str(tmp_path / "state of another machine"))
     with Library.open(tmp_path / "elsewhere", bench.secrets) as copy:
-        assert [type(alarm) for alarm in copy.alarms] == [LibraryCopied]
-        assert copy.alarms[0].hint
+        assert [type(doubt) for doubt in copy.doubts] == [LibraryCopied]
+        assert copy.alarms == [], "it heals with the next edit"
+        assert "becomes a device of its own" in copy.notes[0]
+        assert "doctor --claim" in copy.notes[0]
         assert copy.catalog.photo(pid) is not None
         assert copy.device_id == bench.secrets.device_id, "reading changes nothing"
         edits.set_rating(copy, [pid], 3)
         assert copy.device_id != bench.secrets.device_id
-        assert copy.alarms == []
+        assert copy.doubts == []
+        assert copy.notes == ["This folder was a copy. It is a device of its own now, called 'desk (copy)'."]
     with Library.open(tmp_path / "elsewhere", bench.secrets) as copy:
         assert copy.alarms == []
         assert copy.members.continued_by(copy.device_id) == (bench.secrets.device_id,)
@@ -234,7 +237,7 @@ def test_of_two_copies_on_one_machine_the_second_writer_becomes_another_device(b
     with pytest.raises(LogRolledBack):
         Library.claim(tmp_path / "copy", bench.secrets)
     with Library.open(tmp_path / "copy", bench.secrets) as copy:
-        assert [type(alarm) for alarm in copy.alarms] == [LogRolledBack]
+        assert [type(doubt) for doubt in copy.doubts] == [LogRolledBack]
         edits.set_rating(copy, [pid], 2)
         assert copy.log.head(bench.secrets.device_id)[0] == head[0] - 1, "nothing more is written under the old name"
         assert copy.log.head(copy.device_id)[0] > 0
@@ -258,7 +261,9 @@ def test_an_older_log_put_back_never_uses_a_number_twice(bench: Bench, *, keep_d
         shutil.rmtree(bench.root / "derived")
     with bench.open() as library:
         old = library.device_id
-        assert {type(alarm) for alarm in library.alarms} == {LogRolledBack}
+        assert {type(doubt) for doubt in library.doubts} == {LogRolledBack}
+        assert library.alarms == []
+        assert "ends before" in library.notes[0]
         assert library.catalog.photo(pids[0]) is not None
         edits.set_rating(library, pids, 5)
         assert library.log.head(old)[0] < head[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,9 @@ from core import edits, history, successor
 from core.errors import IntegrityAlarm, LibraryCopied, NotAMember
 from core.library import Library
 from core.library_file import LibraryFile
+from core.sync.checkpoints import make_checkpoint
+from core.sync.seen_checkpoints import look
+from core.verify import verify
 from crdt.documents import LIBRARY
 from tests.core.remote_device import beside, pair
 
@@ -126,7 +130,7 @@ def test_two_claimed_copies_that_both_wrote_come_apart_without_a_loss(
             assert arrival.forked_self[0] == fork
             assert arrival.accepted == 0
             original.refresh()
-            assert [type(alarm) for alarm in original.alarms] in ([], [LibraryCopied])
+            assert [type(doubt) for doubt in original.doubts] in ([], [LibraryCopied])
             original.become_new_device()
             assert original.device_id != copy.device_id
             assert [stored.seq for stored in original.log.superseded()] == [fork, fork + 1]
@@ -259,7 +263,7 @@ def test_what_is_derived_goes_over_to_the_new_device(bench: Bench, copy_root: Pa
     with Library.open(copy_root, bench.secrets) as copy:
         copy.save_derived()
         edits.set_rating(copy, [only_pid(copy)], 2)
-        assert copy.notes == []
+        assert [note for note in copy.notes if "catalog" in note] == []
         copy.save_derived()
     with Library.open(copy_root, bench.secrets) as copy:
         assert copy.notes == []
@@ -277,6 +281,34 @@ def test_a_revoked_device_becomes_no_other_one(bench: Bench) -> None:
             edits.set_rating(library, [pid], 1)
         assert library.catalog.photo(pid) is not None
         assert library.device_id == bench.secrets.device_id
+
+
+def test_a_copy_that_cannot_become_a_device_of_its_own_is_an_alarm(
+    bench: Bench, copy_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAFELIGHT_STATE_DIR", str(tmp_path / "another machine"))
+    with Library.open(copy_root, bench.secrets) as copy:
+        other = pair(copy)
+        copy.ingest.entries([other.revoke(copy.device_id, copy.log.head(copy.device_id)).data])
+        assert [type(alarm) for alarm in copy.alarms] == [LibraryCopied]
+        assert not any("becomes a device" in note for note in copy.notes)
+        with pytest.raises(NotAMember):
+            edits.set_rating(copy, [only_pid(copy)], 1)
+
+
+def test_nothing_is_done_unasked_in_a_folder_that_is_a_copy(
+    bench: Bench, copy_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAFELIGHT_STATE_DIR", str(tmp_path / "another machine"))
+    with Library.open(copy_root, bench.secrets) as copy:
+        stray = copy.blobs.put_bytes(b"an original that only the newer log names")
+        os.utime(copy.blobs.path(stray.id), (1, 1))
+        report = verify(copy, gc=True)
+        assert {problem.name for problem in report.problems} == {"blob-missing"}, "to be a copy is no problem"
+        assert copy.blobs.exists(stray.id), "and no state in which to remove anything"
+        copy.acknowledge()
+        assert not make_checkpoint(copy, look(copy))
+        assert copy.device_id == bench.secrets.device_id
 
 
 def test_nothing_in_the_way_means_no_new_device(bench: Bench) -> None:

@@ -133,7 +133,7 @@ def test_a_chain_that_lost_its_end_is_named(bench: Bench) -> None:
         assert "chain-broken" in {name for name, _ in named(verify(library))}
         library.log._connection.exec_driver_sql("UPDATE chain_head SET seq = 2").close()
     with bench.open() as library:
-        assert "log-rolled-back" in {alarm.name for alarm in library.alarms}
+        assert "log-rolled-back" in {doubt.name for doubt in library.doubts}
 
 
 def test_gc_removes_what_nothing_names_only_after_a_day(library: Library, bench: Bench) -> None:
