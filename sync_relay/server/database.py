@@ -19,6 +19,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from sync_relay.errors import Unavailable
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 _READ_ONLY: Final = "relay_reads"
 _MIGRATION_LOCK: Final = 7_465_001  # of pg_advisory_xact_lock: workers that start together migrate one after the other
 _BUSY_MILLISECONDS: Final = 30_000
+_PATIENCE: Final = {"connect_timeout": 10, "tcp_user_timeout": 30_000}
+"""Seconds and milliseconds until a PostgreSQL that went without a word is an outage; a URL may say otherwise."""
 _OUTAGES: Final = (OperationalError, InterfaceError)
 _DAMAGED: Final = "If the file is damaged, make the relay anew from a backup: `safelight-relay restore`."
 
@@ -45,7 +48,10 @@ class Database:
         self.is_sqlite: Final = self._url.get_backend_name() == "sqlite"
         # Connections are not tried before each use, which would cost as much as a statement: once one of a pool turns
         # out to be gone, the pool makes all of its own anew.
-        options: dict[str, Any] = {} if self.is_sqlite else {"pool_size": 8, "max_overflow": 4}
+        options: dict[str, Any] = {}
+        if not self.is_sqlite:
+            patience = {name: value for name, value in _PATIENCE.items() if name not in self._url.query}
+            options = {"pool_size": 8, "max_overflow": 4, "connect_args": patience}
         # Parameters of a failed statement are somebody's ids and ciphertext: they stay out of the log.
         self._engine: AsyncEngine = create_async_engine(url, hide_parameters=True, **options)
         if self.is_sqlite:
@@ -90,6 +96,8 @@ class Database:
             raise _unavailable(error.orig or error) from error
         except outages as error:
             raise _unavailable(error) from error
+        except PoolTimeout as error:
+            raise Unavailable("the relay has more to do than it can", hint="Try again in a while.") from error
 
     async def migrate(self) -> Path | None:
         """Bring the tables up to date; return the copy made of a SQLite file that was behind, if there was one."""

@@ -57,6 +57,7 @@ class Service:
         self.is_ready = False
         self.is_stopping = False
         self.checked_until = 0.0
+        self._checking = asyncio.Lock()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -91,10 +92,11 @@ class Service:
         """Raise `Unavailable` unless database and storage answer. Asked often, it looks every other second only."""
         if not self.is_ready:
             raise Unavailable("the relay is starting or shutting down")
-        if time.monotonic() >= self.checked_until:
-            await self.parts.database.check()
-            await self.parts.objects.check()
-            self.checked_until = time.monotonic() + _CHECK_EVERY
+        async with self._checking:  # one at a time: anybody may ask, and each look writes an object
+            if time.monotonic() >= self.checked_until:
+                await self.parts.database.check()
+                await self.parts.objects.check()
+                self.checked_until = time.monotonic() + _CHECK_EVERY
 
     async def _sweep_for_ever(self) -> None:
         while True:

@@ -495,3 +495,20 @@ def test_bytes_that_are_no_membership_entry_are_not_stored(parts: Parts, library
         assert (await libraries.append_entries(parts, library_id, repeat)).stored == 0
 
     loop(scenario())
+
+
+def test_more_at_once_than_there_are_connections_is_an_outage_and_no_fault(
+    parts: Parts, loop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool: Any = parts.database._reading.sync_engine.pool
+    monkeypatch.setattr(pool, "_timeout", 0.01)
+
+    async def scenario() -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            for _ in range(pool.size() + pool._max_overflow):
+                await stack.enter_async_context(parts.database.read())
+            with pytest.raises(errors.Unavailable, match="more to do"):
+                await stack.enter_async_context(parts.database.read())
+        await parts.database.check()
+
+    loop(scenario())
