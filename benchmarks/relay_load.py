@@ -4,7 +4,7 @@ The relay is a process of its own, as `safelight-relay serve` starts it; this on
 The floors of the same run: inserts of the same bytes into the same PostgreSQL by psycopg, and a bare Starlette that
 answers the same requests without looking at them.
 
-Aims: at least a quarter of what the slower floor carries, one envelope a request; 2,000 sockets told within a second.
+Aim: the last of 2,000 sockets is told within a second, of one append and of 50 at once.
 """
 
 from __future__ import annotations
@@ -110,9 +110,7 @@ def _relay(report: Report, data: Path, database_url: str, floor: float) -> None:
         taken = asyncio.run(_send(port, [sender.alone for sender in senders]))
         _line(report, f"relay on {name}: one envelope a request", ALONE * LIBRARIES, taken)
         ratio = _rate(taken) / floor
-        report.line(
-            "  … of the slower floor", f"{ratio:.2f}", **({"aim": ">= 0.25", "met": ratio >= 0.25} if more else {})
-        )
+        report.line("  … of the slower floor", f"{ratio:.2f}")
         batched = asyncio.run(_send(port, [sender.batches for sender in senders]))
         _line(report, f"relay on {name}: {BATCH} envelopes a request", BATCHES * BATCH * LIBRARIES, batched)
         asyncio.run(_listen(report, process, port, senders))
