@@ -151,6 +151,10 @@ class LibraryFile:
             successors = tuple(bytes.fromhex(one) for one in raw.secrets.successors)
         except ValueError as error:
             raise LibraryFileDamaged("library.toml holds a value that is not hexadecimal", hint=_RESTORE) from error
+        if raw.format != (FORMAT_WITH_SUCCESSORS if successors else FORMAT):
+            raise LibraryFileDamaged(
+                f"library.toml of format {raw.format} holds {len(successors)} successors", hint=_RESTORE
+            )
         if raw.kdf.algorithm != "argon2id":
             raise KdfRefused("library.toml names an unknown way to derive keys", hint=_RESTORE)
         try:
