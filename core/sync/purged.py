@@ -4,6 +4,9 @@ A purge is an edit like others: it says of photos that they are purged, and take
 device that does it removes the blobs it has. Every other device comes here after each pull: it removes its own blobs
 of those photos, and the bundles that no document names any more, and remembers them as purged, so that it never
 uploads them again and tells relays to delete them that the first device may not reach.
+
+Two devices that purge different photos of one bundle while they are apart each write it anew with the other's photo in
+it. Whoever sees both takes that out as well; as bundles of one content are one blob, it does no harm if both do.
 """
 
 from __future__ import annotations
@@ -14,10 +17,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from core.errors import BlobMissing, IntegrityAlarm
+from core.errors import BlobMissing, IntegrityAlarm, RelayRefused, RelayUnreachable
 from core.log import BLOB_PURGED
 from core.whereabouts import blobs_in_changes
 from crdt.documents import LIBRARY, is_document_name
+from crdt.errors import CrdtError
+from crdt.records import BundleRecord
 from crdt.schema import BLOB_ID_BYTES, key_pid, split_copy_key
 
 if TYPE_CHECKING:
@@ -56,6 +61,10 @@ def finish_purges(library: Library) -> FinishedPurges:
     documents, mentioned = _since(library, seen, position)
     if seen_base != base:
         documents |= _shards(library.base.documents())
+    try:
+        _mend_bundles(library, documents)
+    except (RelayUnreachable, RelayRefused):
+        return FinishedPurges()  # a bundle could not be had, or this device was revoked: the next sync looks again
     doomed = _of_purged_photos(library, documents) | _no_longer_named(library, mentioned)
     if library.doubts:
         return FinishedPurges()
@@ -128,11 +137,32 @@ def _shards(documents: Iterable[str]) -> set[str]:
     return {name for name in documents if is_document_name(name) and name != LIBRARY}
 
 
+def _mend_bundles(library: Library, documents: set[str]) -> None:
+    """Take photos that are purged out of bundles that still name them."""
+    left: dict[str, set[bytes]] = {}
+    for document in sorted(documents):
+        gone = _purged_in(library, document)
+        for _, value in library.replica_items(document, "bundle") if gone else ():
+            with contextlib.suppress(CrdtError, TypeError):
+                entries = BundleRecord.unpack(bytes(value)).entries  # type: ignore[arg-type]
+                if found := gone.intersection(entry.pid for entry in entries):
+                    left.setdefault(document, set()).update(found)
+    if left:
+        from core.purge import purge_photos  # it needs numpy
+
+        purge_photos(library, left, "purge finished: thumbnails of photos that were purged on two devices at once")
+
+
+def _purged_in(library: Library, document: str) -> set[bytes]:
+    found = (key_pid(key) for key, value in library.replica_items(document, "purged") if value is True)
+    return {pid for pid in found if pid is not None}
+
+
 def _of_purged_photos(library: Library, documents: set[str]) -> set[bytes]:
     """Return the blobs of purged photos of these documents that no other photo has too."""
     copies: set[bytes] = set()
     for document in sorted(documents):
-        gone = {key_pid(key) for key, value in library.replica_items(document, "purged") if value is True}
+        gone = _purged_in(library, document)
         if not gone:
             continue
         for key, _ in library.replica_items(document, "copy"):

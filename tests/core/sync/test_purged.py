@@ -274,3 +274,30 @@ def test_what_is_not_fully_known_destroys_nothing(
     for blob_id, data in base.items():
         third.library.blobs.path(blob_id).write_bytes(data)
     assert finish_purges(third.library).blobs == 1
+
+
+def test_two_devices_that_purge_from_one_bundle_at_once_leave_nothing_of_either(pair: tuple[Device, Device]) -> None:
+    first, second = pair
+    second.sync()
+    one, two, kept = first.photos(3)
+    add_bundle(first.library, [one, two, kept])
+    first.sync()
+    second.sync()
+    edits.purge(first.library, [one])
+    edits.purge(second.library, [two])
+    for device in (first, second, first, second, first):
+        device.sync()
+    left: dict[bytes, set[bytes]] = {}
+    for device in pair:
+        records = list(device.library.replica_items(MAY, "bundle"))
+        parts = [BundleRecord.unpack(bytes(value)).entries for _, value in records]  # type: ignore[arg-type]
+        assert {entry.pid for entries in parts for entry in entries} == {kept}
+        assert verify(device.library, deep=True).sound
+        left[device.id] = {bytes.fromhex(key) for key, _ in records}
+        assert set(device.library.blobs.iter_ids()) - left[device.id] <= {blob_of(device.library, kept)}
+        where = device.library.catalog.thumbnail(kept)
+        assert where is not None
+        part = device.library.blobs.read(where.blob_id, where.key, where.offset, where.length)
+        assert part == b"part of " + kept.hex().encode()
+    assert left[first.id] == left[second.id]
+    assert not any(device.sync().moved for device in (first, second))
