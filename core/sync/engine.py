@@ -65,6 +65,8 @@ class SyncEngine:
         self._make_patience = patience or (lambda: Patience(self.stop))
         self._links: dict[str, Link] = {}
         self._fetched: Fetched | None = None
+        self.given: object = None
+        """The `standing` as of which relays were last given what they lack."""
 
     def close(self) -> None:
         """Close all connections."""
@@ -112,6 +114,10 @@ class SyncEngine:
             report.alarms += transfers.damaged
         return report
 
+    def standing(self) -> object:
+        """Return what differs once anybody wrote to the library."""
+        return self.library.log.heads(), self.library.log.membership_count()
+
     def link(self, url: str) -> Link | None:
         """Return what is known of a relay by being connected to it, or None."""
         return self._links.get(url)
@@ -137,6 +143,7 @@ class SyncEngine:
             finish_purges(self.library)
         if full:
             self._now_and_then(report, everything=len(live) == len(report.relays))
+        self.given = self.standing()
         live = [link for link in live if self._try(link, lambda link=link: self._push(link, transfers, full=full))]  # type: ignore[misc]
         transfers.clients = [link.client for link in live]
         self._fetch(report, live, transfers, originals=originals, retry=full)

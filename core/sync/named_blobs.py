@@ -67,10 +67,13 @@ def blobs_of_documents(library: Library, documents: Iterable[str]) -> Iterator[N
 
 
 def _in_change(library: Library, document: str, change: bytes) -> Iterator[NamedBlob]:
-    for digits in _BUNDLE.findall(change):
+    bundles, copies = _BUNDLE.findall(change), _COPY.findall(change)
+    if bundles or copies:
+        library.refresh()
+    for digits in bundles:
         key = digits.decode()
         yield from _bundle(key, library.replica_get(document, "bundle", key))
-    for pid, digits in _COPY.findall(change):
+    for pid, digits in copies:
         key = f"{pid.decode()}/{digits.decode()}"
         if library.replica_get(document, "purged", pid.decode()) is None:
             yield from _copy(key, library.replica_get(document, "copy", key))

@@ -52,7 +52,6 @@ class Watch:
         self._ears: dict[str, _Ear] = {}
         self._pauses: dict[str, _Pause] = {}
         self._full_at = 0.0
-        self._seen: object = None
 
     def run(self) -> None:
         """Sync until it is to stop."""
@@ -71,8 +70,8 @@ class Watch:
     def _round(self) -> None:
         self._wake.clear()
         now = time.monotonic()
-        wrote, full = self._state() != self._seen, now >= self._full_at
-        if wrote or full:
+        wrote, full = self._engine.standing() != self._engine.given, now >= self._full_at
+        if full:
             self._library.refresh()
             self._listen(self._engine.relays.urls())
         ready = [url for url, ear in self._ears.items() if ear.came_back or self._pauses[url].is_over(now)]
@@ -87,13 +86,11 @@ class Watch:
             link = self._engine.link(relay.url)
             if link is not None:
                 self._ears[relay.url].listen(link, was_read=relay.url in news)
-        self._seen = self._state()
+        # Only now: what was written here is at the relays sooner than it shows in this process.
+        self._library.refresh()
+        self._listen(self._engine.relays.urls())
         if full or report.moved or report.worst_error is not None:
             self._on_report(report)
-
-    def _state(self) -> object:
-        """Return what differs once anybody wrote to the library."""
-        return self._library.log.heads(), self._library.log.membership_count()
 
     def _listen(self, urls: list[str]) -> None:
         for url in self._ears.keys() - set(urls):
