@@ -1,6 +1,6 @@
 """Vectors of `library.toml` with successors, one fault each, for readers in any language.
 
-`SAFELIGHT_WRITE_VECTORS=1 pytest tests/core/test_library_file_vectors.py` writes them; vectors that exist are the format.
+Written by `SAFELIGHT_WRITE_VECTORS=1 pytest` on this file; vectors that exist are the format.
 """
 
 from __future__ import annotations
