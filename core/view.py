@@ -4,16 +4,15 @@ Everything here is derived, from the log and from the checkpoints it builds on (
 envelopes that other processes appended, or sync; an envelope that does not hold raises no exception but is kept as an
 alarm, is left out, and the rest is shown. As long as there is an alarm nothing derived is saved, so that the next
 process sees it too. Snapshots of a checkpoint that are not here yet are no alarm: what they hold is not shown, a note
-says so, and the catalog is not saved either.
+says so, and the catalog is saved aside (`core.partial_catalog`).
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
-import itertools
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -34,10 +33,11 @@ from core.errors import (
 )
 from core.label_derivation import label_derivation
 from core.log import NO_HASH, Log, StoredEnvelope, Vector, name_envelope
+from core.partial_catalog import load_partial, remove_partial, save_partial
+from core.replay import replay
 from core.replicas import Replicas, Tail
 from crdt.documents import LIBRARY, is_document_name
-from crdt.errors import ChangeNotApplied, CrdtError
-from crdt.replica import Replica, new_actor
+from crdt.errors import CrdtError
 
 if TYPE_CHECKING:
     from core.blobs import BlobStore
@@ -56,6 +56,8 @@ _LONG_TAIL_ENVELOPES = 64
 _LONG_TAIL_DOCUMENTS = 4
 _VERY_LONG_TAIL_ENVELOPES = 256
 _NOTABLE_ENVELOPES = 64  # fewer are replayed before anybody wonders
+_SAVE_PARTS_S = 10.0  # how much of a long load a killed process may have to do again
+_SHOWN_FACT = "base shown"
 _INCOMPLETE = "Parts of the library have not been fetched yet; `safelight sync` fetches the rest."
 
 
@@ -89,6 +91,7 @@ class View:
         self._tail_envelopes = 0
         self._tail_documents: set[str] = set()
         self._missing: set[str] = set()
+        self._saved_at = time.monotonic()
         self.replicas = Replicas(
             derived, chain.device_id, self._tail_of, lambda: self.vector, self.base, members.continued_by
         )
@@ -103,7 +106,10 @@ class View:
     def load(self, progress: Progress | None = None) -> Catalog:
         """Read the sealed catalog and bring it up to the log; a catalog that cannot be used is built anew."""
         saved = self._derived.load(_CATALOG, _derivation())
-        catalog = None
+        partial = load_partial(self._derived, _derivation())
+        catalog, missing = None, set[str]()
+        if partial is not None and (saved is None or includes(partial[0].vector, saved.vector)):
+            saved, missing = partial
         if saved is not None:
             try:
                 catalog = Catalog.deserialise(saved.content)
@@ -115,6 +121,7 @@ class View:
             return self.rebuild(progress)
         self._catalog = catalog
         self.vector = dict(saved.vector)
+        self._missing = missing
         try:
             self._compare_with_log(saved.vector)
             self.catch_up()
@@ -137,7 +144,11 @@ class View:
                 )
 
     def catch_up(self) -> bool:
-        """Apply what the log holds past the vector; tell whether there was anything."""
+        """Apply what the log holds past the vector, and snapshots that arrived; tell whether there was anything."""
+        news = self._catch_up_with_log()
+        return self._take_arrived() or news
+
+    def _catch_up_with_log(self) -> bool:
         if self._catalog is None:
             self.load()
             return True
@@ -197,7 +208,7 @@ class View:
 
         `copies` are replicas that were made of them elsewhere. When the last one is there, everything is saved.
         """
-        self.catch_up()
+        self._catch_up_with_log()
         names = list(documents)
         for done, document in enumerate(names):
             if document in copies and not self.alarms:
@@ -206,8 +217,11 @@ class View:
             if progress is not None:
                 progress(done + 1, len(names))
         self._note_if_incomplete()
-        if not self._missing:
+        if names and (not self._missing or time.monotonic() - self._saved_at > _SAVE_PARTS_S):
             self.save()
+            with self._log.transaction() as transaction:
+                # Other processes look again when the log has changed.
+                transaction.set_fact(_SHOWN_FACT, len(self._missing).to_bytes(4, "big"))
 
     def rebuild(self, progress: Progress | None = None) -> Catalog:
         """Make catalog and replicas from the log, and the checkpoint it builds on, alone, and save them."""
@@ -233,7 +247,7 @@ class View:
         return self._catalog
 
     def _rebuild_document(self, document: str, changes: list[tuple[StoredEnvelope, list[bytes]]]) -> None:
-        replica, complete = self._replay(document, changes)
+        replica, complete = replay(document, changes, self.base, self._members, self._refuse_changes)
         self.catalog.load_document(document, replica)
         if not complete:
             self._missing.add(document)
@@ -265,6 +279,19 @@ class View:
         if document not in self._missing or document == LIBRARY or replica.count("photo"):
             self.catalog.load_in_parts(document, replica)
 
+    def _take_arrived(self) -> bool:
+        """Show the documents whose snapshots another process has fetched; tell whether there were any."""
+        if not self._missing:
+            return False
+        self._refresh_base()
+        arrived = [document for document in in_order(self._missing) if self.base.is_complete(document)]
+        for document in arrived:
+            self._load_from_base(document)
+        self._note_if_incomplete()
+        if arrived:
+            self.save()
+        return bool(arrived)
+
     def _raise_vector(self, vector: Vector) -> None:
         for device, place in vector.items():
             if self.vector.get(device, (0, NO_HASH))[0] < place[0]:
@@ -287,18 +314,18 @@ class View:
             self.save()
 
     def save(self) -> None:
-        """Save the catalog, and the replicas that have changed much.
-
-        Nothing is saved while there is an alarm, and no catalog while a part of the base is missing.
-        """
+        """Save the catalog, and the replicas that have changed much. Nothing is saved while there is an alarm."""
         if self.alarms:
             return
         self.replicas.save_long_tails()
-        if self._missing:
-            return
         self.catalog.vector = self.vector
+        self._saved_at = time.monotonic()
         try:
+            if self._missing:
+                save_partial(self._derived, _derivation(), self.vector, self._missing, self.catalog.serialise())
+                return
             self._derived.save(_CATALOG, _derivation(), self.vector, self.catalog.serialise())
+            remove_partial(self._derived)
         except StorageFailed as error:
             _log.warning("catalog_not_saved: %s", type(error).__name__)
             return
@@ -345,46 +372,6 @@ class View:
             if progress is not None:
                 progress(done + 1, count)
         return parts
-
-    def _replay(self, document: str, parts: list[tuple[StoredEnvelope, list[bytes]]]) -> tuple[Replica, bool]:
-        """Return a document made from its base and its envelopes, and whether all of the base is here."""
-
-        def make() -> Replica:
-            return Replica.create(document, new_actor(self._chain.device_id))
-
-        replica, complete = self.base.load(make)
-        if not complete:
-            # Much of it waits for what is not here; it is made again when that comes.
-            with contextlib.suppress(CrdtError):
-                replica.apply([change for _, changes in parts for change in changes], author=None)
-            return replica, False
-        try:
-            # All at once: the CRDT engine takes two thousand changes in the time of a few calls.
-            for author, group in itertools.groupby(parts, key=lambda part: part[0].device):
-                changes = [change for _, listed in group for change in listed]
-                replica.apply(changes, author=author, continues=self._members.continued_by(author), bounded=False)
-        except CrdtError:
-            replica = self._replay_one_by_one(make, list(parts))
-        return replica, True
-
-    def _replay_one_by_one(
-        self, make: Callable[[], Replica], parts: list[tuple[StoredEnvelope, list[bytes]]]
-    ) -> Replica:
-        """Replay what holds of `parts`, and take the rest out of the list."""
-        while True:
-            replica, _ = self.base.load(make)
-            for part in list(parts):
-                stored, changes = part
-                continues = self._members.continued_by(stored.device)
-                try:
-                    replica.apply(changes, author=stored.device, continues=continues, bounded=False)
-                except CrdtError as error:
-                    self._refuse_changes(stored, error)
-                    parts.remove(part)
-                    if isinstance(error, ChangeNotApplied):
-                        break  # it broke the replica, which has to be made again without it
-            else:
-                return replica
 
     def _tail_of(self, document: str, since: Vector) -> Tail:
         """Yield the changes of a document past `since`, as far as the catalog includes them and they can be read."""

@@ -171,10 +171,15 @@ def test_a_load_that_was_cut_off_goes_on_where_it_was(
     assert third.library.catalog.count() == 4
     pids = third.library.catalog.pids("")
     edits.set_rating(third.library, pids[:1], 1)
-    third.reopen()
+    third.library.save_derived()
+    with monkeypatch.context() as reopened:
+        reopened.setattr("core.view.View.rebuild", lambda *_: pytest.fail("the part that is here was not saved"))
+        third.reopen()
     assert third.library.notes == [NOTE]
     assert third.library.alarms == []
     assert third.library.catalog.count("rating:1") == 1
+    watching = Library.open(third.root, third.secrets)
+    assert watching.catalog.count() == 4
     third.engine.relays.remember(first.engine.relays.urls())
     before = list(fetched)
 
@@ -185,6 +190,9 @@ def test_a_load_that_was_cut_off_goes_on_where_it_was(
     monkeypatch.setattr(Transfers, "fetch", watched)
     third.sync()
     assert not set(before) & set(fetched[len(before) :])
+    watching.refresh()
+    assert watching.catalog.count() == 10, "another process sees what was fetched"
+    watching.close()
     first.sync()
     assert shown(third) == shown(first)
     assert third.library.notes == []
