@@ -60,7 +60,8 @@ def recover(
 
     `keep` is given the devices of the library and returns the ids of those that stay: all others are revoked. Where an
     earlier attempt in the same folder and with the same passphrase came past that point, it is gone on with and nobody
-    is asked.
+    is asked. `on_untold` is given why another relay of the library could not be told of this machine: it turns it away
+    until a device that it knows has synced with it.
 
     Raises `WrongPhrase` (no phrase, replaced, or of no library at this relay), `Forged` and `Withheld` where the relay
     lies, `InvalidEdit` for the name or the URL, `LibraryExists`, `RelayUnreachable`, `RelayRefused` with its kinds, and
