@@ -5,9 +5,9 @@
 1     failed
 2     usage: an unknown option, a query that cannot be understood, an impossible value
 3     locked, or wrong passphrase or recovery phrase
-4     integrity alarm: something stored is not what was written
-5     relay out of reach (reserved: this version has no relay)
-6     refused by the relay (reserved)
+4     integrity alarm: something stored, or given out by a relay, is not what was written
+5     relay out of reach
+6     refused by the relay (quota, membership)
 7     partly done: some files failed, the others are done
 130   stopped by ^C
 ====  ===========================================================================
