@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from core import snapshots
 from core.base import in_order
+from core.derived import includes
 from core.envelope_body import GROUP_BYTES, KIND_CHECKPOINT, Accepted, EnvelopeBody, Snapshot
 from core.sync.confirming import confirm_pending
 from core.sync.seen_checkpoints import Seen, SeenCheckpoint, look
@@ -81,7 +82,8 @@ def _trusted(library: Library, seen: Seen) -> SeenCheckpoint | None:
     for known in seen.newest():
         place = known.place
         own = place.device == library.device_id or known.confirmed_by(library.device_id) is not None
-        if own or (place.device, place.seq) in built_on:
+        # One from before what is built on may name snapshots that changed in envelopes that were never here.
+        if (own or (place.device, place.seq) in built_on) and includes(known.vector, library.base.vector):
             return known
     return None
 

@@ -243,7 +243,8 @@ def _compared_before(library: Library, seen: Seen, known: SeenCheckpoint) -> tup
     for other in reversed(seen.checkpoints):
         own = other.place.device == library.device_id or other.confirmed_by(library.device_id) is not None
         own = own or (other.place.device, other.place.seq) in built_on
-        if other is known or not own or not includes(known.vector, other.vector):
+        lies_before = includes(known.vector, other.vector) and includes(other.vector, library.base.vector)
+        if other is known or not own or not lies_before:
             continue
         stored = library.log.envelope(other.place.device, other.place.seq)
         if stored is not None and stored.hash == other.place.hash:
