@@ -224,7 +224,7 @@ async def _listen(report: Report, process: psutil.Process, port: int, senders: l
                 *(_Socket.open(port, senders[index % LIBRARIES]) for index in range(start, start + 100))
             )
             for socket in opened:
-                stack.callback(socket.writer.close)
+                stack.callback(socket.close)
             sockets += opened
         await asyncio.gather(*(socket.told() for socket in sockets))  # where the library stands
         report.line(
@@ -250,13 +250,15 @@ async def _listen(report: Report, process: psutil.Process, port: int, senders: l
             )
 
 
-@dataclass
 class _Socket:
-    """A WebSocket that only reads, and answers pings."""
+    """A WebSocket that only reads, and answers pings as they come: who is silent for 20 seconds is let go."""
 
-    sender: Sender
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
+    def __init__(self, sender: Sender, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.sender = sender
+        self._reader = reader
+        self._writer = writer
+        self._positions: asyncio.Queue[int] = asyncio.Queue()
+        self._reading = asyncio.create_task(self._read())
 
     @classmethod
     async def open(cls, port: int, sender: Sender) -> _Socket:
@@ -272,13 +274,21 @@ class _Socket:
 
     async def told(self) -> int:
         """Return the next position."""
+        return await self._positions.get()
+
+    def close(self) -> None:
+        self._reading.cancel()
+        self._writer.close()
+
+    async def _read(self) -> None:
         while True:
-            kind, length = await self.reader.readexactly(2)
-            content = await self.reader.readexactly(length)
+            kind, length = await self._reader.readexactly(2)
+            content = await self._reader.readexactly(length)
             if kind == 0x81:
-                return int(json.loads(content)["position"])
-            assert kind == 0x89, kind
-            self.writer.write(bytes([0x8A, 0x80 | length]) + bytes(4) + content)
+                self._positions.put_nowait(int(json.loads(content)["position"]))
+            else:
+                assert kind == 0x89, kind
+                self._writer.write(bytes([0x8A, 0x80 | length]) + bytes(4) + content)
 
 
 @contextlib.contextmanager
