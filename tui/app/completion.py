@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _MOST = 8
 _FREE_FIELDS = ("label", "album")
+_WITH_BEGINNINGS = frozenset({"label", "album", "name", "caption", "camera", "lens"})
 _FIXED: dict[str, dict[str, str]] = {
     "is": dict(IS_FLAGS),
     "has": dict(HAS_FLAGS),
@@ -82,9 +83,21 @@ def apply(query: str, fragment: Fragment, completion: Completion) -> tuple[str, 
     return done + rest, len(done)
 
 
+def as_typed(query: str, cursor: int) -> str:
+    """Return what to search for while a query is typed: its last word may be only the beginning of one."""
+    fragment = fragment_at(query, cursor)
+    if fragment is None or cursor != len(query) or not fragment.value or fragment.value.endswith(("*", '"')):
+        return query
+    if fragment.field is not None and fragment.field not in _WITH_BEGINNINGS:
+        return query
+    if query[fragment.start : cursor].count('"') % 2:
+        return query + '"*'
+    return query + "*"
+
+
 def quoted(value: str) -> str:
     """Return a value as a query needs it: in quotes where it has spaces or brackets."""
-    if value and not any(character in ' ()"' for character in value):
+    if value and not value.endswith("*") and not any(one.isspace() or one in '()"' for one in value):
         return value
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 

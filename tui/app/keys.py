@@ -55,7 +55,7 @@ APP = Context(
         Action("app.jump", "ctrl+o", "jump", "app: jump to anything on the screen", priority=True),
         Action("app.theme", "f2", "next_theme", "app: next theme", priority=True),
         Action("app.lock", "ctrl+l", "lock", "library: lock", priority=True),
-        Action("app.quit", "ctrl+q", "quit", "app: quit", "Quit", priority=True),
+        Action("app.quit", "ctrl+q", "quit", "app: quit", priority=True),
     ),
 )
 
@@ -67,7 +67,7 @@ LIBRARY = Context(
         Action("library.search", "slash", "search", "search: type a query", "Search"),
         Action("library.escape", "escape", "back_out", "library: back to the grid, then clear marks, then the search"),
         Action("library.sidebar", "b", "toggle_sidebar", "view: show or hide the sidebar"),
-        Action("library.goto", "o", "go_to_list", "go to: a label, an album or a saved search", "Go to"),
+        Action("library.goto", "o", "go_to_list", "go to: a label, an album or a saved search"),
         Action("library.sort", "s", "sort", "view: sort by the next field"),
         Action("library.reverse", "S", "reverse", "view: reverse the order"),
         Action("library.larger", "plus,equals_sign", "density(1)", "view: larger tiles"),
@@ -80,7 +80,7 @@ LIBRARY = Context(
         Action("photos.unlabel", "T", "remove_label", "photos: take a label off"),
         Action("photos.album", "a", "add_to_album", "photos: put into an album"),
         Action("photos.leave_album", "A", "leave_album", "photos: take out of an album"),
-        Action("photos.favourite", "f", "favourite", "photos: favourite, or not", "Favourite"),
+        Action("photos.favourite", "f", "favourite", "photos: favourite, or not", "Fav"),
         Action("photos.rate_1", "1", "rate(1)", "photos: rate ★"),
         Action("photos.rate_2", "2", "rate(2)", "photos: rate ★★"),
         Action("photos.rate_3", "3", "rate(3)", "photos: rate ★★★"),
@@ -229,8 +229,9 @@ def page(contexts: Iterable[Context] = CONTEXTS) -> str:
     lines = [
         "# Keys of the app",
         "",
-        "Made from the program's own table (`make` checks that it is so). The first column is the name to rebind an",
-        "action by, in `keys.toml` in the folder that `safelight doctor` names, or that `SAFELIGHT_CONFIG_DIR` says:",
+        "Made from the program's own table; a test holds them together. The first column is the name to rebind an",
+        "action by, in `keys.toml` in the platform's folder for settings (`~/.config/safelight` on Linux), or where",
+        "`SAFELIGHT_CONFIG_DIR` says. `app.toml` beside it may hold `theme` and `density` (small, medium, large).",
         "",
         "```toml",
         "[keys]",
@@ -245,3 +246,9 @@ def page(contexts: Iterable[Context] = CONTEXTS) -> str:
             keys = " ".join(f"`{key}`" for key in shown_keys(action.keys))
             lines.append(f"| `{action.id}` | {keys} | {action.name} |")
     return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.write(page())

@@ -36,7 +36,7 @@ class Line(NamedTuple):
     """What one line of the grid shows.
 
     `first` and `photos` name the photos of the row it belongs to, and `inside` is its number in that row of tiles; the
-    line of a header has no photos, and `inside` counts the lines of the header.
+    line of a header has no photos, and `inside` counts down to the title, which is 0.
     """
 
     section: int
@@ -56,12 +56,18 @@ class GridLayout:
     def __init__(
         self, sections: Sequence[Section], *, columns: int, tile_width: int, tile_height: int, header_height: int
     ) -> None:
-        """Lay out `sections` in rows of `columns` tiles; sizes are in cells."""
+        """Lay out `sections` in rows of `columns` tiles; sizes are in cells.
+
+        A header is the title below some space; the first one has no space above it.
+        """
         self.sections = [section for section in sections if section.count > 0]
         self.columns = max(1, columns)
         self.tile_width = max(1, tile_width)
         self.tile_height = max(1, tile_height)
-        self._header = [header_height if section.title else 0 for section in self.sections]
+        self._header = [
+            min(header_height, 1 if number == 0 else header_height) if section.title else 0
+            for number, section in enumerate(self.sections)
+        ]
         self._rows = [-(-section.count // self.columns) for section in self.sections]
         self._first_index = [0, *accumulate(section.count for section in self.sections)]
         heights = (header + rows * self.tile_height for header, rows in zip(self._header, self._rows, strict=True))
@@ -84,7 +90,7 @@ class GridLayout:
         section = bisect_right(self._first_line, y) - 1
         inside = y - self._first_line[section] - self._header[section]
         if inside < 0:
-            return Line(section, self._first_index[section], 0, inside + self._header[section])
+            return Line(section, self._first_index[section], 0, -inside - 1)
         row, inside = divmod(inside, self.tile_height)
         first = self._first_index[section] + row * self.columns
         return Line(section, first, min(self.columns, self._first_index[section + 1] - first), inside)

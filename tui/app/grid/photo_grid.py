@@ -8,6 +8,7 @@ over rows that were drawn before costs little more than sending them.
 from __future__ import annotations
 
 from collections import OrderedDict
+from itertools import chain
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from rich.segment import Segment
@@ -21,7 +22,7 @@ from textual.strip import Strip
 from tui.app.grid.contents import Contents, Period
 from tui.app.grid.layout import GridLayout
 from tui.app.grid.marks import Marks
-from tui.app.grid.tile_lines import TileShape, TileStyles, tile_line
+from tui.app.grid.tile_lines import TileShape, TileStyles, framed_lines, plain_lines
 from tui.app.keys import GRID, bindings
 from tui.cli.cells import centred, fitted
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 Density = Literal["small", "medium", "large"]
 DENSITIES: tuple[Density, ...] = ("small", "medium", "large")
-_PREFERRED_WIDTH: dict[Density, int] = {"small": 14, "medium": 22, "large": 38}
+_PREFERRED_WIDTH: dict[Density, int] = {"small": 13, "medium": 20, "large": 36}
 _HEADER_LINES = 2
 _KEPT_ROWS = 400
 _PAGES_AHEAD = 1
@@ -97,8 +98,9 @@ class PhotoGrid(ScrollView, can_focus=True):
         self._described = described
         self._tiles: TileStore | None = None
         self._shape = TileShape.for_width(_PREFERRED_WIDTH["medium"], cell)
+        self._width = 1
         self._layout_of = self._make_layout()
-        self._rows: OrderedDict[int, list[Strip | None]] = OrderedDict()
+        self._rows: OrderedDict[int, list[Strip]] = OrderedDict()
         self._wanted: dict[bytes, int] = {}
         self._styles_of_tiles: TileStyles | None = None
         self._range_from: int | None = None
@@ -190,7 +192,7 @@ class PhotoGrid(ScrollView, can_focus=True):
         for line_filter in self.get_line_filters():
             if not isinstance(line_filter, ANSIToTruecolor):
                 strips = [strip.apply_filter(line_filter, self.background_colors[1]) for strip in strips]
-        if crop.column_span != (0, self.size.width):
+        if crop.column_span != (0, self._width):
             strips = [strip.crop(*crop.column_span) for strip in strips]
         return strips
 
@@ -204,49 +206,48 @@ class PhotoGrid(ScrollView, can_focus=True):
             return self._blank(y)
         if line.is_header:
             return self._header(line.section, line.inside)
-        key = line.first
-        row = self._rows.get(key)
+        row = self._rows.get(line.first)
         if row is None:
-            row = self._rows[key] = [None] * self._shape.height
+            row = self._rows[line.first] = self._row_strips(line.first, line.photos)
             if len(self._rows) > _KEPT_ROWS:
                 self._rows.popitem(last=False)
-        else:
-            self._rows.move_to_end(key)
-        strip = row[line.inside]
-        if strip is None:
-            strip = row[line.inside] = self._row_strip(line.first, line.photos, line.inside)
-        return strip
+        return row[line.inside]
 
-    def _row_strip(self, first: int, count: int, inside: int) -> Strip:
-        styles, photos, tiles = self._tile_styles, self.contents.photos, self._tiles
-        segments: list[Segment] = []
-        for index in range(first, first + count):
-            pid = photos[index]
-            segments += tile_line(
-                None if tiles is None else tiles.get(pid),
-                inside,
-                self._shape,
-                styles,
-                cursor=index == self.cursor,
-                marked=pid in self.marks,
-                described=self._described,
-            )
-        used = count * self._shape.width
-        if used < self.size.width:
-            segments.append(Segment(" " * (self.size.width - used), styles.background))
-        strip = Strip(segments, max(used, self.size.width))
-        return strip if used <= self.size.width else strip.crop(0, self.size.width)
+    def _row_strips(self, first: int, count: int) -> list[Strip]:
+        """Return all lines of a row: most rows are seen whole, and each tile is then looked up once."""
+        styles, photos, tiles, shape, width = (
+            self._tile_styles,
+            self.contents.photos,
+            self._tiles,
+            self._shape,
+            self._width,
+        )
+        lines: list[list[list[Segment]]] = []
+        for index, pid in enumerate(photos.slice(first, first + count), first):
+            tile = None if tiles is None else tiles.get(pid)
+            cursor, marked = index == self.cursor, pid in self.marks
+            if cursor or marked or self._described or tile is None:
+                lines.append(framed_lines(tile, shape, styles, cursor=cursor, marked=marked, described=self._described))
+                continue
+            if tile.lines is None:
+                tile.lines = plain_lines(tile, shape, styles)
+            lines.append(tile.lines)
+        used = count * shape.width
+        if used < width:
+            lines.append([[Segment(" " * (width - used), styles.background)]] * shape.height)
+        strips = [Strip(chain.from_iterable(parts), max(used, width)) for parts in zip(*lines, strict=True)]
+        return strips if used <= width else [strip.crop(0, width) for strip in strips]
 
     def _blank(self, y: int) -> Strip:
-        width = self.size.width
+        width = self._width
         at = y - (self.size.height - len(self._emptiness)) // 2
         if len(self.contents.photos) or not 0 <= at < len(self._emptiness):
             return Strip.blank(width, self._tile_styles.background)
         return Strip([Segment(centred(self._emptiness[at], width), self._tile_styles.caption)], width)
 
     def _header(self, section: int, inside: int) -> Strip:
-        width = self.size.width
-        if inside < _HEADER_LINES - 1:
+        width = self._width
+        if inside > 0:
             return Strip.blank(width, self._tile_styles.background)
         shown = self._layout_of.sections[section]
         title, count = f" {shown.title} ", f" {shown.count:,} "
@@ -274,9 +275,8 @@ class PhotoGrid(ScrollView, can_focus=True):
     # Places
 
     def _make_layout(self) -> GridLayout:
-        width = max(1, self.size.width) if self.is_attached else 1
-        columns = max(1, round(width / _PREFERRED_WIDTH[self.density]))
-        self._shape = TileShape.for_width(width // columns, self._cell)
+        columns = max(1, round(self._width / _PREFERRED_WIDTH[self.density]))
+        self._shape = TileShape.for_width(self._width // columns, self._cell)
         return GridLayout(
             self.contents.sections,
             columns=columns,
@@ -287,7 +287,7 @@ class PhotoGrid(ScrollView, can_focus=True):
 
     def _measure(self) -> None:
         self._rows.clear()
-        self.virtual_size = Size(self.size.width, self._layout_of.height)
+        self.virtual_size = Size(self._width, self._layout_of.height)
         self._request_tiles()
         self.refresh()
 
@@ -346,6 +346,7 @@ class PhotoGrid(ScrollView, can_focus=True):
 
     def on_resize(self) -> None:
         """Lay the photos out for the new width."""
+        self._width = max(1, self.size.width)
         self._lay_out_again()
 
     def watch_density(self) -> None:
@@ -373,6 +374,8 @@ class PhotoGrid(ScrollView, can_focus=True):
         super().notify_style_update()
         self._styles_of_tiles = None
         self._rows.clear()
+        if self._tiles is not None:
+            self._tiles.restyle()
 
     def on_focus(self) -> None:
         """Show the cursor as active."""

@@ -59,27 +59,34 @@ class TileShape:
         return self.width - _FRAME_COLUMNS, self.height - _FRAME_LINES
 
 
-def tile_line(
-    tile: Tile | None, line: int, shape: TileShape, styles: TileStyles, *, cursor: bool, marked: bool, described: bool
-) -> Iterator[Segment]:
-    """Yield line number `line` of a tile; `described`: with words in the place of its picture."""
+def plain_lines(tile: Tile, shape: TileShape, styles: TileStyles) -> list[list[Segment]]:
+    """Return the lines of a tile that is neither marked nor under the cursor."""
+    columns, lines = shape.picture
+    side = Segment(" ", styles.background)
+    if tile.art is None:
+        picture = [[side, Segment(" " * columns, styles.empty), side]] * lines
+    else:
+        picture = [[side, *cells, side] for cells in tile.art.cells]
+    top = [Segment(" " * shape.width, styles.background)]
+    return [top, *picture, list(_caption(tile, columns, None, styles))]
+
+
+def framed_lines(
+    tile: Tile | None, shape: TileShape, styles: TileStyles, *, cursor: bool, marked: bool, described: bool
+) -> list[list[Segment]]:
+    """Return the lines of any tile; `described`: with words in the place of its picture."""
     frame = styles.cursor if cursor else styles.mark if marked else None
     columns, lines = shape.picture
-    if line == 0:
-        yield _top(frame, columns, styles, marked=marked)
-        return
-    if line <= lines:
-        side = Segment(" ", styles.background) if frame is None else Segment("│", frame)
-        yield side
+    side = Segment(" ", styles.background) if frame is None else Segment("│", frame)
+    picture: list[list[Segment]] = []
+    for line in range(lines):
         if described:
-            yield from _description(tile, line - 1, columns, styles)
+            picture.append([side, *_description(tile, line, columns, styles), side])
         elif tile is None or tile.art is None:
-            yield Segment(" " * columns, styles.empty)
+            picture.append([side, Segment(" " * columns, styles.empty), side])
         else:
-            yield from tile.art.cells[line - 1]
-        yield side
-        return
-    yield from _caption(tile, columns, frame, styles)
+            picture.append([side, *tile.art.cells[line], side])
+    return [[_top(frame, columns, styles, marked=marked)], *picture, list(_caption(tile, columns, frame, styles))]
 
 
 def _top(frame: Style | None, columns: int, styles: TileStyles, *, marked: bool) -> Segment:

@@ -105,7 +105,7 @@ class LibraryChoices:
     @work(group="ask")
     async def action_go_to_list(self: LibraryScreen) -> None:
         """Ask for a label, album or saved search by a few of its letters, and show it."""
-        places = self.query_one(Sidebar).places.all() or (await self.app.library.ask(Places.of)).all()
+        places = self.query_one(Sidebar).places.all() or (await Places.ask(self.app.library)).all()
 
         async def suggest(typed: str) -> Sequence[Choice]:
             choices = [

@@ -85,6 +85,7 @@ class LibraryScreen(LibraryChoices, Screen[None]):
             self.grid.density = DENSITIES[DENSITIES.index(self.app.settings.density)]
         self._show_sidebar()
         self.load(keep_place=False)
+        self._load_places()
         self.set_interval(_WATCH_S, self._look_for_changes)
         if self._offer_import:
             self.action_import_photos()
@@ -135,17 +136,22 @@ class LibraryScreen(LibraryChoices, Screen[None]):
         self.query_one(SearchLine).fault(None)
         self.grid.show(contents, keep_place=keep_place)
         self._tell_count(contents)
-        self._load_places()
+        self.query_one(Sidebar).point_at(ordering.query)
 
     @work(exclusive=True, group="places")
     async def _load_places(self) -> None:
         try:
-            places = await self.app.library.ask(Places.of, lane="places", background=True)
+            places = await Places.ask(self.app.library)
         except (Superseded, NotOpen, CoreError):
             return
         sidebar = self.query_one(Sidebar)
         sidebar.show(places)
         sidebar.point_at(self._ordering.query)
+
+    def load_all(self) -> None:
+        """Show everything again as it is now: photos, and the counts of the sidebar."""
+        self.load(keep_place=True)
+        self._load_places()
 
     def search(self, query: str) -> None:
         """Show what a query finds."""
@@ -191,12 +197,16 @@ class LibraryScreen(LibraryChoices, Screen[None]):
 
     @on(SearchLine.Changed)
     def query_changed(self, event: SearchLine.Changed) -> None:
-        """Search for what is typed."""
-        self.search(event.query)
+        """Search for what is typed, whose last word may go on."""
+        self.search(event.live)
 
     @on(SearchLine.Done)
     def query_done(self) -> None:
         """Go to the photos."""
+        line = self.query_one(SearchLine)
+        # A word that was only the beginning of what it found keeps finding it, and says so.
+        if self._ordering.query != line.query_text:
+            line.put(self._ordering.query)
         self.grid.focus()
 
     @on(Sidebar.Chosen)
@@ -266,7 +276,7 @@ class LibraryScreen(LibraryChoices, Screen[None]):
     def action_reload(self) -> None:
         """Read everything again."""
         self.tiles.forget()
-        self.load(keep_place=True)
+        self.load_all()
 
     @work(exclusive=True, group="watch")
     async def _look_for_changes(self) -> None:
@@ -300,7 +310,7 @@ class LibraryScreen(LibraryChoices, Screen[None]):
             return
         self.say(said)
         self.tiles.forget(pids)
-        self.load(keep_place=True)
+        self.load_all()
 
     def action_favourite(self) -> None:
         """Mark as favourites, or not."""
@@ -332,7 +342,7 @@ class LibraryScreen(LibraryChoices, Screen[None]):
         def back(index: int | None) -> None:
             if index is not None:
                 self.grid.go_to(index)
-            self.load(keep_place=True)
+            self.load_all()
 
         self.app.push_screen(PhotoScreen(self.grid.contents, self.grid.cursor, self.tiles), back)
 
@@ -345,7 +355,7 @@ class LibraryScreen(LibraryChoices, Screen[None]):
         self.status.going_on(state.line if state.running else "")
         if state.counts["added"] != self._imported_before or not state.running:
             self._imported_before = state.counts["added"] if state.running else 0
-            self.load(keep_place=True)
+            self.load_all()
         if not state.running:
             hint = f" · {state.hint}" if state.hint else ""
             self.say(f"{state.line}{hint}", error=state.error is not None)

@@ -115,12 +115,14 @@ class PhotoScreen(Screen[int]):
         if same and not turned:
             return
         self.picture.describe(_words(record))
+        began = False
         if not self.pictures.is_ready(pid, record.rotation):
             quick = await self.pictures.quick(record, place)
-            if quick.image is not None:
+            began = quick.image is not None
+            if began:
                 self.picture.show(quick.image, same=False)
         whole = await self.pictures.whole(pid, record.rotation)
-        self.picture.show(whole.image, same=whole.image is not None and not turned and self.picture.is_drawn)
+        self.picture.show(whole.image, same=began)
         self.facts.problem(whole.problem)
         self._prefetch()
 

@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from tui.app.completion import Completion, Fragment, apply, completions, fragment_at
+from tui.app.completion import Completion, Fragment, apply, as_typed, completions, fragment_at
 from tui.app.keys import SEARCH, bindings
 from tui.app.workers.library_thread import NotOpen, Superseded
 from tui.cli.cells import fitted, width
@@ -64,7 +64,7 @@ class SearchLine(Vertical):
         &:focus-within #prompt { color: $accent; }
         & QueryInput { width: 1fr; height: 1; border: none; padding: 0; background: $surface; }
         & QueryInput:focus { border: none; background: $surface; }
-        & #found { width: auto; color: $text-muted; padding: 0 1; }
+        & #found { width: 18; color: $text-muted; padding: 0 1; text-align: right; }
         & #fault { height: auto; max-height: 3; color: $error; padding: 0 3; display: none; }
         & #fault.shown { display: block; }
         & OptionList {
@@ -77,10 +77,11 @@ class SearchLine(Vertical):
     """
 
     class Changed(Message):
-        """Another query stands in the line."""
+        """Another query stands in the line. `live`: as it is searched for while it is typed."""
 
-        def __init__(self, query: str) -> None:
+        def __init__(self, query: str, live: str) -> None:
             self.query = query
+            self.live = live
             super().__init__()
 
     class Done(Message):
@@ -188,7 +189,7 @@ class SearchLine(Vertical):
         query = self._input.value
         if query != self._told:
             self._told = query
-            self.post_message(self.Changed(query))
+            self.post_message(self.Changed(query, as_typed(query, self._input.cursor_position)))
 
     @work(exclusive=True)
     async def _complete(self) -> None:

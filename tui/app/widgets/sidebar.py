@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -15,7 +16,10 @@ from tui.cli.cells import fitted
 from tui.cli.output import plain
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from core.library import Library
+    from tui.app.workers.library_thread import LibraryThread
 
 _COLUMNS = 24
 _MOST_LABELS = 300
@@ -37,33 +41,51 @@ class Places:
     sections: tuple[tuple[str, tuple[Place, ...]], ...] = field(default=())
 
     @classmethod
-    def of(cls, library: Library) -> Places:
-        """Ask the library."""
-        catalog = library.catalog
-        fixed = (
-            ("All photos", ""),
-            ("♥ Favourites", "is:favourite"),
-            ("★ Rated", "is:rated"),
-            ("◉ With a place", "has:gps"),
-            ("◌ Without labels", "is:unlabelled"),
-            ("⌫ Trash", "is:trash"),
-        )
-        saved = catalog.library_values("search")
-        labels = list(catalog.label_counts().items())[:_MOST_LABELS]
-        sections = (
-            ("", tuple(Place(title, query, catalog.count(query)) for title, query in fixed)),
-            ("Saved searches", tuple(Place(name, query) for name, query in saved.items())),
-            (
-                "Albums",
-                tuple(Place(one.name, f"album:{quoted(one.name)}", one.photos) for one in catalog.albums()),
-            ),
-            ("Labels", tuple(Place(name, f"label:{quoted(name)}", count) for name, count in labels)),
-        )
-        return cls(tuple((title, places) for title, places in sections if places))
+    async def ask(cls, thread: LibraryThread) -> Places:
+        """Ask the library, one section at a time, so that what is more urgent comes between."""
+        sections = []
+        for title, read in _SECTIONS:
+            places = await thread.ask(read, lane=f"places {title}", background=True)
+            if places:
+                sections.append((title, places))
+        return cls(tuple(sections))
 
     def all(self) -> list[Place]:
         """Return every line, without the sections."""
         return [place for _, places in self.sections for place in places]
+
+
+def _fixed(library: Library) -> tuple[Place, ...]:
+    return tuple(Place(title, query, library.catalog.count(query)) for title, query in _FIXED)
+
+
+def _saved(library: Library) -> tuple[Place, ...]:
+    return tuple(Place(name, query) for name, query in library.catalog.library_values("search").items())
+
+
+def _albums(library: Library) -> tuple[Place, ...]:
+    return tuple(Place(one.name, f"album:{quoted(one.name)}", one.photos) for one in library.catalog.albums())
+
+
+def _labels(library: Library) -> tuple[Place, ...]:
+    counts = islice(library.catalog.label_counts().items(), _MOST_LABELS)
+    return tuple(Place(name, f"label:{quoted(name)}", count) for name, count in counts)
+
+
+_FIXED = (
+    ("All photos", ""),
+    ("♥ Favourites", "is:favourite"),
+    ("★ Rated", "is:rated"),
+    ("◉ With a place", "has:gps"),
+    ("◌ Without labels", "is:unlabelled"),
+    ("⌫ Trash", "is:trash"),
+)
+_SECTIONS: tuple[tuple[str, Callable[[Library], tuple[Place, ...]]], ...] = (
+    ("", _fixed),
+    ("Saved searches", _saved),
+    ("Albums", _albums),
+    ("Labels", _labels),
+)
 
 
 class Sidebar(OptionList):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
@@ -75,12 +76,13 @@ class Importer:
         if self.is_running:
             return
         loop = asyncio.get_running_loop()
+        context = contextvars.copy_context()  # a thread has one of its own, which knows no app
         self._stop.clear()
         state = self.state = ImportState(", ".join(str(path) for path in paths))
 
         def tell() -> None:
             with contextlib.suppress(RuntimeError):  # the app has ended
-                loop.call_soon_threadsafe(on_change, state)
+                loop.call_soon_threadsafe(on_change, state, context=context)
 
         self._thread = threading.Thread(
             target=self._run, args=(list(paths), album, state, tell), name="import", daemon=True

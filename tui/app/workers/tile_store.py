@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 import threading
 from collections import OrderedDict, deque
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from PIL import Image
+    from rich.segment import Segment
 
     from core.blobs import BlobStore
     from core.catalog import PhotoRecord, ThumbRef
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_THREADS = 2
+_THREADS = 1
 _FRAME_S = 1 / 30
 _MOST_RECORDS = 4_000
 ART_BUDGET_BYTES = 64 << 20
@@ -41,13 +43,17 @@ ART_BUDGET_BYTES = 64 << 20
 
 @dataclass(slots=True)
 class Tile:
-    """What is known of one photo: its record, its picture, and whether that is only a placeholder."""
+    """What is known of one photo: its record, its picture, and whether that is only a placeholder.
+
+    `lines` are whoever's draws it, kept until something changes.
+    """
 
     record: PhotoRecord
     thumbnail: ThumbRef | None
     art: Art | None = None
     is_final: bool = False
     problem: str | None = None
+    lines: list[list[Segment]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +97,7 @@ class TileStore:
         self._generation = 0
         self._asking: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._context = contextvars.Context()
         self._flush: asyncio.TimerHandle | None = None
         self._guard = threading.Condition()
         self._jobs: deque[_Job] = deque()
@@ -109,7 +116,9 @@ class TileStore:
 
     def want(self, visible: Sequence[bytes], ahead: Sequence[bytes], shape: tuple[int, int]) -> None:
         """Have these tiles made, pictures `shape` (columns, lines) cells large; earlier wishes are forgotten."""
-        self._loop = self._loop or asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+            self._context = contextvars.copy_context()  # the loaders' threads know no app
         if shape != self._shape:
             self._shape = shape
             self._forget_pictures()
@@ -126,6 +135,11 @@ class TileStore:
     def forget(self, pids: Iterable[bytes] | None = None) -> None:
         """Read records again (all, by default) when they are next wanted; what is shown stays until they are there."""
         self._stale.update(self._tiles if pids is None else (pid for pid in pids if pid in self._tiles))
+
+    def restyle(self) -> None:
+        """Have all tiles drawn anew: the theme changed."""
+        for tile in self._tiles.values():
+            tile.lines = None
 
     @property
     def is_idle(self) -> bool:
@@ -168,7 +182,12 @@ class TileStore:
             self._wanted = [pid for pid in self._wanted if pid not in gone]
             self._stale.difference_update(asked)
             self._queue_pictures()
-            self._on_ready(set(found))
+            # The others come with their placeholders, in a moment.
+            self._on_ready({pid for pid, (record, _) in found.items() if self._shows(pid, record)})
+
+    def _shows(self, pid: bytes, record: PhotoRecord) -> bool:
+        """Whether a record alone changes what is seen: its tile has a picture already, or will get none soon."""
+        return record.thumbhash is None or self._tiles[pid].art is not None or self._placeholders.name == "none"
 
     def _keep_records(self, found: dict[bytes, tuple[PhotoRecord, ThumbRef | None]]) -> None:
         for pid, (record, place) in found.items():
@@ -180,6 +199,7 @@ class TileStore:
                 tile.is_final = False
                 tile.problem = None
             tile.record, tile.thumbnail = record, place
+            tile.lines = None
         while len(self._tiles) > _MOST_RECORDS:
             self._drop_oldest()
 
@@ -219,7 +239,7 @@ class TileStore:
                     first = len(self._made) == 1
             if first and self._loop is not None:
                 with contextlib.suppress(RuntimeError):  # the loop has ended
-                    self._loop.call_soon_threadsafe(self._schedule)
+                    self._loop.call_soon_threadsafe(self._schedule, context=self._context)
 
     def _make(self, job: _Job) -> _Made:
         renderer = self._placeholders if job.first else self._renderer
@@ -253,7 +273,8 @@ class TileStore:
             if one.job.shape != self._shape or self._tiles.get(pid) is not tile or (one.job.first and tile.is_final):
                 self._free(one.art, one.job)
                 continue
-            tile.problem = one.problem or (None if not one.job.first else tile.problem)
+            if not one.job.first:  # without a placeholder, the thumbnail is still to come
+                tile.problem, tile.lines = one.problem, None
             if one.art is not None:
                 self._replace(tile, one.art, final=not one.job.first)
             changed.add(pid)
@@ -266,7 +287,7 @@ class TileStore:
         if tile.art is not None:
             self._cost -= tile.art.cost
             (self._renderer if tile.is_final else self._placeholders).free(tile.art)
-        tile.art, tile.is_final = art, final
+        tile.art, tile.is_final, tile.lines = art, final, None
         self._cost += 0 if art is None else art.cost
 
     def _free(self, art: Art | None, job: _Job) -> None:
