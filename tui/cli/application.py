@@ -99,8 +99,9 @@ def application(context: click.Context, library: Path | None, passphrase_file: P
 
 
 def _app_can_run() -> bool:
-    """Whether somebody sits at a terminal that can do more than print."""
-    return output.is_terminal(sys.stdin) and output.is_terminal(sys.stdout) and os.environ.get("TERM") != "dumb"
+    """Whether somebody sits at a terminal that can do more than print; Textual draws on standard error."""
+    streams = (sys.stdin, sys.stdout, sys.stderr)
+    return all(map(output.is_terminal, streams)) and os.environ.get("TERM") != "dumb"
 
 
 def run(arguments: Sequence[str]) -> int:
