@@ -175,6 +175,7 @@ def test_status_says_how_each_relay_stands(synced: CommandLine, relay: Relay) ->
     assert line["synced_at"].endswith("Z")
     synced("relay", "status")
     assert "No alarms" in synced.out
+    assert "Library " in synced.out  # its id, for the relay's owner
     assert "of 1.0 GB" in synced.out
     relay.stop()
     (line,) = synced.json("relay", "status", code=exit_codes.RELAY_OUT_OF_REACH)

@@ -104,12 +104,13 @@ def status(session: Session, clear: bool, as_json: bool) -> int:
         alarms = SyncAlarms(library)
         kept = alarms.list()
         found = standings(library)
+        library_id = library.library_id.hex()
         if clear:
             alarms.clear()
     if as_json:
         output.json_lines([*map(_relay_line, found), *map(alarm_line, kept)])
     else:
-        _show(found, kept)
+        _show(library_id, found, kept)
         if clear and kept:
             output.say(f"Cleared {output.count(len(kept), 'alarm')}.")
     if kept and not clear:
@@ -194,7 +195,9 @@ def _relay_line(standing: RelayStanding) -> dict[str, Any]:
     }
 
 
-def _show(found: Sequence[RelayStanding], kept: Sequence[KeptAlarm]) -> None:
+def _show(library_id: str, found: Sequence[RelayStanding], kept: Sequence[KeptAlarm]) -> None:
+    if found:
+        output.line(f"Library {library_id} (its name at relays, for their owners)")
     for standing in found:
         output.line(output.plain(standing.url))
         for line in _facts(standing):
