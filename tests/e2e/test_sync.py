@@ -205,13 +205,23 @@ def test_three_devices_end_equal_whatever_happens(
     assert len(equal(*everybody)) == 20
     laptop.run("verify")
 
-    # The phone is lost.
+
+def test_a_device_that_was_lost_gets_and_gives_nothing_more(
+    machine: Callable[[str], Safelight], relay: Relay, tmp_path: Path
+) -> None:
+    desk, phone = machine("desk"), machine("phone")
+    desk.run("init", "--name", "desk")
+    quick(desk)
+    bring_in(desk, pictures(tmp_path / "first", 2, 1))
+    desk.run("relay", "use", relay.url, "--invite", relay.invite())
+    desk.run("sync")
+    join(desk, phone, relay, "phone")
+    ids = [photo["id"] for photo in equal(desk, phone)]
     phone.run("caption", "never sent", ids[0])
     desk.run("device", "revoke", "phone", "--yes")
     desk.run("label", "add", "after", ids[0])
-    sync(desk, laptop)
+    desk.run("sync")
     phone.run("sync", code=6)
-    assert len(equal(desk, laptop)) == 20
     assert phone.json("search", "label:after") == []
     assert desk.json("search", '"never sent"') == []
 
