@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 UNDO = "undo"
 
+_GroupKey = tuple[bytes, bytes]
+"""The device that an edit's author goes back to (itself, unless it is a copy), and the edit's group."""
+
 
 @dataclass(frozen=True)
 class HistoryEntry:
@@ -79,28 +82,28 @@ def entries(library: Library, limit: int | None = None) -> Iterator[HistoryEntry
     Envelopes that are damaged are left out, and told in `library.alarms`.
     """
     library.refresh()
-    undone: set[bytes] = set()
+    undone: set[_GroupKey] = set()
     left = limit
-    for group_id, group in _groups(library, undone):
+    for key, group in _groups(library, undone):
         if left is not None:
             if left <= 0:
                 return
             left -= 1
         newest = group.newest
         yield HistoryEntry(
-            group_id, newest.at, group.device, newest.action, group.summary, group.photos_added, group_id in undone
+            key[1], newest.at, group.device, newest.action, group.summary, group.photos_added, key in undone
         )
 
 
 def undo(library: Library) -> UndoReceipt:
     """Take back the newest edit of this device that has not been taken back; raises `NothingToUndo`."""
     library.refresh()
-    undone: set[bytes] = set()
-    for group_id, group in _groups(library, undone):
-        if group.device != library.device_id or group_id in undone or group.newest.action == UNDO:
+    undone: set[_GroupKey] = set()
+    for key, group in _groups(library, undone):
+        if group.device != library.device_id or key in undone or group.newest.action == UNDO:
             continue
         if group.photos_added or any(body.inverse for body in group.bodies):
-            return _take_back(library, group_id, group)
+            return _take_back(library, key[1], group)
     raise NothingToUndo("there is no edit of this device to take back", hint="`safelight log` lists what was done.")
 
 
@@ -145,9 +148,9 @@ def _compose(bodies: list[EnvelopeBody]) -> list[Inverse]:
     return list(whole.values())
 
 
-def _groups(library: Library, undone: set[bytes]) -> Iterator[tuple[bytes, _Group]]:
+def _groups(library: Library, undone: set[_GroupKey]) -> Iterator[tuple[_GroupKey, _Group]]:
     """Yield the groups in the order of their newest envelopes; fills `undone` with what later groups took back."""
-    open_groups: OrderedDict[bytes, _Group] = OrderedDict()
+    open_groups: OrderedDict[_GroupKey, _Group] = OrderedDict()
     for stored in library.log.newest_first(library.raise_alarm):
         try:
             body = library.chain.open(stored)
@@ -156,13 +159,15 @@ def _groups(library: Library, undone: set[bytes]) -> Iterator[tuple[bytes, _Grou
             continue
         if body.kind != KIND_CHANGES:
             continue
-        group = open_groups.get(body.group)
+        # Nobody but its author adds to an edit, or takes it back; a copy goes on with what the device before it began.
+        line = (library.members.continued_by(stored.device) or (stored.device,))[-1]
+        group = open_groups.get((line, body.group))
         if group is None:
-            group = open_groups[body.group] = _Group(stored.device, body)
+            group = open_groups[line, body.group] = _Group(stored.device, body)
         group.bodies.append(body)
         group.photos_added += sum(len(added.pids) // PID_BYTES for added in body.added)
         if body.undoes is not None:
-            undone.add(body.undoes)
+            undone.add((line, body.undoes))
         # The first part of a group is its oldest: nothing more of it will come.
         group.complete = group.complete or body.part <= 1
         while open_groups and next(iter(open_groups.values())).complete:
