@@ -25,6 +25,8 @@ GROUP_BYTES = 16
 MAX_PLACES: Final = 2_000
 """How many devices a frontier or a checkpoint may name; a library has 256 members, and former ones."""
 MAX_SNAPSHOTS: Final = 100_000
+MAX_UTC_SECONDS: Final = 253_402_300_799
+"""The last second of the year 9999."""
 
 Id = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Seq = Annotated[int, Meta(ge=1, le=(1 << 63) - 1)]
@@ -76,10 +78,11 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True):
 class EnvelopeBody(msgspec.Struct, frozen=True, array_like=True):
     """The plaintext of an envelope.
 
-    `at` is UTC seconds. `frontier` lists what moved, since the author's envelope before, of what it had accepted from
-    others. `group` (16 bytes) is the unit that `undo` takes back, and `part` counts its envelopes from 1; `undoes` is
-    the group that this one took back. A checkpoint has `snapshots`, and `covers` the envelopes whose changes they hold;
-    a confirmation has the one checkpoint it `confirms`; an acknowledgement has nothing but a frontier.
+    `at` is UTC seconds by its author's clock; what no calendar has is read as the nearest that one has. `frontier`
+    lists what moved, since the author's envelope before, of what it had accepted from others. `group` (16 bytes) is the
+    unit that `undo` takes back, and `part` counts its envelopes from 1; `undoes` is the group that this one took back.
+    A checkpoint has `snapshots`, and `covers` the envelopes whose changes they hold; a confirmation has the one
+    checkpoint it `confirms`; an acknowledgement has nothing but a frontier.
     """
 
     kind: int
@@ -142,6 +145,9 @@ def decode_body(data: bytes, thing: str) -> EnvelopeBody:
             f"{thing} opens, but its content is not what an envelope holds: {error}",
             hint="It was written by a damaged or hostile program of a member device.",
         ) from error
+    if not 0 <= body.at <= MAX_UTC_SECONDS:
+        # Clocks are wrong, and nothing rests on them; but nobody should have to show what no calendar has.
+        body = msgspec.structs.replace(body, at=min(max(body.at, 0), MAX_UTC_SECONDS))
     return body
 
 

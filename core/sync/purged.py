@@ -176,9 +176,11 @@ def _no_longer_named(library: Library, mentioned: dict[bytes, set[str]]) -> set[
     """Return those of the blobs `mentioned` that nothing names now.
 
     A bundle's records stand in the documents of the envelope that named it, and a purge takes them out of all of these
-    (`core.purge`); so what was spoken of there, and stands there no longer, was written anew without the photo.
+    (`core.purge`); so what was spoken of there, and stands there no longer, was written anew without the photo. What
+    ever was a copy of a photo goes with a purge of that photo and in no other way, whoever takes its record out.
     """
     unused = mentioned.keys() - library.catalog.blobs_in_use(mentioned) if mentioned else set()
+    unused -= _ever_copies(library, unused) if unused else set()
     documents = set().union(*(mentioned[blob_id] for blob_id in unused))
     named = {
         bytes.fromhex(key) for name in documents for key, _ in library.replica_items(name, "bundle") if _is_id(key)
@@ -186,6 +188,33 @@ def _no_longer_named(library: Library, mentioned: dict[bytes, set[str]]) -> set[
     for name in documents:
         named.update(parts[1] for key, _ in library.replica_items(name, "copy") if (parts := split_copy_key(key)))
     return unused - named
+
+
+def _ever_copies(library: Library, blob_ids: Iterable[bytes]) -> set[bytes]:
+    """Return those of some blobs that were ever named as a photo's copy, in an envelope or in a checkpoint's snapshots.
+
+    Reads all of them; but bundles are written anew seldom.
+    """
+    # A copy's key ends with a slash and the blob's id, and stands in a raw change as it is.
+    wanted = {b"/" + blob_id.hex().encode(): blob_id for blob_id in blob_ids}
+    found: set[bytes] = set()
+
+    def look(change: bytes) -> None:
+        found.update(blob_id for key, blob_id in wanted.items() if key in change)
+
+    for stored in library.log.after({}, library.raise_alarm):
+        try:
+            body = library.chain.open(stored)
+        except IntegrityAlarm as alarm:
+            library.raise_alarm(alarm)
+            continue
+        for part in body.payload:
+            for change in part.changes:
+                look(change)
+    for document in _shards(library.base.documents()):
+        for change in library.with_replica(document, lambda replica, _: replica.changes()):
+            look(change)
+    return found
 
 
 def _is_id(key: str) -> bool:

@@ -24,6 +24,10 @@ _KEPT: Final = 64
 """How many are remembered; one device in good standing makes a few a year."""
 
 
+_MOST_BYTES: Final = 1 << 62
+"""What its author says of sizes is not believed beyond what can be written down."""
+
+
 class SeenCheckpoint(msgspec.Struct, array_like=True):
     """A checkpoint of the log.
 
@@ -127,7 +131,7 @@ def _take(library: Library, seen: Seen, stored: StoredEnvelope) -> None:
 
 def _note(seen: Seen, place: Accepted, body: EnvelopeBody) -> None:
     if body.kind == KIND_CHECKPOINT and seen.find(place) is None:
-        size = sum(snapshot.size for snapshot in body.snapshots)
+        size = min(sum(snapshot.size for snapshot in body.snapshots), _MOST_BYTES)
         seen.checkpoints.append(SeenCheckpoint(place, body.covers, size, seen.bytes))
     elif body.kind == KIND_CONFIRMATION and body.confirms is not None:
         confirmed = seen.find(body.confirms)

@@ -1,0 +1,117 @@
+"""Scenario 11: a member with real keys writes records that no program of ours writes.
+
+Elsewhere: changes that break the CRDT engine, orphan floods and foreign actors (tests/crdt/test_attacks.py,
+tests/core/sync/test_distrust.py); impossible frontiers, second chains and floods of names (tests/core/test_ingest.py);
+bombs in snapshots (tests/core/test_snapshots.py).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from core import edits, history
+from core.devices import devices
+from core.envelope_body import KIND_CHECKPOINT, Inverse, Snapshot
+from crdt.documents import LIBRARY
+from crdt.operations import Delete, Put
+from crdt.replica import Replica, new_actor
+from tests.core.sync.conftest import converged
+from tests.hostile.conftest import Hostile, place, reads_nothing, still_sound, sync_all
+
+if TYPE_CHECKING:
+    from tests.core.sync.conftest import Device
+    from tests.sync_relay.running_relay import Relay
+
+MONTH = "photos:2024-05"
+
+
+class TestSizesAndTimes:
+    def test_sizes_that_no_number_holds_stop_nobody(
+        self, pair: tuple[Device, Device], mallory: Hostile, relay: Relay
+    ) -> None:
+        first, second = pair
+        (pid,) = first.photos()
+        largest = (1 << 63) - 1
+        body = mallory.body(
+            KIND_CHECKPOINT,
+            covers=[place(first.id, *first.library.log.head(first.id))],
+            snapshots=[
+                Snapshot(f"photos:20{year}-01", bytes([year]) * 32, bytes(32), largest) for year in range(10, 15)
+            ],
+        )
+        mallory.at(relay).append(mallory.remote.write(body=body))
+        sync_all(first, second)
+        edits.set_caption(second.library, [pid], "still here")
+        sync_all(first, second)
+        converged(first, second)
+        still_sound(first, second)
+
+    @pytest.mark.parametrize("at", [(1 << 64) - 1, -(1 << 63), 253_402_300_800])
+    def test_times_that_no_calendar_has(
+        self, pair: tuple[Device, Device], mallory: Hostile, relay: Relay, at: int
+    ) -> None:
+        first, second = pair
+        name = Put("device", mallory.id.hex(), "mallory")
+        mallory.at(relay).append(mallory.edit(LIBRARY, name, at=at))
+        sync_all(first, second)
+        (found,) = [one for one in devices(first.library) if one.device_id == mallory.id]
+        for shown in (found.last_seen, next(iter(history.entries(first.library))).at):
+            assert shown is not None
+            assert 0 <= shown <= 253_402_300_799
+        still_sound(first, second)
+
+
+class TestHistory:
+    def test_nobody_takes_over_anothers_edit_in_the_history(
+        self, pair: tuple[Device, Device], mallory: Hostile, relay: Relay
+    ) -> None:
+        first, second = pair
+        (pid,) = first.photos()
+        receipt = edits.set_caption(first.library, [pid], "mine")
+        sync_all(first, second)
+        stolen = Inverse(MONTH, "caption", pid.hex(), "put there by undo", "mine")
+        mallory.at(relay).append(
+            mallory.edit(LIBRARY, Put("search", "x", "dog"), group=receipt.group, part=2, inverse=[stolen])
+        )
+        mallory.at(relay).append(mallory.edit(LIBRARY, Put("search", "y", "dog"), undoes=receipt.group))
+        sync_all(first, second)
+        assert [one for one in history.entries(first.library) if one.device == first.id and one.undone] == []
+        history.undo(first.library)
+        assert first.library.replica_get(MONTH, "caption", pid.hex()) is None
+        sync_all(first, second)
+        converged(first, second)
+
+
+class TestNamesInTheClear:
+    def test_what_a_member_names_does_not_reach_the_relay(
+        self, pair: tuple[Device, Device], mallory: Hostile, relay: Relay
+    ) -> None:
+        first, second = pair
+        mallory.at(relay).append(mallory.edit(LIBRARY, Put("device", mallory.id.hex(), "a-name-of-mallory")))
+        sync_all(first, second)
+        reads_nothing(relay, "a-name-of-mallory", "device 0", "IMG_0000", "2024-05")
+
+
+class TestRecordsTakenAway:
+    def test_an_original_whose_record_a_member_takes_away_stays_where_it_is(
+        self, pair: tuple[Device, Device], mallory: Hostile, relay: Relay
+    ) -> None:
+        """Only a purge, which every device lists, destroys originals."""
+        first, second = pair
+        (pid,) = first.photos()
+        (copy,) = first.library.catalog.copies(pid)
+        sync_all(first, second)
+        key = f"{pid.hex()}/{copy.blob_id.hex()}"
+        replica = mallory.replicas[MONTH] = _replica_of(first, mallory)
+        assert replica.get("copy", key) is not None
+        mallory.at(relay).append(mallory.edit(MONTH, Delete("copy", key)))
+        sync_all(first, second)
+        assert first.library.blobs.exists(copy.blob_id)
+
+
+def _replica_of(device: Device, mallory: Hostile) -> Replica:
+    replica = Replica.create(MONTH, new_actor(mallory.id))
+    replica.apply(device.library.with_replica(MONTH, lambda known, _: known.changes()), author=None)
+    return replica
