@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 _PURPOSE: Final = "sync alarms"
 _ID_BYTES: Final = 16
+MAX_KEPT: Final = 1_000
+"""How many alarms are kept: who makes up reasons for more of them fills no disk."""
+_MORE: Final = "there were more alarms than are kept"
 _CLASSES: Final = {
     kind.name: kind
     for kind in (
@@ -65,8 +68,15 @@ class SyncAlarms:
 
     def raise_(self, alarm: errors.IntegrityAlarm, relay: str | None = None) -> bool:
         """Keep an alarm; tell whether it is new. The same words about the same relay are one alarm."""
+        known = {alarm_id for alarm_id, _ in self._log.alarms()}
         alarm_id = self._id(alarm.name, str(alarm), relay)
-        if any(known == alarm_id for known, _ in self._log.alarms()):
+        if alarm_id not in known and len(known) >= MAX_KEPT:
+            alarm, relay = (
+                errors.SyncAlarm(_MORE, hint="`safelight relay status` shows them, and --clear forgets them."),
+                None,
+            )
+            alarm_id = self._id(alarm.name, str(alarm), relay)
+        if alarm_id in known:
             return False
         kept = KeptAlarm(alarm.name, str(alarm), alarm.hint, int(time.time()), relay)
         sealed = seal(msgspec.msgpack.encode(kept), self._key, _PURPOSE, alarm_id)

@@ -61,7 +61,7 @@ class Link:
         self._relays = relays
         self._saved: tuple[RelayState, RelayFacts] | None = None
         self._traffic = (0, 0)
-        self._has_lost = False
+        self._has_lost = self._asks_anew = False
         self.load()
 
     def load(self) -> None:
@@ -72,6 +72,9 @@ class Link:
     def begin(self) -> None:
         """Begin a run: what another process remembered meanwhile counts, and traffic is counted from here."""
         self.load()
+        if self._asks_anew:
+            self._asks_anew = False
+            self.reset()
         self._traffic = (self.client.traffic.sent, self.client.traffic.received)
 
     def count_traffic(self) -> None:
@@ -97,6 +100,12 @@ class Link:
     def reset(self) -> None:
         """Forget what was known of the relay by being connected: the next run asks anew."""
         self.vector = None
+
+    def disbelieve(self, device: bytes, known: tuple[int, bytes]) -> None:
+        """Remember no more of what the relay says of a device than is `known`; the next run asks it anew."""
+        if self.vector is not None:
+            self.vector[device] = known
+        self._asks_anew = True
 
     def heads(self) -> Vector:
         """Return the relay's vector, asking for it where it is not known; it may never be behind what it was."""

@@ -45,7 +45,7 @@ class Pull:
         self._transfers = transfers
         self._progress = progress or (lambda *_: None)
         self._pulled = 0
-        self._doubt = False
+        self._doubt = self._has_told = False
         self.forked_self: int | None = None
         """The first number of this device under which a relay holds an envelope that somebody else wrote."""
 
@@ -69,6 +69,7 @@ class Pull:
                 self._move_to(page.position)
         if self._is_behind():
             self._read_past(self._link.state.cursor)
+        self._report_claims()
 
     def _pages(self) -> Iterator[wire.LogPage]:
         client = self._link.client
@@ -128,6 +129,7 @@ class Pull:
                 lambda done, count: self._progress("checkpoint", done, count),
             )
         except IntegrityAlarm as alarm:
+            self._has_told = True
             self._link.raise_(alarm)
         self._library.refresh()
 
@@ -205,6 +207,26 @@ class Pull:
             for device, (seq, _) in heads.items()
         )
 
+    def _report_claims(self) -> None:
+        """Raise the alarm for what the relay says it holds, and did not give out although everything was asked for.
+
+        It would not be given what it says it has, and what it keeps back of others nobody else may have.
+        """
+        if self._doubt or self._has_told:
+            return  # it was named for what it did give out, or said was pruned
+        ours = self._library.log.heads()
+        for device, (seq, _) in sorted(self._link.heads().items()):
+            known = ours.get(device, (0, NO_HASH))
+            if seq > known[0] and self._may_count(device) and self._lacks_next(device, ours):
+                self._link.disbelieve(device, known)
+                self._link.raise_(
+                    Withheld(
+                        f"the relay {self._link.url} says that it holds {name_envelope(device, seq)}, and does not "
+                        "give out what leads to it",
+                        hint="Use another relay as well; ask this one's owner what happened.",
+                    )
+                )
+
     def _lacks_next(self, device: bytes, ours: Vector) -> bool:
         """Tell whether the envelope after the newest of a device is not even held: then it is no use to wait."""
         following = ours.get(device, (0, NO_HASH))[0] + 1
@@ -223,6 +245,7 @@ class Pull:
             if item.kind != wire.KIND_ENVELOPE or item.body is not None or item.device_id is None or item.seq is None:
                 continue
             if item.seq > heads.get(item.device_id, (0, NO_HASH))[0]:
+                self._has_told = True
                 self._link.raise_(
                     Withheld(
                         f"the relay {self._link.url} says that {name_envelope(item.device_id, item.seq)} was pruned, "
