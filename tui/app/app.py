@@ -37,7 +37,6 @@ class SafelightApp(App[None]):
 
     TITLE = "Safelight"
     CSS = """
-    Screen { background: $background; }
     Footer { background: $surface; }
     """
     BINDINGS: ClassVar[list[Any]] = bindings(APP)

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from textual.dom import DOMNode
 
-_ACTIONS = {action.id: action for context in CONTEXTS for action in context.actions}
+# The app's own come last: what is looked for is mostly about what is on the screen.
+_ACTIONS = {action.id: action for context in (*CONTEXTS[1:], CONTEXTS[0]) for action in context.actions}
 
 
 class ActionCommands(Provider):
@@ -35,13 +36,13 @@ class ActionCommands(Provider):
                 yield Hit(score, matcher.highlight(name), run, help=keys)
 
     def _commands(self) -> Iterator[tuple[str, Callable[[], object], str]]:
-        seen: set[str] = set()
-        for _, active in sorted(self.screen.active_bindings.items()):
-            action = _ACTIONS.get(active.binding.id or "")
-            if action is None or action.id in seen or action.id == "app.palette" or not active.enabled:
-                continue
-            seen.add(action.id)
-            yield action.name, partial(self._run, action, active.node), self._keys_of(action)
+        nodes: dict[str, DOMNode] = {}
+        for active in self.screen.active_bindings.values():
+            if active.enabled and active.binding.id:
+                nodes.setdefault(active.binding.id, active.node)
+        for identity, action in _ACTIONS.items():
+            if identity in nodes and identity != "app.palette":
+                yield action.name, partial(self._run, action, nodes[identity]), self._keys_of(action)
         for theme in THEMES:
             yield f"theme: {theme.name}", partial(setattr, self.app, "theme", theme.name), ""
 

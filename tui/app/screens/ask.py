@@ -176,8 +176,8 @@ class ConfirmScreen(ModalScreen[bool]):
         with Card(title=self._title):
             yield Static(self._question, markup=False)
             with Horizontal(classes="buttons"):
-                yield Button("No (n)", id="no")
-                yield Button(f"{self._yes} (y)", variant="primary", id="yes")
+                yield Button("No (n)", id="no", compact=True)
+                yield Button(f"{self._yes} (y)", variant="primary", id="yes", compact=True)
 
     @on(Button.Pressed)
     def pressed(self, event: Button.Pressed) -> None:

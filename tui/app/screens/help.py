@@ -30,7 +30,8 @@ class HelpScreen(ModalScreen[None]):
     HelpScreen { align: center middle; background: $background 40%; }
     HelpScreen VerticalScroll {
         width: 74; max-width: 100%; height: auto; max-height: 90%; padding: 1 2; background: $surface;
-        border: round $border; border-title-color: $primary; border-title-style: bold; scrollbar-size-vertical: 1;
+        border: round $border; border-title-color: $primary; border-title-style: bold;
+        border-subtitle-color: $text-muted; scrollbar-size-vertical: 1;
     }
     """
 
@@ -55,6 +56,6 @@ class HelpScreen(ModalScreen[None]):
                     keys = self.app.settings.keys.get(action.id, action.keys)
                     table.add_row(Text("  ".join(shown_keys(keys)), style="bold"), action.name)
                 yield Static(Text(context.title, style="bold underline"))
-                yield Static(context.about, markup=False)
+                yield Static(Text(context.about, style="dim"))
                 yield Static(table)
                 yield Static("")

@@ -34,7 +34,7 @@ class UnlockScreen(Screen[None]):
             yield Static(f"Library in {plain(str(self.app.root))}", classes="muted", markup=False)
             yield Input(password=True, placeholder="Passphrase", id="passphrase")
             yield Static("", id="said", classes="muted", markup=False)
-        yield Footer()
+        yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
         """Open at once where nobody has to be asked."""

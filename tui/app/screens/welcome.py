@@ -31,7 +31,7 @@ class WelcomeScreen(Screen[None]):
 
     app: SafelightApp
     DEFAULT_CSS = """
-    WelcomeScreen, PhraseScreen { align: center middle; }
+    WelcomeScreen { align: center middle; }
     """
 
     def compose(self) -> ComposeResult:
@@ -50,8 +50,8 @@ class WelcomeScreen(Screen[None]):
             yield Input(password=True, placeholder="The same again", id="again")
             yield Static("", id="said", classes="muted", markup=False)
             with Horizontal(classes="buttons"):
-                yield Button("Create", variant="primary", id="create")
-        yield Footer()
+                yield Button("Create", variant="primary", id="create", compact=True)
+        yield Footer(show_command_palette=False, compact=True)
 
     @on(Input.Changed, "#passphrase")
     def judge(self, event: Input.Changed) -> None:
@@ -109,6 +109,7 @@ class PhraseScreen(Screen[None]):
 
     app: SafelightApp
     DEFAULT_CSS = """
+    PhraseScreen { align: center middle; }
     PhraseScreen #words { color: $accent; height: auto; margin-bottom: 1; }
     PhraseScreen #asked { height: auto; }
     PhraseScreen #asked Input { width: 1fr; margin-right: 1; }
@@ -134,8 +135,8 @@ class PhraseScreen(Screen[None]):
                     yield Input(placeholder=f"Word {place + 1}", id=f"word-{place}", disabled=True)
             yield Static("", id="said", classes="muted", markup=False)
             with Horizontal(classes="buttons"):
-                yield Button("I have written them down", variant="primary", id="done")
-        yield Footer()
+                yield Button("I have written them down", variant="primary", id="done", compact=True)
+        yield Footer(show_command_palette=False, compact=True)
 
     @on(Button.Pressed, "#done")
     def hide(self) -> None:

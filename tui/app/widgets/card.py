@@ -24,8 +24,9 @@ class Card(Vertical):
         & Static { width: 100%; margin-bottom: 1; }
         & .muted { color: $text-muted; }
         & .error { color: $error; margin-bottom: 0; }
-        & Input { margin-bottom: 1; border: tall $border-blurred; background: $background; }
-        & Input:focus { border: tall $primary; }
+        border-subtitle-color: $text-muted;
+        & Input { height: 1; margin-bottom: 1; border: none; padding: 0 1; background: $panel; }
+        & Input:focus { border: none; background: $panel; background-tint: $primary 15%; }
         & .buttons { height: auto; align-horizontal: right; }
         & .buttons Button { margin-left: 2; min-width: 12; }
     }

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from core.catalog import PhotoRecord
 
-_COLUMNS = 32
+_COLUMNS = 35
 _FACT_COLUMNS = 9
 _ID_DIGITS = 16
 _LEFT_OUT = {"labels", "caption"}
@@ -91,7 +91,7 @@ class PhotoFacts(VerticalScroll, can_focus=False):
         yield Static("", id="caption", markup=False)
         yield Static("Labels", classes="title")
         yield LabelList(compact=True)
-        yield Static("", id="no-labels", markup=False)
+        yield Static("none: the model is sure of nothing", id="no-labels", markup=False)
         yield Static("Facts", classes="title")
         yield Static("", id="facts", markup=False)
         yield Static("", id="problem", markup=False)
@@ -108,7 +108,8 @@ class PhotoFacts(VerticalScroll, can_focus=False):
             listed.highlighted = names.index(chosen.name)
         else:
             listed.highlighted = 0 if self._lines else None
-        self.query_one("#no-labels", Static).update("" if self._lines else "none: the model is sure of nothing")
+        self.query_one("#no-labels", Static).display = not self._lines
+        listed.display = bool(self._lines)
         caption = self.query_one("#caption", Static)
         caption.update(plain(record.caption))
         caption.display = bool(record.caption)
