@@ -10,13 +10,13 @@ import asyncio
 import contextlib
 import sqlite3
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import event, text
+from sqlalchemy import create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -25,10 +25,12 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sync_relay.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Engine
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+Result = TypeVar("Result")
 
 _READ_ONLY: Final = "relay_reads"
 _MIGRATION_LOCK: Final = 7_465_001  # of pg_advisory_xact_lock: workers that start together migrate one after the other
@@ -61,9 +63,15 @@ class Database:
             options |= {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None}
             self._reading = create_async_engine(url, hide_parameters=True, **options)
         self._writing = asyncio.Lock() if self.is_sqlite else None
+        self._near: Engine | None = None
         if self.is_sqlite:
             event.listen(self._engine.sync_engine, "connect", _configure_sqlite)
             event.listen(self._engine.sync_engine, "begin", _begin_sqlite)
+        if self.is_sqlite and self._url.database:
+            # Of the same file, but with no thread behind each connection.
+            self._near = create_engine(self._url.set(drivername="sqlite"), hide_parameters=True)
+            event.listen(self._near, "connect", _configure_sqlite)
+            event.listen(self._near, "begin", _begin_sqlite)
 
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
@@ -79,6 +87,31 @@ class Database:
         with self._errors_named():
             async with self._reading.connect() as connection:
                 yield connection
+
+    async def look(self, look: Callable[[Connection], Result]) -> Result:
+        """Return what `look` finds, which only reads, a row or two by their keys.
+
+        From SQLite that is read on the spot: a trip to another thread and back takes many times as long, and a
+        statement makes several.
+        """
+        if self._near is not None:
+            # What keeps it from being read at once, other than damage, is waited for elsewhere.
+            with contextlib.suppress(DatabaseError, sqlite3.Error), self._near.connect() as connection:
+                return look(connection.execution_options(**{_READ_ONLY: True}))
+        async with self.read() as connection:
+            return await connection.run_sync(look)
+
+    async def transact(self, work: Callable[[Connection], Result]) -> Result:
+        """Return what `work` does in a transaction: committed at the end, undone if it raises.
+
+        As `write`, but on SQLite one trip to another thread instead of several for each statement.
+        """
+        if self._near is None:
+            async with self.write() as connection:
+                return await connection.run_sync(work)
+        async with self._writing or contextlib.nullcontext():
+            with self._errors_named():
+                return await asyncio.to_thread(_transact, self._near, work)
 
     @contextlib.contextmanager
     def _errors_named(self) -> Iterator[None]:
@@ -125,6 +158,13 @@ class Database:
         """Close every connection."""
         await self._reading.dispose()
         await self._engine.dispose()
+        if self._near is not None:
+            self._near.dispose()
+
+
+def _transact(engine: Engine, work: Callable[[Connection], Result]) -> Result:
+    with engine.begin() as connection:
+        return work(connection)
 
 
 def newest_revision() -> str | None:

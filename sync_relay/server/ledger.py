@@ -8,7 +8,7 @@ the database would give numbers out before the commits, and a reader's cursor wo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import BigInteger, bindparam, select, update
 
@@ -20,6 +20,7 @@ from sync_relay.wire import Usage
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from sqlalchemy import Connection, Row
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 
@@ -47,6 +48,7 @@ _TAKE: Final = (
     )
     .returning(tables.library)
 )
+_LOOK: Final = select(tables.library).where(tables.library.c.id == bindparam("this"))
 
 
 async def take(
@@ -57,9 +59,23 @@ async def take(
     `size` and `objects` are what the addition will most likely be: counted here, they cost no statement of their own.
     `charge` has to follow, and is what decides.
     """
-    row = (
-        await connection.execute(_TAKE, {"this": library_id, "positions": positions, "size": size, "objects": objects})
-    ).first()
+    parameters = {"this": library_id, "positions": positions, "size": size, "objects": objects}
+    row = (await connection.execute(_TAKE, parameters)).first()
+    return _account(row, library_id, positions, size, objects)
+
+
+def count(connection: Connection, library_id: bytes, size: int, objects: int) -> Account:
+    """Lock the library and count so many bytes and objects more; `require_room` has to follow."""
+    parameters = {"this": library_id, "positions": 0, "size": size, "objects": objects}
+    return _account(connection.execute(_TAKE, parameters).first(), library_id, 0, size, objects)
+
+
+def look(connection: Connection, library_id: bytes) -> Account:
+    """Return what a library takes and may take, as it is at this moment."""
+    return _account(connection.execute(_LOOK, {"this": library_id}).first(), library_id, 0, 0, 0)
+
+
+def _account(row: Row[Any] | None, library_id: bytes, positions: int, size: int, objects: int) -> Account:
     if row is None:
         raise NotAMember("this library is no longer at this relay")
     return Account(
@@ -75,6 +91,13 @@ async def take(
 
 async def charge(connection: AsyncConnection, account: Account, size: int, objects: int) -> None:
     """Count so many more bytes and objects to the library; raise `QuotaFull` if they do not fit."""
+    require_room(account, size, objects)
+    if account.counted != (size, objects):
+        await credit(connection, account.library_id, account.counted[0] - size, account.counted[1] - objects)
+
+
+def require_room(account: Account, size: int, objects: int) -> None:
+    """Raise `QuotaFull` if so many more bytes and objects do not fit."""
     for quota, used, more, limit in (
         ("bytes", account.used_bytes, size, account.quota_bytes),
         ("objects", account.used_objects, objects, account.quota_objects),
@@ -86,13 +109,16 @@ async def charge(connection: AsyncConnection, account: Account, size: int, objec
                 hint="Free space, or ask the relay's owner for a larger quota. Nothing is lost on your devices.",
                 details=ErrorDetails(quota=quota, over=over, limit=limit, used=used),
             )
-    if account.counted != (size, objects):
-        await credit(connection, account.library_id, account.counted[0] - size, account.counted[1] - objects)
 
 
 async def credit(connection: AsyncConnection, library_id: bytes, size: int, objects: int) -> None:
     """Count so many bytes and objects less."""
-    await connection.execute(
+    await connection.run_sync(discount, library_id, size, objects)
+
+
+def discount(connection: Connection, library_id: bytes, size: int, objects: int) -> None:
+    """Count so many bytes and objects less."""
+    connection.execute(
         update(tables.library)
         .where(tables.library.c.id == library_id)
         .values(used_bytes=tables.library.c.used_bytes - size, used_objects=tables.library.c.used_objects - objects)

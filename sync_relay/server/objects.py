@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import re
+import secrets
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -24,7 +25,7 @@ from crypto.hashing import HASH_BYTES, Blake2b
 from sync_relay.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
@@ -34,6 +35,8 @@ _RANGE_BYTES: Final = 2 << 20
 _CLIENT: Final[ClientConfig] = {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(seconds=60)}
 _RETRIES: Final[RetryConfig] = {"max_retries": 3, "retry_timeout": timedelta(seconds=60)}
 """A store that does not answer is an error after seconds: with the library's own bounds, callers hung for minutes."""
+_INCOMING: Final = "parts/incoming"
+"""Where files of a local folder are written that get their names once they are whole."""
 _MOST_FOLDERS: Final = 20_000
 _FULL: Final = re.compile(rf"\b(?:os error|Errno) (?:{errno.ENOSPC}|{errno.EDQUOT}|{errno.EFBIG})\b")
 _CHUNK_BYTES: Final = 8 << 20  # of a multi-part upload: S3 takes 10,000, so blobs of up to 78 GiB
@@ -69,7 +72,42 @@ class Objects:
             if durable:
                 await self._sync(name)
 
-    async def put_stream(self, name: str, content: AsyncIterator[bytes]) -> None:
+    async def put_checked(self, name: str, pieces: Sequence[bytes], expected: bytes) -> bool:
+        """Write an object that fits into memory, durably, if its bytes have the BLAKE2b-256 `expected`; tell whether.
+
+        Nothing appears under `name` before that is known.
+        """
+        if self._folder is not None:
+            with _store_errors():
+                return await asyncio.to_thread(_put_checked, self._folder, name, pieces, expected, self._synced)
+        content = b"".join(pieces)
+        hasher = Blake2b(HASH_BYTES)
+        await asyncio.to_thread(hasher.update, content)
+        if hasher.digest() != expected:
+            return False
+        await self.put(name, content, durable=True)
+        return True
+
+    async def put_together(self, name: str, parts: Sequence[str], expected: bytes) -> bool:
+        """Write other objects, one after the other, as one, durably and in constant memory; tell whether it has the
+        BLAKE2b-256 `expected`. Raises `ObjectMissing` where one of `parts` is not there.
+        """
+        if self._folder is not None:
+            pieces = _read_files([self._folder / part for part in parts])
+            with _store_errors():
+                return await asyncio.to_thread(_put_checked, self._folder, name, pieces, expected, self._synced)
+        hasher = Blake2b(HASH_BYTES)
+
+        async def content() -> AsyncIterator[bytes]:
+            for part in parts:
+                async for piece in self.read(part):
+                    await asyncio.to_thread(hasher.update, piece)
+                    yield piece
+
+        await self._put_stream(name, content())
+        return hasher.digest() == expected
+
+    async def _put_stream(self, name: str, content: AsyncIterator[bytes]) -> None:
         """Write an object of any size in constant memory. Nothing appears under `name` unless `content` ends well."""
         with _store_errors():
             await obstore.put_async(self._store, name, content, chunk_size=_CHUNK_BYTES, max_concurrency=2)
@@ -130,6 +168,40 @@ class Objects:
             await asyncio.to_thread(_sync_file, self._folder, self._folder / name, self._synced)
 
 
+def _read_files(files: Iterable[Path]) -> Iterator[bytes]:
+    for file in files:
+        with file.open("rb", buffering=0) as opened:
+            while piece := opened.read(PIECE_BYTES):
+                yield piece
+
+
+def _put_checked(root: Path, name: str, pieces: Iterable[bytes], expected: bytes, synced: set[Path]) -> bool:
+    """Write pieces to a file of their own, sync it, and give it its name if they have the hash `expected`."""
+    hasher = Blake2b(HASH_BYTES)
+    file, beside = root / name, root / _INCOMING / secrets.token_hex(16)
+    for folder in {file.parent, beside.parent} - synced:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+        try:
+            for piece in pieces:
+                hasher.update(piece)
+                view = memoryview(piece)
+                while view:
+                    view = view[os.write(descriptor, view) :]
+            if good := hasher.digest() == expected:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if good:
+            beside.replace(file)
+    finally:
+        beside.unlink(missing_ok=True)
+    if good:
+        _sync_folders(root, file, synced)
+    return good
+
+
 def _sync_file(root: Path, file: Path, synced: set[Path]) -> None:
     """Bring a file to the disk, its entry in its folder, and the folders' own entries unless they are `synced`."""
     descriptor = os.open(file, os.O_RDWR)  # Windows syncs only what is open for writing
@@ -137,6 +209,11 @@ def _sync_file(root: Path, file: Path, synced: set[Path]) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+    _sync_folders(root, file, synced)
+
+
+def _sync_folders(root: Path, file: Path, synced: set[Path]) -> None:
+    """Bring a file's entry in its folder to the disk, and the folders' own entries unless they are `synced`."""
     if os.name == "nt":
         return  # folders cannot be opened there, and need not be
     seen = []

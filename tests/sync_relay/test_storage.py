@@ -283,6 +283,87 @@ def test_two_that_upload_one_blob_at_once_end_with_one(parts: Parts, library: Li
     loop(scenario())
 
 
+def test_a_photo_costs_one_transaction_and_one_object(parts: Parts, library: Library, loop: Any) -> None:
+    async def scenario() -> None:
+        await found(parts, library)
+        content = os.urandom(60_000)
+        transactions: list[object] = []
+        transact = parts.database.transact
+
+        async def counted(work: Any) -> Any:
+            transactions.append(work)
+            return await transact(work)
+
+        parts.database.transact = counted  # type: ignore[method-assign]
+        blob_id = await upload(parts, library, content)
+        assert len(transactions) == 1
+        assert await content_of(parts, library, blob_id) == content
+        names = [name async for name in parts.objects.names() if not name.startswith("relay-check")]
+        assert len(names) == 1
+        async with parts.database.read() as connection:
+            usage = await ledger.usage(connection, library.genesis.library_id)
+        assert (usage.bytes, usage.objects) == (len(content) + len(library.genesis.entry), 2)
+
+    loop(scenario())
+
+
+@pytest.mark.parametrize("others", ["begun", "stored"])
+def test_a_blob_that_comes_whole_while_others_send_it(parts: Parts, library: Library, loop: Any, others: str) -> None:
+    """Whoever is first, there is one blob, counted once, and whoever is not is told where it stands."""
+    content = os.urandom(50_000)
+    blob_id = hashlib.blake2b(content, digest_size=32).digest()
+
+    async def scenario() -> None:
+        await found(parts, library)
+        library_id, blobs = library.genesis.library_id, Blobs(parts)
+
+        async def while_others_send() -> AsyncIterator[bytes]:
+            yield content[:10]
+            if others == "stored":
+                await upload(parts, library, content)
+            else:
+                with pytest.raises(Interrupted):
+                    await blobs.receive(
+                        library_id, blob_id, offset=0, size=len(content), body=in_pieces(content[:7], breaks=True)
+                    )
+            yield content[10:]
+
+        state = await blobs.receive(library_id, blob_id, offset=0, size=len(content), body=while_others_send())
+        assert (state.state, state.offset) == ("stored", len(content))
+        assert await content_of(parts, library, blob_id) == content
+        state = await blobs.receive(library_id, blob_id, offset=7, size=len(content), body=in_pieces(content[7:]))
+        assert state.state == "stored"
+        assert len([name async for name in parts.objects.names()]) == 1
+        async with parts.database.read() as connection:
+            usage = await ledger.usage(connection, library_id)
+            assert (await connection.execute(select(tables.part))).all() == []
+        assert (usage.bytes, usage.objects) == (len(content) + len(library.genesis.entry), 2)
+
+    loop(scenario())
+
+
+def test_a_photo_that_does_not_fit_any_more_leaves_nothing(parts: Parts, library: Library, loop: Any) -> None:
+    async def scenario() -> None:
+        await found(parts, library, quota=len(library.genesis.entry) + 50_000)
+        library_id, blobs = library.genesis.library_id, Blobs(parts)
+        content = os.urandom(30_000)
+        blob_id = hashlib.blake2b(content, digest_size=32).digest()
+
+        async def while_another_takes_the_room() -> AsyncIterator[bytes]:
+            await upload(parts, library, os.urandom(30_000))
+            yield content
+
+        with pytest.raises(errors.QuotaFull) as full:
+            await blobs.receive(library_id, blob_id, offset=0, size=len(content), body=while_another_takes_the_room())
+        assert full.value.details.over == 10_000
+        assert (await blobs.states(library_id, [blob_id])).blobs[0].state == "absent"
+        assert len([name async for name in parts.objects.names()]) == 1
+        async with parts.database.read() as connection:
+            assert (await ledger.usage(connection, library_id)).objects == 2
+
+    loop(scenario())
+
+
 @pytest.mark.parametrize("size", [1_000, 200_000])
 def test_bytes_that_are_not_the_blob_leave_nothing(parts: Parts, library: Library, loop: Any, size: int) -> None:
     async def scenario() -> None:
