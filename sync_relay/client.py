@@ -105,15 +105,19 @@ class RelayClient:
             )
         return about
 
-    def sign_in(self, secrets: DeviceSecrets, library_id: bytes | None, now: int) -> wire.Session:
+    def sign_in(
+        self, secrets: DeviceSecrets, library_id: bytes | None, now: int, entries: Sequence[bytes] = ()
+    ) -> wire.Session:
         """Sign in as a device, to `library_id` or (None) to whatever library it is a member of.
 
         `now` is UTC seconds by this device's clock: told to the relay, relied on by nobody. From then on a token that
-        ended is renewed by itself. Raises `NotAMember` among others.
+        ended is renewed by itself. `entries` are membership entries of `library_id`, each after those it names, for a
+        relay that answered `NotAMember`: if they make the device a member, it keeps them. The last of them go along,
+        as many as one request takes. Raises `NotAMember` among others.
         """
         with self._signing_in:
             self._signed_in, self._restored = None, False
-            self._signed_in = self._begin(secrets, library_id, now - time.monotonic())
+            self._signed_in = self._begin(secrets, library_id, now - time.monotonic(), newest(entries))
             return self._signed_in.session
 
     def found(self, invite: str, genesis: bytes, entries: Sequence[bytes] = ()) -> wire.Usage:
@@ -386,7 +390,9 @@ class RelayClient:
             f"the relay at {self.url} was restored from a backup, or moved, in the middle", hint="Sync again."
         )
 
-    def _begin(self, secrets: DeviceSecrets, library_id: bytes | None, clock_offset: float) -> _SignedIn:
+    def _begin(
+        self, secrets: DeviceSecrets, library_id: bytes | None, clock_offset: float, entries: Sequence[bytes] = ()
+    ) -> _SignedIn:
         line, device = self._line, secrets.device_id
         asked = wire.ChallengeRequest(device_id=device, library_id=library_id)
         try:
@@ -405,6 +411,7 @@ class RelayClient:
             origin=origin,
             time=now,
             signature=signature,
+            entries=list(entries),
         )
         session = line.ask("POST", "/v1/sign-in", wire.Session, body=signed)
         answers.check_session(line, session, library_id)
@@ -426,3 +433,15 @@ def in_requests(
         size += len(body)
     if some:
         yield some
+
+
+def newest(entries: Sequence[bytes]) -> list[bytes]:
+    """Return the last of the entries, in their order: as many as a sign-in takes along."""
+    found: list[bytes] = []
+    left = wire.BATCH_BYTES - wire.MAX_SMALL_BYTES
+    for entry in reversed(entries[-wire.MAX_PRESENTED :]):
+        left -= len(entry)
+        if left < 0:
+            break
+        found.append(entry)
+    return found[::-1]

@@ -42,6 +42,8 @@ MAX_STATEMENTS: Final = 16
 """How many deletes and prune entries one request carries: one of them may name thousands of things."""
 MAX_ENTRIES: Final = 2_000
 """How many membership entries a relay keeps of one library: whoever adds one makes it look at all of them."""
+MAX_PRESENTED: Final = 256
+"""How many membership entries a sign-in brings along, of `BATCH_BYTES` in all."""
 MAX_APPEND_BYTES: Final = MAX_ENVELOPE_BYTES + (64 << 10)
 """Body of one append: the largest envelope fits, and clients fill requests of small ones up to `BATCH_BYTES`."""
 BATCH_BYTES: Final = 1 << 20
@@ -109,7 +111,11 @@ class Challenge(Struct, frozen=True):
 
 
 class SignIn(Struct, frozen=True):
-    """The challenge, signed (`sync_relay.statements.sign_in_statement`) for the origin the client is connected to."""
+    """The challenge, signed (`sync_relay.statements.sign_in_statement`) for the origin the client is connected to.
+
+    A device that the relay was not told of brings the membership `entries` of `library_id` that make it a member: they
+    are kept if with them it is one. Each is signed by itself, so the signature does not cover them.
+    """
 
     device_id: Id
     nonce: Annotated[bytes, Meta(max_length=MAX_NONCE_BYTES)]
@@ -117,6 +123,7 @@ class SignIn(Struct, frozen=True):
     time: Natural
     signature: Signature
     library_id: Id | None = None
+    entries: Annotated[list[Annotated[bytes, Meta(max_length=MAX_ENTRY_BYTES)]], Meta(max_length=MAX_PRESENTED)] = []
 
 
 class Session(Struct, frozen=True):

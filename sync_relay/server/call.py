@@ -32,12 +32,13 @@ Body = TypeVar("Body", bound="Struct")
 class Call:
     """A request under way.
 
-    `numbers` are its query parameters and header fields, those that were given; `body_begun` says whether a handler
-    has begun to read the body itself.
+    `address` is a key for where it came from (`rates.Addresses`), `numbers` are its query parameters and header
+    fields, those that were given; `body_begun` says whether a handler has begun to read the body itself.
     """
 
     service: Service
     request: Request
+    address: bytes = b""
     caller: Caller | None = None
     body: Struct | None = None
     numbers: dict[str, int] = field(default_factory=dict)

@@ -132,7 +132,7 @@ async def _handle(service: Service, operation: Operation, request: Request) -> R
 
 async def _admit(service: Service, operation: Operation, call: Call) -> None:
     """Find out who asks, and whether too often."""
-    address = service.addresses.key(call.request.client.host if call.request.client else None)
+    call.address = address = service.addresses.key(call.request.client.host if call.request.client else None)
     if operation.access is Access.PAIRING:
         service.pairing_rate.take(address)
     elif operation.access is Access.MAILBOX:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from sync_relay.server.call import Call
 
 MOST_SEQ: Final = (1 << 63) - 1
+ENTRIES_OF_ONE_SIGN_IN: Final = 8
+"""A sign-in that brings entries counts as one more for each so many: they cost more to look at than a signature."""
 _DEVICE: Final = re.compile("[0-9a-f]{64}", re.ASCII)
 _PAGE_HEADERS: Final = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
@@ -37,7 +40,13 @@ async def challenge(call: Call) -> wire.Challenge:
 
 async def sign_in(call: Call) -> wire.Session:
     """`POST /v1/sign-in`."""
-    return await call.service.sessions.sign_in(call.body_as(wire.SignIn))
+    request = call.body_as(wire.SignIn)
+    if request.entries:
+        call.service.anonymous_rate.take(call.address, math.ceil(len(request.entries) / ENTRIES_OF_ONE_SIGN_IN))
+    session, admitted = await call.service.sessions.sign_in(request)
+    if admitted:
+        call.service.hub.notify(session.library_id, session.position)
+    return session
 
 
 async def found(call: Call) -> wire.Usage:

@@ -10,11 +10,11 @@ from sqlalchemy.exc import IntegrityError
 
 from crypto.errors import CryptoError
 from crypto.membership import entry_hash, verify_genesis
-from sync_relay.errors import ErrorDetails, Forged, InviteRefused, LibraryExists, QuotaFull
+from sync_relay.errors import ErrorDetails, Forged, InviteRefused, LibraryExists
 from sync_relay.server import ledger, members, tables
 from sync_relay.server.blobs import blob_object
 from sync_relay.server.sessions import new_token, token_hash
-from sync_relay.wire import KIND_MEMBERSHIP, MAX_ENTRIES, Appended, Usage
+from sync_relay.wire import KIND_MEMBERSHIP, Appended, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,7 +58,7 @@ async def found(parts: Parts, request: CreateLibrary, invite: bytes | None) -> U
             if claimed is not None:
                 entries = {genesis.library_id: request.genesis, **entries}
                 await _insert_library(connection, genesis.library_id, entries, claimed, parts.clock())
-                refused = await _refresh_members(connection, genesis.library_id)
+                refused = await members.refresh(connection, genesis.library_id)
                 _require_none_refused(request.entries, refused)
             return await ledger.usage(connection, genesis.library_id)
     raise LibraryExists("this library is at this relay already", hint="Sign in to it; the invite stays good.")
@@ -75,9 +75,9 @@ async def append_entries(parts: Parts, library_id: bytes, request: AppendEntries
             await connection.rollback()
             return Appended(position=account.first - 1, stored=0)
         await ledger.charge(connection, account, sum(map(len, new.values())), len(new))
-        await _bound_entries(connection, library_id, len(new))
-        await _insert_entries(connection, library_id, account.first, new)
-        refused = await _refresh_members(connection, library_id)
+        await members.bound_entries(connection, library_id, len(new))
+        await members.insert_entries(connection, library_id, account.first, new)
+        refused = await members.refresh(connection, library_id)
         _require_none_refused(request.entries, refused)
         return Appended(position=account.first + len(hashes) - 1, stored=len(new))
 
@@ -201,61 +201,4 @@ async def _insert_library(
             created_at=now,
         )
     )
-    await _insert_entries(connection, library_id, 1, entries)
-
-
-async def _insert_entries(
-    connection: AsyncConnection, library_id: bytes, first: int, entries: dict[bytes, bytes]
-) -> None:
-    await connection.execute(
-        insert(tables.item),
-        [
-            {
-                "library_id": library_id,
-                "position": first + index,
-                "kind": KIND_MEMBERSHIP,
-                "hash": hashed,
-                "size": len(entry),
-                "body": entry,
-            }
-            for index, (hashed, entry) in enumerate(entries.items())
-        ],
-    )
-
-
-async def _bound_entries(connection: AsyncConnection, library_id: bytes, more: int) -> None:
-    used = int(
-        await connection.scalar(
-            select(func.count())
-            .select_from(tables.item)
-            .where(tables.item.c.library_id == library_id, tables.item.c.kind == KIND_MEMBERSHIP)
-        )
-        or 0
-    )
-    if used + more > MAX_ENTRIES:
-        raise QuotaFull(
-            f"a relay keeps {MAX_ENTRIES} membership entries of a library",
-            details=ErrorDetails(quota="entries", over=used + more - MAX_ENTRIES, limit=MAX_ENTRIES, used=used),
-        )
-
-
-async def _refresh_members(connection: AsyncConnection, library_id: bytes) -> Mapping[bytes, str]:
-    """Bring the table of members up to the entries; return which entries can never count, and why."""
-    entries: Sequence[bytes] = (
-        (
-            await connection.execute(
-                select(tables.item.c.body)
-                .where(tables.item.c.library_id == library_id, tables.item.c.kind == KIND_MEMBERSHIP)
-                .order_by(tables.item.c.position)
-            )
-        )
-        .scalars()
-        .all()
-    )
-    now, refused = members.evaluate(library_id, entries)
-    await connection.execute(delete(tables.member).where(tables.member.c.library_id == library_id))
-    await connection.execute(
-        insert(tables.member),
-        [{"library_id": library_id, "device_id": device, "active": active} for device, active in now.items()],
-    )
-    return refused
+    await members.insert_entries(connection, library_id, 1, entries)

@@ -8,12 +8,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sqlalchemy import delete, func, insert, select
+
 from crypto import membership
 from crypto.genesis import verify_genesis
 from crypto.membership_entry import verify_entry
+from sync_relay.errors import ErrorDetails, QuotaFull
+from sync_relay.server import tables
+from sync_relay.wire import KIND_MEMBERSHIP, MAX_ENTRIES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 
 def check_entry(library_id: bytes, entry: bytes) -> None:
@@ -36,3 +43,84 @@ def evaluate(library_id: bytes, entries: Sequence[bytes]) -> tuple[dict[bytes, b
     found = membership.evaluate(genesis, [verify_entry(entry, library_id) for entry in entries[1:]])
     devices = dict.fromkeys(found.departed, False) | dict.fromkeys(found.members, True)
     return devices, found.refused
+
+
+async def libraries_of(connection: AsyncConnection, device_id: bytes, library_id: bytes | None) -> list[bytes]:
+    """Return the libraries that a device is a member of, in order: `library_id` only, if that is given."""
+    query = select(tables.member.c.library_id).where(tables.member.c.device_id == device_id, tables.member.c.active)
+    if library_id is not None:
+        query = query.where(tables.member.c.library_id == library_id)
+    return sorted((await connection.execute(query)).scalars())
+
+
+async def known_among(connection: AsyncConnection, library_id: bytes, devices: Collection[bytes]) -> dict[bytes, bool]:
+    """Return those of the devices that the library's entries ever named, and whether each is a member."""
+    rows = await connection.execute(
+        select(tables.member.c.device_id, tables.member.c.active).where(
+            tables.member.c.library_id == library_id, tables.member.c.device_id.in_(devices)
+        )
+    )
+    return {row.device_id: row.active for row in rows}
+
+
+async def held_entries(connection: AsyncConnection, library_id: bytes) -> list[bytes]:
+    """Return all entries that the relay has of a library, genesis first."""
+    rows = await connection.execute(
+        select(tables.item.c.body)
+        .where(tables.item.c.library_id == library_id, tables.item.c.kind == KIND_MEMBERSHIP)
+        .order_by(tables.item.c.position)
+    )
+    return list(rows.scalars())
+
+
+async def insert_entries(
+    connection: AsyncConnection, library_id: bytes, first: int, entries: Mapping[bytes, bytes]
+) -> None:
+    """Put entries, by their hashes, at the positions from `first` on."""
+    await connection.execute(
+        insert(tables.item),
+        [
+            {
+                "library_id": library_id,
+                "position": first + index,
+                "kind": KIND_MEMBERSHIP,
+                "hash": hashed,
+                "size": len(entry),
+                "body": entry,
+            }
+            for index, (hashed, entry) in enumerate(entries.items())
+        ],
+    )
+
+
+async def bound_entries(connection: AsyncConnection, library_id: bytes, more: int) -> None:
+    """Raise `QuotaFull` if so many more entries are more than a relay keeps of a library."""
+    used = int(
+        await connection.scalar(
+            select(func.count())
+            .select_from(tables.item)
+            .where(tables.item.c.library_id == library_id, tables.item.c.kind == KIND_MEMBERSHIP)
+        )
+        or 0
+    )
+    if used + more > MAX_ENTRIES:
+        raise QuotaFull(
+            f"a relay keeps {MAX_ENTRIES} membership entries of a library",
+            details=ErrorDetails(quota="entries", over=used + more - MAX_ENTRIES, limit=MAX_ENTRIES, used=used),
+        )
+
+
+async def refresh(connection: AsyncConnection, library_id: bytes) -> Mapping[bytes, str]:
+    """Bring the table of members up to the entries; return which entries can never count, and why."""
+    now, refused = evaluate(library_id, await held_entries(connection, library_id))
+    await replace_members(connection, library_id, now)
+    return refused
+
+
+async def replace_members(connection: AsyncConnection, library_id: bytes, devices: Mapping[bytes, bool]) -> None:
+    """Write the table of members anew: what `evaluate` returned."""
+    await connection.execute(delete(tables.member).where(tables.member.c.library_id == library_id))
+    await connection.execute(
+        insert(tables.member),
+        [{"library_id": library_id, "device_id": device, "active": active} for device, active in devices.items()],
+    )

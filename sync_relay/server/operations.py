@@ -97,10 +97,11 @@ OPERATIONS: Final = (
         "POST /v1/sign-in",
         _ANY,
         handlers.sign_in,
-        "A short-lived token, for a signed challenge.",
+        "A short-lived token, for a signed challenge; entries that come with it are kept if they make a member.",
         body=wire.SignIn,
         result=wire.Session,
-        errors=(e.ChallengeRefused, e.WrongOrigin, e.Forged, e.NotAMember, e.Conflict),
+        body_limit=wire.BATCH_BYTES,
+        errors=(e.ChallengeRefused, e.WrongOrigin, e.Forged, e.NotAMember, e.Conflict, e.QuotaFull),
     ),
     _operation(
         "found",

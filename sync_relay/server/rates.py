@@ -30,23 +30,24 @@ class Rate:
         self._clock = clock
         self._buckets: dict[bytes, tuple[float, float]] = {}
 
-    def take(self, key: bytes) -> None:
-        """Take one from the bucket of `key`; raise `TooManyRequests` if it is empty."""
+    def take(self, key: bytes, count: int = 1) -> None:
+        """Take `count` (at most a full bucket) from that of `key`; raise `TooManyRequests` if it does not hold them."""
+        wanted = min(float(count), self._burst)
         now = self._clock()
         level, since = self._buckets.pop(key, (self._burst, now))
         level = min(self._burst, level + (now - since) * self._rate)
         if len(self._buckets) >= _MOST:
             # The one that was not used for longest: buckets are put back at the end whenever they are used.
             del self._buckets[next(iter(self._buckets))]
-        if level < 1:
+        if level < wanted:
             self._buckets[key] = (level, now)
-            wait = max(1, math.ceil((1 - level) / self._rate))
+            wait = max(1, math.ceil((wanted - level) / self._rate))
             raise TooManyRequests(
                 "faster than this relay allows",
                 hint=f"Try again after {wait} s.",
                 details=ErrorDetails(retry_after=wait),
             )
-        self._buckets[key] = (level - 1, now)
+        self._buckets[key] = (level - wanted, now)
 
 
 class Addresses:

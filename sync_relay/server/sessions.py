@@ -22,12 +22,12 @@ from crypto import signing
 from crypto.errors import CryptoError
 from crypto.purposes import Signed
 from sync_relay.errors import ChallengeRefused, Conflict, ErrorDetails, Forged, NotAMember, NotSignedIn, WrongOrigin
-from sync_relay.server import ledger, tables
+from sync_relay.server import admission, ledger, members, tables
 from sync_relay.statements import NO_LIBRARY, sign_in_statement
 from sync_relay.wire import Challenge, Session
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from sync_relay.server.parts import Parts
     from sync_relay.wire import ChallengeRequest, SignIn
@@ -107,8 +107,8 @@ class Sessions:
         nonce = start + self._mac(start, request.device_id, request.library_id)
         return Challenge(nonce=nonce, time=now, expires_in=lifetime)
 
-    async def sign_in(self, request: SignIn) -> Session:
-        """Check a signed challenge and give a token for it."""
+    async def sign_in(self, request: SignIn) -> tuple[Session, bool]:
+        """Check a signed challenge and give a token for it; tell whether entries that came with it were kept."""
         expires_at = self._check_nonce(request)
         if request.origin not in self._origins:
             raise WrongOrigin(
@@ -123,7 +123,7 @@ class Sessions:
             signing.verify(request.device_id, Signed.SIGN_IN, statement, request.signature, "the sign-in")
         except CryptoError as error:
             raise Forged(str(error), hint=error.hint) from None
-        return await self._begin(request, expires_at)
+        return await self._begin(request, expires_at, await admission.vouched(self._parts, request))
 
     async def authenticate(self, authorization: str | None) -> Caller:
         """Return whom an `Authorization` header field speaks for."""
@@ -156,7 +156,7 @@ class Sessions:
         message = start + device_id + (NO_LIBRARY if library_id is None else library_id)
         return hashlib.blake2b(message, digest_size=_MAC_BYTES, key=self._key).digest()
 
-    async def _begin(self, request: SignIn, nonce_ends: int) -> Session:
+    async def _begin(self, request: SignIn, nonce_ends: int, vouched: Mapping[bytes, bytes]) -> tuple[Session, bool]:
         text, token = new_token()
         lifetime = self._parts.limits.session_seconds
         try:
@@ -164,12 +164,11 @@ class Sessions:
                 await connection.execute(
                     insert(tables.used_nonce).values(hash=token_hash(request.nonce), expires_at=nonce_ends)
                 )
-                query = select(tables.member.c.library_id).where(
-                    tables.member.c.device_id == request.device_id, tables.member.c.active
-                )
-                if request.library_id is not None:
-                    query = query.where(tables.member.c.library_id == request.library_id)
-                found = sorted((await connection.execute(query)).scalars())
+                found = await members.libraries_of(connection, request.device_id, request.library_id)
+                admitted = False
+                if not found and vouched and request.library_id is not None:
+                    admitted = await admission.admit(connection, request.library_id, request.device_id, vouched)
+                    found = await members.libraries_of(connection, request.device_id, request.library_id)
                 if len(found) > 1:
                     raise Conflict(
                         "this device is a member of several libraries here",
@@ -193,6 +192,7 @@ class Sessions:
                 position = await ledger.position(connection, found[0])
         except IntegrityError:
             raise ChallengeRefused("this nonce was used before", hint=_AGAIN) from None
-        return Session(
+        session = Session(
             token=text, expires_in=lifetime, library_id=found[0], position=position, generation=self._generation
         )
+        return session, admitted

@@ -12,6 +12,7 @@ from crypto.membership import evaluate
 from crypto.membership_change import countersign, draft_add, revoke
 from crypto.membership_entry import NO_ENVELOPE
 from sync_relay import errors, wire
+from sync_relay.client import RelayClient
 from tests.sync_relay.conftest import BOTH_ENDS, Device, Library
 from tests.sync_relay.running_relay import Relay, raise_named
 
@@ -116,6 +117,19 @@ def test_added_devices_get_in_and_revoked_ones_are_shut_out_at_once(relay: Relay
         relay.client().sign_in(newcomer, library_id)
     # What it wrote may still be brought by others: whether it is past the cut is for them to decide.
     assert client.append(device.write()).stored == 1
+
+
+def test_a_device_brings_the_entry_that_added_it(relay: Relay, library: Library) -> None:
+    client, library_id, newcomer = relay.found(library), library.genesis.library_id, DeviceSecrets.generate()
+    membership = evaluate(library.genesis, [])
+    keyring = open_epochs(membership, library.founder.secrets)
+    draft = draft_add(membership, library.founder.secrets, keyring, newcomer.device_id, newcomer.exchange_public)
+    added = countersign(draft, library_id, newcomer).data
+    with RelayClient(relay.url) as theirs:
+        for position in (2, 3):
+            assert theirs.sign_in(newcomer, library_id, 0, [added]).position == position
+            assert client.append(library.founder.write()).position == position + 1
+    assert [item.body for item in client.pull().items][:2] == [library.genesis.entry, added]
 
 
 def test_membership_entries_that_cannot_count_are_refused(relay: Relay, library: Library) -> None:
