@@ -27,6 +27,8 @@ from tui.app.keys import GRID, bindings
 from tui.cli.cells import centred, fitted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from textual import events
 
     from tui.app.workers.tile_store import TileStore
@@ -74,14 +76,8 @@ class PhotoGrid(ScrollView, can_focus=True):
     cursor: reactive[int] = reactive(0, repaint=False)
     density: reactive[Density] = reactive[Density]("medium", repaint=False)
 
-    class CursorMoved(Message):
-        """The cursor is at another photo, or at none."""
-
     class Opened(Message):
         """The photo under the cursor is to be shown large."""
-
-    class MarksChanged(Message):
-        """Other photos are marked than before."""
 
     def __init__(
         self,
@@ -104,6 +100,8 @@ class PhotoGrid(ScrollView, can_focus=True):
         self._wanted: dict[bytes, int] = {}
         self._styles_of_tiles: TileStyles | None = None
         self._range_from: int | None = None
+        self.on_place: Callable[[], None] = lambda: None
+        """Called when the cursor is elsewhere, or other photos are marked: at once, so that one drawing shows both."""
         self._emptiness: list[str] = []
 
     # What it shows
@@ -128,8 +126,7 @@ class PhotoGrid(ScrollView, can_focus=True):
         self.set_reactive(PhotoGrid.cursor, place)
         self._measure()
         self._scroll_to_cursor()
-        self.post_message(self.CursorMoved())
-        self.post_message(self.MarksChanged())
+        self.on_place()
 
     def explain_emptiness(self, lines: list[str]) -> None:
         """Say `lines` where there are no photos."""
@@ -367,7 +364,7 @@ class PhotoGrid(ScrollView, can_focus=True):
         self._redraw_photo(before)
         self._redraw_photo(after)
         self._scroll_to_cursor()
-        self.post_message(self.CursorMoved())
+        self.on_place()
 
     def notify_style_update(self) -> None:
         """Draw everything in the new theme."""
@@ -495,4 +492,4 @@ class PhotoGrid(ScrollView, can_focus=True):
     def _marks_changed(self) -> None:
         self._rows.clear()
         self.refresh()
-        self.post_message(self.MarksChanged())
+        self.on_place()

@@ -81,6 +81,7 @@ class LibraryScreen(LibraryChoices, Screen[None]):
     def on_mount(self) -> None:
         """Show the photos."""
         self.grid.attach(self.tiles)
+        self.grid.on_place = self.tell_place
         if self.app.settings.density in DENSITIES:
             self.grid.density = DENSITIES[DENSITIES.index(self.app.settings.density)]
         self._show_sidebar()
@@ -171,8 +172,6 @@ class LibraryScreen(LibraryChoices, Screen[None]):
             return ["The first photos are on their way."]
         return ["There are no photos here yet.", "", "i imports a folder"]
 
-    @on(PhotoGrid.CursorMoved)
-    @on(PhotoGrid.MarksChanged)
     def tell_place(self) -> None:
         """Say where the cursor is."""
         grid = self.grid

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
 from textual import on, work
@@ -40,6 +41,7 @@ class UnlockScreen(Screen[None]):
         """Open at once where nobody has to be asked."""
         self.query_one(Input).focus()
         self._open_unasked()
+        self._prepare()
 
     @on(Input.Submitted)
     def submitted(self, event: Input.Submitted) -> None:
@@ -71,6 +73,11 @@ class UnlockScreen(Screen[None]):
             self._say(f"{error}. {error.hint or ''}", wrong=True)
         else:
             await self._open(secrets)
+
+    @work(thread=True, group="prepare")
+    def _prepare(self) -> None:
+        """Load what the library's screen is made of while nobody waits for it."""
+        importlib.import_module("tui.app.screens.library")
 
     async def _open(self, secrets: DeviceSecrets) -> None:
         self._say("Opening…")
