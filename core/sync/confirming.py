@@ -37,6 +37,8 @@ _HASHED_FROM = 8  # an Automerge change's hash is over all but its magic bytes a
 def confirm_pending(library: Library, fetch: Callable[[bytes], None]) -> list[bytes]:
     """Confirm the newest checkpoint if it holds all that this device knows; return the prune statements to send.
 
+    One that others have confirmed already is compared too.
+
     `fetch(blob id)` brings a snapshot's blob into the library's folder, or raises. The statements are good once the
     envelopes of this library have been pushed; they are the same bytes each time, so they may be sent again. With
     them go deletes of the snapshots that only earlier checkpoints name.
@@ -51,6 +53,10 @@ def confirm_pending(library: Library, fetch: Callable[[bytes], None]) -> list[by
         for known in seen.newest():
             if _is_for_us(library, known):
                 _confirm(library, seen, known, fetch)
+            elif _is_to_be_doubted(library, known):
+                _compare(library, seen, known, fetch)
+                known.compared = True
+                remember(library, seen)
         seen = look(library)
     return _statements(library, seen)
 
@@ -66,11 +72,38 @@ def _is_for_us(library: Library, known: SeenCheckpoint) -> bool:
     return includes(library.vector, known.vector) and includes(known.vector, library.base.vector)
 
 
+def _is_to_be_doubted(library: Library, known: SeenCheckpoint) -> bool:
+    """Tell whether others alone vouch for a checkpoint that this device can look at: two of them may lie together.
+
+    Relays have a month before they drop anything.
+    """
+    if known.compared or known.place.device == library.device_id:
+        return False
+    if (
+        known.confirmed_by(library.device_id) is not None
+        or (known.place.device, known.place.seq) in library.base.places()
+    ):
+        return False
+    return includes(library.vector, known.vector) and includes(known.vector, library.base.vector)
+
+
 def _confirm(library: Library, seen: Seen, known: SeenCheckpoint, fetch: Callable[[bytes], None]) -> None:
+    if not _compare(library, seen, known, fetch):
+        return
+    place = known.place
+    record = EnvelopeBody(
+        KIND_CONFIRMATION, int(time.time()), [], [], random.token_bytes(GROUP_BYTES), "confirmation", "confirmation",
+        confirms=place,
+    )  # fmt: skip
+    library.commit_record(record)
+
+
+def _compare(library: Library, seen: Seen, known: SeenCheckpoint, fetch: Callable[[bytes], None]) -> bool:
+    """Compare a checkpoint with what this device knows; tell whether it is here at all. Raises `Withheld`, `Forged`."""
     place = known.place
     stored = library.log.envelope(place.device, place.seq)
     if stored is None or stored.hash != place.hash:
-        return
+        return False
     body = library.chain.open(stored)
     try:
         if place.device != library.device_id:
@@ -79,11 +112,7 @@ def _confirm(library: Library, seen: Seen, known: SeenCheckpoint, fetch: Callabl
         known.refused = True
         remember(library, seen)
         raise
-    record = EnvelopeBody(
-        KIND_CONFIRMATION, int(time.time()), [], [], random.token_bytes(GROUP_BYTES), "confirmation", "confirmation",
-        confirms=place,
-    )  # fmt: skip
-    library.commit_record(record)
+    return True
 
 
 def _statements(library: Library, seen: Seen) -> list[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
 _FACT: Final = "checkpoints"
 _AT_ONCE: Final = 256
-_KEPT: Final = 64
-"""How many are remembered; one device in good standing makes a few a year."""
+_KEPT: Final = 16
+"""How many are remembered of each device; one in good standing makes a few a year."""
 
 
 _MOST_BYTES: Final = 1 << 62
@@ -38,6 +39,8 @@ class SeenCheckpoint(msgspec.Struct, array_like=True):
         at_bytes: bytes of all envelopes that the log had taken in before it.
         confirmations: the envelopes that confirm it, each with its author's clock in UTC seconds.
         refused: this device found that it does not hold.
+        compared: this device found that it holds, though others had confirmed it already.
+        beyond: it covers what has not arrived here, if it exists at all; looked at anew each time.
     """
 
     place: Accepted
@@ -46,6 +49,8 @@ class SeenCheckpoint(msgspec.Struct, array_like=True):
     at_bytes: int
     confirmations: list[tuple[Accepted, int]] = []
     refused: bool = False
+    compared: bool = False
+    beyond: bool = False
 
     @property
     def vector(self) -> Vector:
@@ -76,8 +81,11 @@ class Seen(msgspec.Struct, array_like=True):
         return next((known for known in self.checkpoints if known.place == place), None)
 
     def newest(self) -> list[SeenCheckpoint]:
-        """Return the checkpoints that no other one includes, refused ones left out; the widest first."""
-        usable = [known for known in self.checkpoints if not known.refused]
+        """Return the checkpoints that no other one includes, the widest first.
+
+        Refused ones are left out, and those beyond what is here: whoever covers what there is not is in nobody's way.
+        """
+        usable = [known for known in self.checkpoints if not (known.refused or known.beyond)]
         found = [
             known for known in usable if not any(other is not known and is_behind(known, other) for other in usable)
         ]
@@ -108,12 +116,19 @@ def look(library: Library) -> Seen:
             _take(library, seen, stored)
     if seen.position != position:
         remember(library, seen)
+    heads = library.log.heads()
+    for known in seen.checkpoints:
+        known.beyond = not includes(heads, known.vector)
     return seen
 
 
 def remember(library: Library, seen: Seen) -> None:
     """Keep what was found for the next time."""
-    del seen.checkpoints[:-_KEPT]
+    count = Counter(known.place.device for known in seen.checkpoints)
+    for known in list(seen.checkpoints):
+        if count[known.place.device] > _KEPT:
+            count[known.place.device] -= 1
+            seen.checkpoints.remove(known)
     with library.log.transaction() as transaction:
         transaction.set_fact(_FACT, msgspec.msgpack.encode(seen))
 
