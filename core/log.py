@@ -205,6 +205,10 @@ class Log:
         cursor, generation, blobs_position, facts = rows[0]
         return RelayState(as_number(cursor), as_bytes(generation), as_number(blobs_position), as_bytes(facts))
 
+    def relays(self) -> set[bytes]:
+        """Return the ids of the relays of which something is remembered."""
+        return {as_bytes(row[0]) for row in self._rows(sa.select(schema.relays.c.id))}
+
     def alarms(self) -> list[tuple[bytes, bytes]]:
         """Return (id, sealed) of the alarms of sync, the first that was raised first."""
         columns = schema.alarms.c

@@ -211,7 +211,8 @@ class SyncEngine:
                 self._become_new()
 
     def _now_and_then(self, report: SyncReport, *, everything: bool) -> None:
-        report.alarms += [alarm for alarm in self.library.take_distrust() if self.alarms.raise_(alarm)]
+        doubtful = [*self.library.take_distrust(), *self.relays.left_out()]
+        report.alarms += [alarm for alarm in doubtful if self.alarms.raise_(alarm)]
         if everything and report.relays:
             for alarm in self.library.ingest.unaccounted():
                 if self.alarms.raise_(alarm):

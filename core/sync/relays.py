@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from core.errors import NoSuchRelay, RelayRefused
+from core.errors import Forged, NoSuchRelay, RelayRefused
 from core.log import RelayState
 from core.relay_errors import relay_errors
 from core.sync.introduction import sign_in
@@ -23,11 +23,12 @@ from crdt.operations import Delete, Put
 from crypto.errors import CryptoError
 from crypto.sealed import open_sealed, seal
 from sync_relay import errors
-from sync_relay.client import RelayClient, relay_url
+from sync_relay.client import InvalidUrl, RelayClient, relay_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from core.errors import SyncAlarm
     from core.library import Library
     from core.log import Vector
 
@@ -36,6 +37,15 @@ if TYPE_CHECKING:
 _PURPOSE: Final = "relays"
 _FACT: Final = "relays"
 _MAP: Final = "relay"
+
+
+MAX_RELAYS: Final = 16
+"""How many relays one library uses; each is asked by every device, at every sync."""
+_SHOWN: Final = 120
+_NAMED_BY: Final = (
+    "A device of the library named them: `safelight log` shows which. Revoke it if it is not in your hands; `safelight "
+    "relay remove` takes them away."
+)
 
 
 class RelayFacts(msgspec.Struct, frozen=True, array_like=True):
@@ -73,9 +83,37 @@ class Relays:
         return self._library.members.secrets.storage_key(_PURPOSE)  # another one, once this folder is a new device
 
     def urls(self) -> list[str]:
-        """Return the URLs of the relays that are used, in order."""
-        shared = {url for url, _ in self._library.replica_items(LIBRARY, _MAP)}
-        return sorted(shared | set(self._own()))
+        """Return the URLs of the relays that are used: those this device was in touch with before come first.
+
+        No more than `MAX_RELAYS`, and none that no relay can have: any device can name relays, for all of them.
+        """
+        named = {url for url in self._shared() if _is_url(url)} | set(self._own())
+        if len(named) <= MAX_RELAYS:
+            return sorted(named)
+        met = self._library.log.relays()
+        return sorted(named, key=lambda url: (self._id(url) not in met, url))[:MAX_RELAYS]
+
+    def left_out(self) -> list[SyncAlarm]:
+        """Return alarms for the relays that the document names and `urls` does not."""
+        shared = self._shared()
+        alarms: list[SyncAlarm] = []
+        none = [url for url in shared if not _is_url(url)]
+        if none:
+            alarms.append(
+                Forged(
+                    f"the library names {len(none)} relays at addresses that no relay can have; one of them is "
+                    f"{ascii(min(none))[:_SHOWN]}",
+                    hint=_NAMED_BY,
+                )
+            )
+        if len(shared) - len(none) > MAX_RELAYS:
+            alarms.append(
+                Forged(
+                    f"the library names {len(shared) - len(none)} relays; {MAX_RELAYS} of them are used",
+                    hint=_NAMED_BY,
+                )
+            )
+        return alarms
 
     def use(self, url: str, invite: str | None = None) -> str:
         """Use the relay at `url` from now on, on all devices; return the URL in its normal form.
@@ -102,9 +140,10 @@ class Relays:
 
     def remove(self, url: str) -> None:
         """Stop using a relay, on all devices. What it holds stays there. Raises `NoSuchRelay`."""
-        with relay_errors(url):
-            url = relay_url(url)
-        if url not in self.urls():
+        if url not in self._shared():
+            with relay_errors(url):
+                url = relay_url(url)
+        if url not in {*self._shared(), *self._own()}:
             raise NoSuchRelay(f"this library uses no relay {url}", hint="`safelight relay list` shows those it uses.")
         self._library.commit({LIBRARY: [Delete(_MAP, url)]}, action="relay.remove", summary=f"left the relay {url}")
         self._keep(set(self._own()) - {url})
@@ -115,7 +154,7 @@ class Relays:
         """Leave to the document what it names by now, so that it can also take it away again."""
         own = self._own()
         if own:
-            shared = {url for url, _ in self._library.replica_items(LIBRARY, _MAP)}
+            shared = self._shared()
             if shared & set(own):
                 self._keep(set(own) - shared)
 
@@ -151,6 +190,9 @@ class Relays:
             client.found(invite, membership.genesis.entry, [entry.data for entry in in_order(membership)])
             sign_in(library, client)
 
+    def _shared(self) -> set[str]:
+        return {url for url, _ in self._library.replica_items(LIBRARY, _MAP)}
+
     def _id(self, url: str) -> bytes:
         return hashlib.blake2b(url.encode(), digest_size=32, key=self._key).digest()
 
@@ -167,3 +209,11 @@ class Relays:
         sealed = seal(msgspec.msgpack.encode(sorted(urls)), self._key, _PURPOSE)
         with self._library.log.transaction() as transaction:
             transaction.set_fact(_FACT, sealed)
+
+
+def _is_url(text: str) -> bool:
+    """Tell whether this is a relay's address in its normal form, as `Relays.use` writes it."""
+    try:
+        return relay_url(text) == text
+    except InvalidUrl:
+        return False
