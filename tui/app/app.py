@@ -17,6 +17,7 @@ from tui.app.settings import Settings
 from tui.app.themes import THEMES, theme_for
 from tui.app.workers.importing import Importer
 from tui.app.workers.library_thread import LibraryThread
+from tui.app.workers.syncing import Syncing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,6 +68,7 @@ class SafelightApp(App[None]):
         self.answers = answers or Answers()
         self.library = LibraryThread()
         self.importer = Importer(self.library)
+        self.syncing = Syncing(self.library)
         self.pictures, self.placeholders, self.cell = self._renderers()
 
     def get_default_screen(self) -> Screen[Any]:
@@ -130,6 +132,7 @@ class SafelightApp(App[None]):
         await self.leave_library()
         self.library = LibraryThread()
         self.importer = Importer(self.library)
+        self.syncing = Syncing(self.library)
         while len(self.screen_stack) > 1:
             await self.pop_screen()
         self.show_start()
@@ -140,7 +143,8 @@ class SafelightApp(App[None]):
         self.exit()
 
     async def leave_library(self) -> None:
-        """End the import after what is begun, and close the library."""
+        """End import and sync after what is begun, and close the library."""
+        await self.syncing.close()
         await self.importer.close()
         await self.library.close()
 

@@ -90,6 +90,10 @@ LIBRARY = Context(
         Action("photos.trash", "d,delete", "trash", "photos: into the trash"),
         Action("photos.restore", "R", "restore", "photos: out of the trash"),
         Action("library.undo", "u", "undo", "library: undo the last edit", "Undo"),
+        Action("library.devices", "D", "devices", "devices: list, add, rename, revoke"),
+        Action("library.relays", "N", "relays", "relays: list, use, remove"),
+        Action("library.alarms", "exclamation_mark", "alarms", "alarms: what is wrong, and what to do"),
+        Action("library.sync", "f6", "sync_now", "sync: with all relays, now"),
     ),
 )
 
@@ -181,7 +185,50 @@ IMPORT = Context(
     ),
 )
 
-CONTEXTS = (APP, LIBRARY, GRID, SEARCH, PHOTO, IMPORT)
+DEVICES = Context(
+    "Devices",
+    "Who belongs to the library. Names can be changed; a fingerprint is the same on every device.",
+    (
+        Action("devices.back", "escape,q", "back", "devices: back to the library", "Back"),
+        Action("devices.add", "a", "add", "devices: add one, with a code", "Add"),
+        Action("devices.rename", "r,enter", "rename", "device: another name", "Rename"),
+        Action("devices.revoke", "x,delete", "revoke", "device: take it out of the library", "Revoke"),
+        Action("devices.refresh", "f5", "reload", "devices: read the list again"),
+    ),
+)
+
+PAIRING = Context(
+    "Adding a device",
+    "The code is good once, for a few minutes. Leaving this screen ends it.",
+    (
+        Action("pairing.back", "escape,q", "back", "pairing: end it", "Back"),
+        Action("pairing.again", "n", "again", "pairing: a new code", "New code"),
+    ),
+)
+
+RELAYS = Context(
+    "Relays",
+    "Where the devices of the library meet. All devices use the same.",
+    (
+        Action("relays.back", "escape,q", "back", "relays: back to the library", "Back"),
+        Action("relays.use", "a", "use", "relays: use one more", "Use"),
+        Action("relays.remove", "x,delete", "remove", "relay: stop using it", "Remove"),
+        Action("relays.sync", "s,f6", "sync_now", "sync: with all relays, now", "Sync"),
+        Action("relays.refresh", "r,f5", "reload", "relays: ask them again", "Ask"),
+    ),
+)
+
+ALARMS = Context(
+    "Alarms",
+    "What is wrong, and what to do. Alarms that were looked at stay here until they are cleared.",
+    (
+        Action("alarms.back", "escape,q", "back", "alarms: back to the library", "Back"),
+        Action("alarms.clear", "c", "clear", "alarms: clear them all", "Clear"),
+        Action("alarms.refresh", "f5", "reload", "alarms: read the list again"),
+    ),
+)
+
+CONTEXTS = (APP, LIBRARY, GRID, SEARCH, PHOTO, IMPORT, DEVICES, PAIRING, RELAYS, ALARMS)
 
 
 def bindings(context: Context) -> list[BindingType]:
@@ -209,7 +256,7 @@ _SHOWN = {
     "slash": "/", "plus": "+", "equals_sign": "=", "minus": "-", "left_square_bracket": "[",
     "right_square_bracket": "]", "left_curly_bracket": "{", "right_curly_bracket": "}", "less_than_sign": "<",
     "greater_than_sign": ">", "left": "←", "right": "→", "up": "↑", "down": "↓", "pageup": "page up",
-    "pagedown": "page down", "escape": "esc",
+    "pagedown": "page down", "escape": "esc", "exclamation_mark": "!",
 }  # fmt: skip
 
 

@@ -23,13 +23,14 @@ _LEAST_FLASH = 24
 
 
 class StatusLine(Widget):
-    """Three parts: place, flash, work under way."""
+    """Four parts: place, flash, work under way, how sync is."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "status-line--place",
         "status-line--flash",
         "status-line--error",
         "status-line--going-on",
+        "status-line--sync",
     }
     DEFAULT_CSS = """
     StatusLine {
@@ -38,14 +39,15 @@ class StatusLine(Widget):
         & > .status-line--flash { color: $success; background: $panel; }
         & > .status-line--error { color: $error; background: $panel; text-style: bold; }
         & > .status-line--going-on { color: $warning; background: $panel; }
+        & > .status-line--sync { color: $text-muted; background: $panel; }
     }
     """
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         """Say nothing yet."""
         super().__init__(id=id)
-        self._place = self._flash = self._going_on = ""
-        self._is_error = False
+        self._place = self._flash = self._going_on = self._sync = ""
+        self._is_error = self._sync_is_wrong = False
         self._timer: Timer | None = None
 
     def place(self, text: str) -> None:
@@ -58,6 +60,12 @@ class StatusLine(Widget):
         """Say what is under way; an empty text ends it."""
         if text != self._going_on:
             self._going_on = text
+            self.refresh()
+
+    def sync(self, text: str, *, wrong: bool = False) -> None:
+        """Say how sync is; `wrong`: somebody should look."""
+        if (text, wrong) != (self._sync, self._sync_is_wrong):
+            self._sync, self._sync_is_wrong = text, wrong
             self.refresh()
 
     def flash(self, text: str, *, error: bool = False) -> None:
@@ -74,6 +82,11 @@ class StatusLine(Widget):
         return self._flash
 
     @property
+    def synced(self) -> str:
+        """What is said of sync."""
+        return self._sync
+
+    @property
     def where(self) -> str:
         """What was said of the place."""
         return self._place
@@ -84,16 +97,20 @@ class StatusLine(Widget):
         room = self.size.width
         going_on = f" {self._going_on} " if self._going_on else ""
         place = f" {self._place} " if self._place else " "
-        right = min(width(going_on), max(0, room // 2))
-        left = min(width(place), max(0, room - right - (_LEAST_FLASH if self._flash else 0)))
+        sync = f" {self._sync} " if self._sync else ""
+        last = min(width(sync), max(0, room // 3))
+        right = min(width(going_on), max(0, room // 2 - last))
+        left = min(width(place), max(0, room - right - last - (_LEAST_FLASH if self._flash else 0)))
         flash_class = "status-line--error" if self._is_error else "status-line--flash"
         style = self.get_component_rich_style
-        middle = room - left - right
+        sync_class = "status-line--error" if self._sync_is_wrong else "status-line--sync"
+        middle = room - left - right - last
         return Strip(
             [
                 Segment(fitted(place, left), style("status-line--place")),
                 Segment(fitted(f" {self._flash}" if self._flash else "", middle), style(flash_class)),
                 Segment(fitted(going_on, right), style("status-line--going-on")),
+                Segment(fitted(sync, last), style(sync_class)),
             ],
             room,
         )
