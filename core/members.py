@@ -42,8 +42,6 @@ class Members:
         self._log = log
         self._library_id = library_id
         self.secrets = self.root_secrets = identities[0]
-        self.predecessors: tuple[DeviceSecrets, ...]
-        """The devices this one is a copy of, whose keys it holds, the newest first."""
         self._reader = reader
         self._lock = log.lock  # not one of its own: entries are added inside transactions
         self._verified: dict[bytes, Entry] = {}
@@ -57,7 +55,6 @@ class Members:
         self._load()
         known = [secrets for secrets in identities if self.is_known(secrets.device_id)]
         self.secrets = known[-1] if known else identities[0]
-        self.predecessors = tuple(reversed(known[:-1]))
         self._open_keys()
 
     @property

@@ -16,12 +16,11 @@ from core.devices import device_name, devices, read_phrase
 from core.errors import CoreError, Forged, Refused, Withheld, WrongPhrase
 from core.joining import first_sync
 from core.library import Library
-from core.membership_exchange import exchange_entries, fetch_entries
+from core.membership_exchange import fetch_entries
 from core.relay_errors import relay_errors
-from core.sync.introduction import introduce
 from core.sync.patience import Patience
 from core.sync.relays import Relays
-from core.telling import read_relay
+from core.telling import read_relay, tell_relays
 from core.unfinished import begin, discard, is_being_published, publish, refuse_unless_free, unfinished_folder
 from crypto import recovery
 from crypto.errors import CryptoError, PhraseReplaced
@@ -53,15 +52,13 @@ def recover(
     keep: Callable[[Sequence[DeviceRecord]], Collection[bytes]],
     connect: Callable[[str], RelayClient] = RelayClient,
     progress: Callable[[SyncProgress], None] | None = None,
-    on_untold: Callable[[CoreError], None] = lambda _: None,
     kdf: KdfParameters | None = None,
 ) -> Library:
     """Bring the library of a recovery phrase back from the relay at `url` into the empty folder `root`; return it open.
 
     `keep` is given the devices of the library and returns the ids of those that stay: all others are revoked. Where an
     earlier attempt in the same folder and with the same passphrase came past that point, it is gone on with and nobody
-    is asked. `on_untold` is given why another relay of the library could not be told of this machine: it turns it away
-    until a device that it knows has synced with it.
+    is asked. Other relays of the library are told too; one that does not answer hears of it when this machine syncs.
 
     Raises `WrongPhrase` (no phrase, replaced, or of no library at this relay), `Forged` and `Withheld` where the relay
     lies, `InvalidEdit` for the name or the URL, `LibraryExists`, `RelayUnreachable`, `RelayRefused` with its kinds, and
@@ -75,12 +72,13 @@ def recover(
         if is_being_published(root):
             machine = Library.unlock(unfinished_folder(root), passphrase)
         else:
-            machine = _go_on(client, phrase, root, passphrase) or _take_over(
-                client, phrase, root, passphrase, keep, connect, progress, on_untold, kdf
+            machine = _go_on(phrase, root, passphrase) or _take_over(
+                client, phrase, root, passphrase, keep, progress, kdf
             )
         publish(root)
     library = Library.open(root, machine)
     try:
+        tell_relays(library, connect=connect)  # of who is revoked; one that does not answer is told by the next sync
         first_sync(library, client.url, name, connect, progress)
     except BaseException:
         library.close()
@@ -94,9 +92,7 @@ def _take_over(
     root: Path,
     passphrase: bytes,
     keep: Callable[[Sequence[DeviceRecord]], Collection[bytes]],
-    connect: Callable[[str], RelayClient],
     progress: Callable[[SyncProgress], None] | None,
-    on_untold: Callable[[CoreError], None],
     kdf: KdfParameters | None,
 ) -> DeviceSecrets:
     """Read everything, make a machine with new secrets a member, and return these; the library is unfinished still."""
@@ -117,29 +113,11 @@ def _take_over(
             library.add_entries(made)
             with relay_errors(client.url):
                 Patience().run(lambda: client.append_entries([entry.data for entry in made]))
-            _tell_others(library, client.url, phrase, connect, on_untold)
     except BaseException:
         if not made:
             discard(root)
         raise
     return machine
-
-
-def _tell_others(
-    library: Library,
-    url: str,
-    phrase: DeviceSecrets,
-    connect: Callable[[str], RelayClient],
-    on_untold: Callable[[CoreError], None],
-) -> None:
-    """Tell the library's other relays, while there is still a member that they know."""
-    for other in Relays(library).urls():
-        if other != url:
-            try:
-                with relay_errors(other), connect(other) as client:
-                    introduce(library, client, phrase)
-            except CoreError as error:
-                on_untold(error)
 
 
 def _sign_in(client: RelayClient, phrase: DeviceSecrets) -> wire.Session:
@@ -188,7 +166,9 @@ class _AsPhrase:
         self._client = client
         self._phrase = phrase
 
-    def sign_in(self, _secrets: DeviceSecrets, library_id: bytes | None, now: int) -> wire.Session:
+    def sign_in(
+        self, _secrets: DeviceSecrets, library_id: bytes | None, now: int, _entries: Sequence[bytes] = ()
+    ) -> wire.Session:
         return self._client.sign_in(self._phrase, library_id, now)
 
     def __getattr__(self, name: str) -> object:
@@ -215,7 +195,7 @@ def _entries(library: Library, phrase: DeviceSecrets, machine: DeviceSecrets, ke
     return made
 
 
-def _go_on(client: RelayClient, phrase: DeviceSecrets, root: Path, passphrase: bytes) -> DeviceSecrets | None:
+def _go_on(phrase: DeviceSecrets, root: Path, passphrase: bytes) -> DeviceSecrets | None:
     """Go on with a recovery that was interrupted, if it came so far that this machine is a member; return its secrets.
 
     What did not come so far is left to be removed: everything in it came from the relay.
@@ -232,7 +212,4 @@ def _go_on(client: RelayClient, phrase: DeviceSecrets, root: Path, passphrase: b
         membership = library.members.membership
         if not library.members.is_member or phrase.device_id not in membership.phrases:
             return None
-        # The relay may not have heard of it, and a machine that it does not know cannot tell it.
-        _sign_in(client, phrase)
-        exchange_entries(library, client)
     return machine

@@ -26,6 +26,7 @@ from crypto import kdf
 from crypto.keys import DeviceSecrets
 from crypto.membership import create_genesis, entry_hash
 from crypto.phrase import new_phrase, phrase_secrets
+from sync_relay import errors as relay_errors
 from sync_relay import wire
 from sync_relay.client import RelayClient
 from sync_relay.server.settings import Settings
@@ -160,13 +161,52 @@ def test_a_relay_that_is_gone_for_good_is_not_in_the_way(
     Relays(pairing.library).use(gone.url, gone.invite())
     sync(pairing.library)
     gone.stop()
-    untold: list[CoreError] = []
-    with again(pairing, bench.phrase, on_untold=untold.append) as found:
+    with again(pairing, bench.phrase) as found:
         assert set(found.catalog.pids("")) == set(photos)
         assert [one.name for one in devices(found)] == ["desk", "new desk"]
         assert isinstance(sync_error(found), RelayUnreachable)
-    (error,) = untold
-    assert isinstance(error, RelayUnreachable)
+
+
+def test_a_relay_that_was_away_is_told_by_the_machine_itself(
+    bench: Bench, pairing: Pairing, photos: list[bytes], tmp_path: Path
+) -> None:
+    away = Relay(Settings(data=tmp_path / "away"), Clock())
+    try:
+        Relays(pairing.library).use(away.url, away.invite())
+        sync(pairing.library)
+        away.stop()
+        with again(pairing, bench.phrase) as found:
+            away.start()
+            # Every device that it knows was revoked, and the phrase is not there to ask any more.
+            sync(found)
+            later = bench.add_photos(found, 1, seed="later")
+            sync(found)
+            assert sync_error(pairing.library) is not None
+            with RelayClient(away.url) as client:
+                client.sign_in(found.members.secrets, found.library_id, 0)
+                entries = {item.body for item in client.log(0, kinds=[wire.KIND_MEMBERSHIP]).items}
+                assert entries == set(found.log.membership_entries().values())
+                with pytest.raises(relay_errors.NotAMember):
+                    client.sign_in(pairing.library.members.secrets, found.library_id, 0)
+            assert set(found.catalog.pids("")) == {*photos, *later}
+    finally:
+        away.stop()
+
+
+def test_other_relays_hear_at_once_of_who_is_revoked(
+    bench: Bench, pairing: Pairing, photos: list[bytes], tmp_path: Path
+) -> None:
+    second = Relay(Settings(data=tmp_path / "second relay"), Clock())
+    try:
+        Relays(pairing.library).use(second.url, second.invite())
+        sync(pairing.library)
+        with again(pairing, bench.phrase) as found, RelayClient(second.url) as client:
+            with pytest.raises(relay_errors.NotAMember):
+                client.sign_in(pairing.library.members.secrets, found.library_id, 0)
+            client.sign_in(found.members.secrets, found.library_id, 0)
+            assert set(found.catalog.pids("")) == set(photos)
+    finally:
+        second.stop()
 
 
 def test_all_relays_of_the_library_learn_of_the_new_machine(
@@ -246,9 +286,11 @@ class LyingRelay(RelayClient):
     library_id = b""
     entries: Callable[[list[bytes]], list[bytes]]
 
-    def sign_in(self, secrets: DeviceSecrets, library_id: bytes | None, now: int) -> wire.Session:
+    def sign_in(
+        self, secrets: DeviceSecrets, library_id: bytes | None, now: int, entries: Sequence[bytes] = ()
+    ) -> wire.Session:
         if not self.library_id:
-            return super().sign_in(secrets, library_id, now)
+            return super().sign_in(secrets, library_id, now, entries)
         return wire.Session(token="x", expires_in=3600, library_id=self.library_id, position=1, generation=bytes(16))
 
     def log(self, after: int, limit: int = wire.MAX_ITEMS, kinds: Any = ()) -> wire.LogPage:

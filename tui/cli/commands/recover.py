@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from core.devices import DeviceRecord
-    from core.errors import CoreError
     from core.sync.report import SyncProgress
     from tui.cli.session import Session
 
@@ -61,7 +60,6 @@ def command(
     phrase = given_phrase(phrase_file)
     passphrase = session.new_passphrase()
 
-    untold: list[CoreError] = []
     with contextlib.ExitStack() as bars:
         shown: Callable[[SyncProgress], None] = bars.enter_context(sync_bar(shown=not as_json))
 
@@ -83,12 +81,6 @@ def command(
             passphrase=passphrase,
             keep=keep,
             progress=progress,
-            on_untold=untold.append,
-        )
-    for error in untold:
-        output.warn(
-            f"another relay of the library could not be told of this machine: {error}",
-            "it turns this machine away until a device that stays has synced with it",
         )
     with library:
         session.report([*library.alarms, *(alarm.error() for alarm in SyncAlarms(library).list())])
