@@ -19,18 +19,22 @@ def qr_lines(text: str) -> list[str]:
     """
     if not output.colour_wanted(sys.stderr) or not _shows(sys.stderr.encoding):
         return []
+    rows = qr_rows(text)
+    size = shutil.get_terminal_size(fallback=(0, 0))
+    if size.columns < len(rows[0]) or size.lines < len(rows) + 2:
+        return []
+    return [_BLACK_ON_WHITE + row + _END for row in rows]
+
+
+def qr_rows(text: str) -> list[str]:
+    """The QR code of `text` as lines of half blocks without colours, to be shown dark on light."""
     import segno
 
     rows = [list(row) for row in segno.make(text, error="l", micro=False).matrix_iter(border=_QUIET)]
-    size = shutil.get_terminal_size(fallback=(0, 0))
-    if size.columns < len(rows[0]) or size.lines < len(rows) // 2 + 2:
-        return []
     if len(rows) % 2:
         rows.append([0] * len(rows[0]))
     return [
-        _BLACK_ON_WHITE
-        + "".join(_HALF[bool(upper), bool(lower)] for upper, lower in zip(above, below, strict=True))
-        + _END
+        "".join(_HALF[bool(upper), bool(lower)] for upper, lower in zip(above, below, strict=True))
         for above, below in zip(rows[::2], rows[1::2], strict=True)
     ]
 
