@@ -16,6 +16,7 @@ from tui.app.grid.contents import Contents, Ordering
 from tui.app.grid.photo_grid import DENSITIES, PhotoGrid
 from tui.app.keys import LIBRARY, bindings
 from tui.app.screens.choices import LibraryChoices
+from tui.app.screens.library_sync import LibrarySync
 from tui.app.widgets.search_line import SearchLine
 from tui.app.widgets.sidebar import Places, Sidebar
 from tui.app.widgets.status_line import StatusLine
@@ -47,7 +48,7 @@ _SORT_NAMES = {
 }
 
 
-class LibraryScreen(LibraryChoices, Screen[None]):
+class LibraryScreen(LibraryChoices, LibrarySync, Screen[None]):
     """All photos, or those of a query."""
 
     app: SafelightApp
@@ -88,6 +89,7 @@ class LibraryScreen(LibraryChoices, Screen[None]):
         self.load(keep_place=False)
         self._load_places()
         self.set_interval(_WATCH_S, self._look_for_changes)
+        self.app.syncing.start(self.sync_changed)
         if self._offer_import:
             self.action_import_photos()
 
