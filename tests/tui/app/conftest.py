@@ -15,13 +15,17 @@ from core import edits
 from core.importing.pipeline import import_paths
 from core.library import Library
 from crypto.kdf import FLOOR, new_parameters
+from sync_relay.server.settings import Settings as RelaySettings
+from tests.sync_relay.conftest import Clock
+from tests.sync_relay.running_relay import Relay
+from tests.tui.app.with_relay import put_at
 from tests.tui.conftest import PASSPHRASE, create_library, make_photo
 from tui.app.app import SafelightApp
 from tui.app.screens.library import LibraryScreen
 from tui.app.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterator
     from pathlib import Path
 
     from textual.pilot import Pilot
@@ -103,6 +107,20 @@ def pictured(tmp_path: Path, pictured_once: Path) -> Bench:
 def nowhere(tmp_path: Path) -> Bench:
     """A folder without a library."""
     return Bench(tmp_path / "library")
+
+
+@pytest.fixture
+def relay(tmp_path: Path) -> Iterator[Relay]:
+    """A relay that answers on a port."""
+    running = Relay(RelaySettings(data=tmp_path / "relay"), Clock())
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def synced(pictured: Bench, relay: Relay) -> Bench:
+    """The library of twelve photos, all of it at the relay."""
+    return put_at(pictured, relay)
 
 
 def play(
