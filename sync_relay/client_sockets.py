@@ -30,6 +30,8 @@ CONNECTIONS: Final = 16
 _KEEP: Final = 8
 _KEEP_SECONDS: Final = 4.0  # below the five seconds after which relays close idle connections themselves
 _WRITE_BYTES: Final = 256 << 10
+_READ_BYTES: Final = 256 << 10
+"""What is read at once: the pool asks for a quarter of that, and each piece of a blob costs as much as its bytes."""
 
 
 class Patience(float):
@@ -186,7 +188,7 @@ class _Stream(httpcore2.NetworkStream):
         self._socket = socket if isinstance(socket, ssl.SSLSocket) == sealed else None
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        content = self._inner.read(max_bytes, timeout=_left(timeout, httpcore2.ReadTimeout))
+        content = self._inner.read(max(max_bytes, _READ_BYTES), timeout=_left(timeout, httpcore2.ReadTimeout))
         if isinstance(timeout, Patience):
             timeout.moved(len(content))
         return content

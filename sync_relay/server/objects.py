@@ -114,20 +114,24 @@ class Objects:
             await self._sync(name)
 
     async def read(self, name: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
-        """Yield the bytes from `start` to before `end` (by default all), about two megabytes at a time.
+        """Yield the bytes from `start` to before `end` (by default all), a megabyte or two at a time.
 
         Raises `ObjectMissing` before anything was yielded.
         """
+        if self._folder is not None:
+            async for piece in _read_file(self._folder / name, start, end):
+                yield piece
+            return
         # In ranges and not as the library's own stream: that one gives up too early on a slow reader of a store
-        # elsewhere, and reads a local file 8 KiB at a time, each in a thread of its own (measured: 13 times the time).
+        # elsewhere.
         if end is None:
             end = await self.size(name)
         if end is None:
             raise ObjectMissing
         for at in range(start, end, _RANGE_BYTES):
             with _store_errors():
-                piece = await obstore.get_range_async(self._store, name, start=at, end=min(end, at + _RANGE_BYTES))
-            yield bytes(piece)
+                part = await obstore.get_range_async(self._store, name, start=at, end=min(end, at + _RANGE_BYTES))
+            yield bytes(part)
 
     async def hash(self, name: str, key: bytes | None = None) -> bytes:
         """Return BLAKE2b-256 of a whole object, keyed with 32 bytes or plain."""
@@ -166,6 +170,22 @@ class Objects:
     async def _sync(self, name: str) -> None:
         if self._folder is not None:
             await asyncio.to_thread(_sync_file, self._folder, self._folder / name, self._synced)
+
+
+async def _read_file(path: Path, start: int, end: int | None) -> AsyncIterator[bytes]:
+    """Yield a part of a file as `Objects.read` does; the library, 8 KiB at a time, takes 13 times as long."""
+    with _store_errors():
+        file = await asyncio.to_thread(path.open, "rb", buffering=0)
+    with file:
+        file.seek(start)
+        left = os.fstat(file.fileno()).st_size - start if end is None else end - start
+        while left > 0:
+            with _store_errors():
+                piece = await asyncio.to_thread(file.read, min(left, PIECE_BYTES))
+            if not piece:
+                raise ObjectMissing
+            left -= len(piece)
+            yield piece
 
 
 def _read_files(files: Iterable[Path]) -> Iterator[bytes]:

@@ -131,8 +131,8 @@ class Sessions:
         token = token_bytes(text) if scheme.lower() == "bearer" else None
         if token is None:
             raise NotSignedIn("this needs a token, as `Authorization: Bearer …`", hint=_AGAIN)
-        async with self._parts.database.read() as connection:
-            row = (await connection.execute(_SESSION, {"selector": token[:_SELECTOR_BYTES]})).first()
+        selector = {"selector": token[:_SELECTOR_BYTES]}
+        row = await self._parts.database.look(lambda connection: connection.execute(_SESSION, selector).first())
         if row is None or not hmac.compare_digest(row.hash, token_hash(token)):
             raise NotSignedIn("this token is not one of this relay's", hint=_AGAIN)
         if row.expires_at <= self._parts.clock():
