@@ -11,9 +11,9 @@ import os
 from collections import OrderedDict
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
-from core.blobs import StagedBlob, damaged_in_transit
+from core.blobs import BlobStore, StagedBlob, damaged_in_transit
 from core.errors import BlobDamaged, BlobMissing, CoreError, RelayQuotaFull, StorageFailed
 from core.relay_errors import refusal, relay_errors
 from core.sync.alarms import SyncAlarms
@@ -204,27 +204,28 @@ class Transfers:
         failed: list[NamedBlob] = []
         waiting: list[StagedBlob] = []
         count = size = all_bytes = 0
-        try:
-            for (blob, _), result in _at_once(here, lambda one: self._receive(client, one[0].id, one[1])):
-                try:
-                    staged = result()
-                except BlobDamaged as alarm:
-                    self._raise(alarm, client.url)
-                    failed.append(blob)
-                    continue
-                except errors.NotThere:
-                    failed.append(blob)
-                    continue
-                waiting.append(staged)
-                count += 1
-                size += staged.ref.size
-                all_bytes += staged.ref.size
-                if len(waiting) >= _TOGETHER or size >= _TOGETHER_BYTES:
-                    self._store.publish(waiting)
-                    waiting, size = [], 0
-                self._progress(client.url, "download", count, len(here), all_bytes)
-        finally:
-            self._store.publish(waiting)
+        with _Publishing(self._store) as publishing:
+            try:
+                for (blob, _), result in _at_once(here, lambda one: self._receive(client, one[0].id, one[1])):
+                    try:
+                        staged = result()
+                    except BlobDamaged as alarm:
+                        self._raise(alarm, client.url)
+                        failed.append(blob)
+                        continue
+                    except errors.NotThere:
+                        failed.append(blob)
+                        continue
+                    waiting.append(staged)
+                    count += 1
+                    size += staged.ref.size
+                    all_bytes += staged.ref.size
+                    if len(waiting) >= _TOGETHER or size >= _TOGETHER_BYTES:
+                        together, waiting, size = waiting, [], 0
+                        publishing.begin(together)
+                    self._progress(client.url, "download", count, len(here), all_bytes)
+            finally:
+                publishing.begin(waiting)
         return count, failed
 
     def _receive(self, client: RelayClient, blob_id: bytes, size: int) -> StagedBlob:
@@ -299,6 +300,36 @@ class Transfers:
     def _raise(self, alarm: BlobDamaged, url: str | None) -> None:
         if self._alarms.raise_(alarm, url):
             self.damaged.append(alarm)
+
+
+class _Publishing:
+    """Makes blobs durable and gives them their names, some at a time, while the next ones come in."""
+
+    def __init__(self, store: BlobStore) -> None:
+        self._store = store
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="publish")
+        self._under_way: Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Wait until everything is there; raise `StorageFailed` where something could not be written."""
+        with self._thread:
+            self._wait()
+
+    def begin(self, staged: list[StagedBlob]) -> None:
+        """Publish some more, once those before them are; raises what became of those."""
+        try:
+            self._wait()
+        finally:
+            if staged:
+                self._under_way = self._thread.submit(self._store.publish, staged)
+
+    def _wait(self) -> None:
+        under_way, self._under_way = self._under_way, None
+        if under_way is not None:
+            under_way.result()
 
 
 class _RemoteBlob(io.RawIOBase):
