@@ -336,20 +336,20 @@ def test_a_relay_that_gives_out_other_entries(bench: Bench, pairing: Pairing, ph
 
 
 @LOST_OR_ANSWERED
-@pytest.mark.parametrize(("what", "count"), STEPS)
 def test_the_line_breaks_and_repeating_works(
-    bench: Bench, pairing: Pairing, photos: list[bytes], what: str, count: int, answered: bool
+    bench: Bench, pairing: Pairing, photos: list[bytes], answered: bool
 ) -> None:
-    try:
-        again(pairing, bench.phrase, connect=cut_once(what, count, answered=answered)).close()
-    except RelayUnreachable:
-        root = pairing.folder / "new"
-        with pytest.raises(NotALibrary):
-            Library.unlock(root, PASSPHRASE)
-        again(pairing, bench.phrase).close()
-    with Library.open(pairing.folder / "new", Library.unlock(pairing.folder / "new", PASSPHRASE)) as found:
-        assert set(found.catalog.pids("")) == set(photos)
-        assert members(found) == {found.device_id}
+    for number, (what, count) in enumerate(STEPS):
+        root = pairing.folder / f"new {number}"
+        try:
+            again(pairing, bench.phrase, root=root, connect=cut_once(what, count, answered=answered)).close()
+        except RelayUnreachable:
+            with pytest.raises(NotALibrary):
+                Library.unlock(root, PASSPHRASE)
+            again(pairing, bench.phrase, root=root).close()
+        with Library.open(root, Library.unlock(root, PASSPHRASE)) as found:
+            assert set(found.catalog.pids("")) == set(photos), (what, count)
+            assert members(found) == {found.device_id}, (what, count)
 
 
 class Killed(BaseException):
