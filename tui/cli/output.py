@@ -92,10 +92,15 @@ def _report(text: str, hint: str | None, *details: str, colour: str) -> None:
     name = "safelight:"
     if colour_wanted(sys.stderr):
         name = f"\x1b[1;{colour}m{name}\x1b[0m"
-    lines = [f"{name} {text}", *details]
+    # Errors speak of relays and devices by names that others gave them.
+    lines = [f"{name} {_plain_lines(text)}", *details]
     if hint:
-        lines.append(f"hint: {hint}")
+        lines.append(f"hint: {_plain_lines(hint)}")
     sys.stderr.write("\n".join(lines) + "\n")
+
+
+def _plain_lines(text: str) -> str:
+    return "\n".join(map(plain, text.split("\n")))
 
 
 def count(number: int, thing: str, things: str | None = None) -> str:
