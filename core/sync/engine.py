@@ -100,7 +100,7 @@ class SyncEngine:
         what others have seen and no relay gives out.
         """
         report = SyncReport()
-        links = self._open_links(report, urls)
+        links = self._open_links(report, urls, full=full)
         transfers = Transfers(self.library, [link.client for link in links], progress=self._blob_progress)
         try:
             self._take_and_give(report, links, transfers, pull=pull, full=full, originals=originals)
@@ -152,7 +152,7 @@ class SyncEngine:
         for link in live:
             self._try(link, lambda link=link: link.remember(done=link.report.error is None))  # type: ignore[misc]
 
-    def _open_links(self, report: SyncReport, urls: Sequence[str]) -> list[Link]:
+    def _open_links(self, report: SyncReport, urls: Sequence[str], *, full: bool) -> list[Link]:
         for url in set(self._links) - set(self.relays.urls()):
             self._links.pop(url).client.close()
         links = []
@@ -169,7 +169,7 @@ class SyncEngine:
                 continue
             link.patience = self._make_patience()
             link.report = relay
-            link.begin()
+            link.begin(full=full)
             self._links[url] = link
             links.append(link)
         return links

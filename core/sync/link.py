@@ -61,7 +61,7 @@ class Link:
         self._relays = relays
         self._saved: tuple[RelayState, RelayFacts] | None = None
         self._traffic = (0, 0)
-        self._has_lost = self._asks_anew = False
+        self._has_lost = self._asks_anew = self._doubts = False
         self.load()
 
     def load(self) -> None:
@@ -69,12 +69,14 @@ class Link:
         self.state, self.facts = self._relays.state(self.url)
         self._saved = (self.state, self.facts)
 
-    def begin(self) -> None:
-        """Begin a run: what another process remembered meanwhile counts, and traffic is counted from here."""
+    def begin(self, *, full: bool = True) -> None:
+        """Begin a run: what another process remembered meanwhile counts, and traffic is counted from here.
+
+        With `full`, what the relay holds is asked anew, in case it kept something back.
+        """
         self.load()
-        if self._asks_anew:
-            self._asks_anew = False
-            self.reset()
+        self._asks_anew = full or self._doubts
+        self._doubts = False
         self._traffic = (self.client.traffic.sent, self.client.traffic.received)
 
     def count_traffic(self) -> None:
@@ -105,11 +107,12 @@ class Link:
         """Remember no more of what the relay says of a device than is `known`; the next run asks it anew."""
         if self.vector is not None:
             self.vector[device] = known
-        self._asks_anew = True
+        self._doubts = True
 
     def heads(self) -> Vector:
         """Return the relay's vector, asking for it where it is not known; it may never be behind what it was."""
-        if self.vector is None:
+        if self.vector is None or self._asks_anew:
+            self._asks_anew = False
             heads = self.ask(self.client.heads)
             vector = {head.device_id: (head.seq, head.hash) for head in heads.heads}
             self._compare(vector)
