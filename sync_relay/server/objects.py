@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import io
 import os
 import re
 import secrets
@@ -175,17 +176,28 @@ class Objects:
 async def _read_file(path: Path, start: int, end: int | None) -> AsyncIterator[bytes]:
     """Yield a part of a file as `Objects.read` does; the library, 8 KiB at a time, takes 13 times as long."""
     with _store_errors():
-        file = await asyncio.to_thread(path.open, "rb", buffering=0)
+        file, left, piece = await asyncio.to_thread(_open_file, path, start, end)
     with file:
-        file.seek(start)
-        left = os.fstat(file.fileno()).st_size - start if end is None else end - start
         while left > 0:
-            with _store_errors():
-                piece = await asyncio.to_thread(file.read, min(left, PIECE_BYTES))
             if not piece:
                 raise ObjectMissing
-            left -= len(piece)
             yield piece
+            left -= len(piece)
+            if left > 0:
+                with _store_errors():
+                    piece = await asyncio.to_thread(file.read, min(left, _RANGE_BYTES))
+
+
+def _open_file(path: Path, start: int, end: int | None) -> tuple[io.FileIO, int, bytes]:
+    """Return an open file, how many of the bytes asked for are in front, and the first of them."""
+    file = io.FileIO(path, "rb")
+    try:
+        file.seek(start)
+        left = os.fstat(file.fileno()).st_size - start if end is None else end - start
+        return file, left, file.read(min(left, _RANGE_BYTES)) or b""
+    except BaseException:
+        file.close()
+        raise
 
 
 def _read_files(files: Iterable[Path]) -> Iterator[bytes]:
