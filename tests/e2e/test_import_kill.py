@@ -148,7 +148,7 @@ def contents(library: Library) -> dict[str, bytes]:
     return found
 
 
-@pytest.mark.parametrize(("mode", "kills"), [("copy", 30), ("move", 10)])
+@pytest.mark.parametrize(("mode", "kills"), [("copy", 16), ("move", 8)])
 def test_killed_imports_end_in_the_same_library(photos: Path, empty: tuple[Path, bytes], mode: str, kills: int) -> None:
     root, secrets = empty
     before = {path.name: path.read_bytes() for path in photos.iterdir()}

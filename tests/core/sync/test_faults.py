@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from core.sync.report import SyncReport
     from tests.core.sync.conftest import Device
 
-CUTS = 32
+CUTS = 14
 """How many of the places where a connection can be cut are tried, each way; which ones differs from run to run of the
 suite as little as the bytes do."""
 
-CASES = 48
-SHARES = 4
+CASES = 28
+SHARES = 2
 
 
 def edit(first: Device, second: Device, number: int) -> None:
