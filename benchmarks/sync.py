@@ -364,24 +364,26 @@ class _Arrival:
         self._library = library
         self._photos = photos
         self._engine = SyncEngine(library, progress=self._look)
-        self._begin = 0.0
-        self._shown: tuple[float, float, int] | None = None
-        self._whole: float | None = None
+        self._begin = self._spent = 0.0
+        self._shown: tuple[float, float, float, int] | None = None
+        self._whole: tuple[float, float] | None = None
 
     def measure(self, report: Report) -> None:
-        with contextlib.closing(self._engine), Processor(psutil.Process()) as spent, Peak(psutil.Process()) as peak:
-            self._begin = time.perf_counter()
-            self._spent = spent
+        with contextlib.closing(self._engine), Peak(psutil.Process()) as peak:
+            self._begin, self._spent = time.perf_counter(), time.process_time()
             done(self._engine.run())
             everything = time.perf_counter() - self._begin
         if self._shown is None or self._whole is None:
-            raise RuntimeError("the library did not come by way of a checkpoint")
-        catalog, screen, moved = self._shown
+            raise RuntimeError("the library did not come by way of a checkpoint: it is too small to have one")
+        catalog, screen, screen_spent, moved = self._shown
+        whole, whole_spent = self._whole
         report.line("newest month in the catalog", f"{catalog:.2f} s")
         what = f"thumbnails of its newest {FIRST_SCREEN} photos, too"
         report.line(what, f"{screen:.2f} s", aim="< 3 s", met=screen < 3)
+        report.line("  processor time of this device", f"{screen_spent:.2f} s")
         report.line("bytes of bodies before it", f"{moved / 1e6:.2f} MB", aim="< 2 MB", met=moved < 2e6)
-        report.line("whole catalog", f"{self._whole:.1f} s", aim="< 60 s", met=self._whole < 60)
+        report.line("whole catalog", f"{whole:.1f} s", aim="< 60 s", met=whole < 60)
+        report.line("  processor time of this device", f"{whole_spent:.1f} s")
         report.line("all thumbnails", f"{everything:.1f} s")
         report.line("memory more than before", f"{peak.more / 1e6:.0f} MB")
 
@@ -395,13 +397,11 @@ class _Arrival:
             if link is None:
                 raise RuntimeError("not connected")
             self._read_thumbnails(pids, Transfers(self._library, [link.client]))
-            self._shown = (
-                now,
-                time.perf_counter() - self._begin,
-                link.client.traffic.sent + link.client.traffic.received,
-            )
+            traffic = link.client.traffic
+            shown = time.perf_counter() - self._begin
+            self._shown = now, shown, time.process_time() - self._spent, traffic.sent + traffic.received
         if self._whole is None and self._library.catalog.count("") == self._photos:
-            self._whole = now
+            self._whole = now, time.process_time() - self._spent
 
     def _read_thumbnails(self, pids: Sequence[bytes], transfers: Transfers) -> None:
         refs = self._library.catalog.thumbnails(pids)
