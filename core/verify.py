@@ -340,19 +340,28 @@ def _check_unnamed(
 ) -> None:
     if finish and purged:
         _remember_purged(library, purged)
-    for blob_id in _unnamed(library, named):
+    unnamed = list(_unnamed(library, named))
+    spared = _ever_copies(library, [blob_id for blob_id in unnamed if blob_id not in purged]) if gc else set()
+    for blob_id in unnamed:
         if blob_id in purged and finish:
             # A purge that was interrupted after its envelope: what it said is done now.
             report.removed_bytes += library.blobs.size_on_disk(blob_id)
             report.removed_blobs += library.blobs.remove(blob_id)
             continue
         report.unnamed_blobs += 1
-        size = library.blobs.remove_if_old(blob_id) if gc else None
+        size = library.blobs.remove_if_old(blob_id) if gc and blob_id not in spared else None
         if size is not None:
             report.removed_blobs += 1
             report.removed_bytes += size
     if gc:
         library.blobs.remove_stale_incoming()
+
+
+def _ever_copies(library: Library, blob_ids: list[bytes]) -> set[bytes]:
+    """Return those that once were a photo's original or preview: these go with a purge, and in no other way."""
+    from core.sync.purged import ever_copies
+
+    return ever_copies(library, blob_ids) if blob_ids else set()
 
 
 def _remember_purged(library: Library, purged: dict[bytes, _Named]) -> None:

@@ -180,7 +180,7 @@ def _no_longer_named(library: Library, mentioned: dict[bytes, set[str]]) -> set[
     ever was a copy of a photo goes with a purge of that photo and in no other way, whoever takes its record out.
     """
     unused = mentioned.keys() - library.catalog.blobs_in_use(mentioned) if mentioned else set()
-    unused -= _ever_copies(library, unused) if unused else set()
+    unused -= ever_copies(library, unused) if unused else set()
     documents = set().union(*(mentioned[blob_id] for blob_id in unused))
     named = {
         bytes.fromhex(key) for name in documents for key, _ in library.replica_items(name, "bundle") if _is_id(key)
@@ -190,7 +190,7 @@ def _no_longer_named(library: Library, mentioned: dict[bytes, set[str]]) -> set[
     return unused - named
 
 
-def _ever_copies(library: Library, blob_ids: Iterable[bytes]) -> set[bytes]:
+def ever_copies(library: Library, blob_ids: Iterable[bytes]) -> set[bytes]:
     """Return those of some blobs that were ever named as a photo's copy, in an envelope or in a checkpoint's snapshots.
 
     Reads all of them; but bundles are written anew seldom.

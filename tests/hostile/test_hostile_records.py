@@ -7,6 +7,7 @@ bombs in snapshots (tests/core/test_snapshots.py).
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,8 @@ import pytest
 from core import edits, history
 from core.devices import devices
 from core.envelope_body import KIND_CHECKPOINT, Inverse, Snapshot
+from core.log import BLOB_PURGED
+from core.verify import verify
 from crdt.documents import LIBRARY
 from crdt.operations import Delete, Put
 from crdt.replica import Replica, new_actor
@@ -109,6 +112,11 @@ class TestRecordsTakenAway:
         mallory.at(relay).append(mallory.edit(MONTH, Delete("copy", key)))
         sync_all(first, second)
         assert first.library.blobs.exists(copy.blob_id)
+        os.utime(first.library.blobs.path(copy.blob_id), (1, 1))
+        verify(first.library, gc=True)
+        assert first.library.blobs.exists(copy.blob_id)
+        # Nor do relays hear that it is to go.
+        assert first.library.log.blobs_in_state(BLOB_PURGED) == set()
 
 
 def _replica_of(device: Device, mallory: Hostile) -> Replica:
