@@ -64,7 +64,7 @@ LIBRARY = Context(
     "The grid, the sidebar and the search line. Actions on photos are about those that are marked, or, without marks, "
     "about the one under the cursor.",
     (
-        Action("library.search", "slash", "search", "search: type a query", "Search"),
+        Action("library.search", "slash", "search", "search: type a query", "Search", priority=True),
         Action("library.escape", "escape", "back_out", "library: back to the grid, then clear marks, then the search"),
         Action("library.sidebar", "b", "toggle_sidebar", "view: show or hide the sidebar"),
         Action("library.goto", "o", "go_to_list", "go to: a label, an album or a saved search"),

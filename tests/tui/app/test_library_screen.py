@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from textual.events import Key
 from textual.widgets import Input, OptionList, Static
 
 from core import edits
@@ -332,6 +333,20 @@ def test_small_terminals_and_resizing(pictured: Bench) -> None:
 
 def shown(screen: LibraryScreen) -> int:
     return len(screen.grid.contents.photos)
+
+
+def test_what_is_typed_right_after_the_slash_is_text_too(pictured: Bench) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        screen = await library_shown(pilot)
+        driver = pilot.app._driver
+        assert driver is not None
+        for character in "/d/af":  # all at once, as a terminal passes on what was typed ahead
+            key = {"/": "slash"}.get(character, character)
+            driver.send_message(Key(key, character))
+        await until(pilot, lambda: screen.query_one(SearchLine).query_text == "d/af")
+
+    play(pictured.app(), scene)
+    assert not records(pictured, "is:trash OR is:favourite")
 
 
 def test_keys_in_the_search_line_are_text(pictured: Bench) -> None:

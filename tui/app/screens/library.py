@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import on, work
 from textual.containers import Horizontal
 from textual.screen import Screen
-from textual.widgets import Footer
+from textual.widgets import Footer, Input
 
 from core.catalog import SORT_KEYS
 from core.errors import CoreError, QueryError
@@ -223,6 +223,13 @@ class LibraryScreen(LibraryChoices, LibrarySync, Screen[None]):
         self.query_one(SearchLine).put(query)
         self.search(query)
         self.grid.focus()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Leave the key that begins a search to whoever is typing; elsewhere it comes before all, so that the keys
+        after it, however fast, are the query and not commands.
+        """
+        del parameters
+        return not (action == "search" and isinstance(self.focused, Input))
 
     def action_search(self) -> None:
         """Type a query."""

@@ -123,8 +123,8 @@ class SearchLine(Vertical):
         return self.query_one(OptionList)
 
     def take_focus(self) -> None:
-        """Let the user type."""
-        self._input.focus()
+        """Let the user type: at once, so that the next key is text already."""
+        self.screen.set_focus(self._input)
 
     def put(self, query: str) -> None:
         """Show a query that was chosen elsewhere, which is searched for already."""
