@@ -164,8 +164,8 @@ def measure(root: Path, size: tuple[int, int], graphics: str, report: Report) ->
     from tui.app.settings import Settings
 
     secrets = Library.unlock(root, PASSPHRASE)
-    floor = floor_of(size)
-    report.line("a frame of an empty screen (floor), median", f"{floor * 1000:.1f} ms")
+    before = floor_of(size)
+    measured: dict[str, float] = {}
     app = SafelightApp(
         root,
         secrets=lambda: secrets,
@@ -188,15 +188,14 @@ def measure(root: Path, size: tuple[int, int], graphics: str, report: Report) ->
             for name, key in (("line", "down"), ("page", "pagedown"), ("month", "right_curly_bracket")):
                 await frames.press(pilot, key, 5)
                 taken = await frames.press(pilot, key)
-                ratio = median(taken) / floor
-                report.line(f"scrolling by {name}, frame / floor", f"{ratio:.2f}", aim="<= 2.5", met=ratio <= 2.5)
+                measured[f"scrolling by {name}"] = median(taken)
                 report.line(
-                    f"  slowest of {len(taken)} frames", f"{max(taken) * 1000:.0f} ms", aim="<= 250 ms",
+                    f"slowest of {len(taken)} frames by {name}", f"{max(taken) * 1000:.0f} ms", aim="<= 250 ms",
                     met=max(taken) <= 0.25,
                 )  # fmt: skip
             await pilot.press("home")
             again = [*(await frames.press(pilot, "down")), *(await frames.press(pilot, "up"))]
-            report.line("scrolling over what was drawn before, frame / floor", f"{median(again) / floor:.2f}")
+            measured["scrolling over what was drawn before"] = median(again)
             waits = await search(pilot, library)
             report.line(
                 "last key to results, p95", f"{percentile(waits, 0.95) * 1000:.0f} ms", aim="< 100 ms",
@@ -211,6 +210,12 @@ def measure(root: Path, size: tuple[int, int], graphics: str, report: Report) ->
         await app.action_quit()
 
     run(app, size, scene)
+    # Before and after: on a machine that others use, one look would measure them.
+    floor = (before + floor_of(size)) / 2
+    report.line("a frame of an empty screen (floor), median", f"{floor * 1000:.1f} ms")
+    for what, seconds in measured.items():
+        ratio = seconds / floor
+        report.line(f"{what}, frame / floor", f"{ratio:.2f}", aim="<= 2.5", met=ratio <= 2.5)
 
 
 def is_full(library: LibraryScreen) -> bool:
