@@ -164,6 +164,7 @@ def test_each_fault_is_refused(name: str) -> None:
         pytest.param(lambda: raw(bytes(200 << 20), 100, 200 << 20), id="zeros"),
         pytest.param(lambda: raw(b"\x00\x80\x00\x00" * (50 << 20), 24, 200 << 20), id="changes of 8 MiB that are none"),
         pytest.param(lambda: packed([two_replicas()[0].changes()[0]] * 400_000), id="one change over and over"),
+        pytest.param(lambda: raw(b"\x00\x7f\x00\x00" + bytes(100 << 20), 1, 200), id="says 200 bytes"),
         pytest.param(lambda: raw(b"", snapshots.MAX_CHANGES, snapshots.MAX_BYTES), id="says a gigabyte"),
     ],
 )
