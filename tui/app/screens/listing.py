@@ -31,6 +31,7 @@ class ListingScreen(Screen[None]):
         & #title { height: 1; padding: 0 1; background: $panel; color: $primary; text-style: bold; }
         & #about { height: auto; padding: 0 1; margin-bottom: 1; color: $text-muted; }
         & OptionList { height: 1fr; border: none; padding: 0; background: $background; scrollbar-size-vertical: 1; }
+        & OptionList:focus { border: none; }
         & #said { height: auto; max-height: 6; padding: 0 1; background: $panel; color: $success; }
         & #said.error { color: $error; text-style: bold; }
     }

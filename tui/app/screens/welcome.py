@@ -12,7 +12,9 @@ from textual.screen import Screen
 from textual.widgets import Button, Footer, Input, Static
 
 from core.errors import CoreError
+from core.layout import Layout
 from core.passphrases import typed_passphrase
+from tui.app.screens.unlock import UnlockScreen
 from tui.app.widgets.card import Card
 from tui.cli.output import plain
 
@@ -43,13 +45,14 @@ class WelcomeScreen(Screen[None]):
             )
             yield Static(f"The library will be in {plain(str(self.app.root))}", classes="muted", markup=False)
             yield Static(
-                "A library that another device has: safelight join. One whose devices are lost: safelight recover.",
-                classes="muted",
+                "Or join a library that another device has, or recover one whose devices are lost.", classes="muted"
             )
             yield Input(password=True, placeholder="Passphrase: several random words are best", id="passphrase")
             yield Input(password=True, placeholder="The same again", id="again")
             yield Static("", id="said", classes="muted", markup=False)
             with Horizontal(classes="buttons"):
+                yield Button("Join…", id="join", compact=True)
+                yield Button("Recover…", id="recover", compact=True)
                 yield Button("Create", variant="primary", id="create", compact=True)
         yield Footer(show_command_palette=False, compact=True)
 
@@ -78,6 +81,26 @@ class WelcomeScreen(Screen[None]):
             again.focus()
         else:
             self._create(first.value)
+
+    @on(Button.Pressed, "#join")
+    def join(self) -> None:
+        """Become a device of a library that another one has."""
+        from tui.app.screens.join import JoinScreen
+
+        self.app.push_screen(JoinScreen(), self._arrived)
+
+    @on(Button.Pressed, "#recover")
+    def recover(self) -> None:
+        """Bring a library back with its words."""
+        from tui.app.screens.recover import RecoverScreen
+
+        self.app.push_screen(RecoverScreen(), self._arrived)
+
+    def _arrived(self, there: bool | None) -> None:
+        if there:
+            self.app.show_library()
+        elif Layout(self.app.root).library_file.exists():
+            self.app.switch_screen(UnlockScreen())
 
     @work(exclusive=True)
     async def _create(self, typed: str) -> None:

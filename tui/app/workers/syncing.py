@@ -212,7 +212,8 @@ class Syncing:
             library = self._library.library
             urls = Relays(library).urls()
             self._look_at_alarms(library)
-            self._change(relays=len(urls), error=None, doing="syncing…" if urls else "", troubles=())
+            troubles = tuple((url, why) for url, why in self.state.troubles if url in urls)
+            self._change(relays=len(urls), error=None, doing="syncing…" if urls else "", troubles=troubles)
             if not urls:
                 return
             engine = SyncEngine(library, connect=_connect, progress=self._progress)
