@@ -247,10 +247,10 @@ class _Upload:
 
     async def _keep_part(self) -> None:
         """Store what waits as a part, if nobody else has gone on with this upload meanwhile."""
+        if not self._is_open and (await self.open()).stored:
+            raise await self._overtaken()  # also where nothing came yet: an upload that begins has its room
         if not self._waiting:
             return
-        if not self._is_open and (await self.open()).stored:
-            raise await self._overtaken()
         content = b"".join(self._waiting)
         self._waiting.clear()
         self._waiting_bytes = 0
