@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from core import edits
-from core.envelope_body import KIND_CHECKPOINT, KIND_CONFIRMATION, Accepted
-from core.sync.checkpoints import make_checkpoint
+from core.envelope_body import KIND_CHECKPOINT, KIND_CONFIRMATION, Accepted, EnvelopeBody, Snapshot
+from core.sync.checkpoints import _Making, make_checkpoint
 from core.sync.seen_checkpoints import look
 from sync_relay.server.removal import sweep
 from sync_relay.statements import Place, make_prune
@@ -23,7 +23,6 @@ from tests.core.sync.test_checkpoints import changed_snapshot, forge
 from tests.hostile.conftest import Hostile, about, still_sound, sync_all
 
 if TYPE_CHECKING:
-    from core.envelope_body import Snapshot
     from tests.core.sync.conftest import Device, Home
     from tests.sync_relay.running_relay import Relay
 
@@ -102,6 +101,41 @@ class TestTwoWhoLieTogether:
 
 
 class TestPlacesThatDoNotExist:
+    def test_a_checkpoint_that_covers_another_envelope_than_was_written_is_named(
+        self, pair: tuple[Device, Device]
+    ) -> None:
+        first, second = pair
+        first.photos(2)
+        second.photos(1)
+        sync_all(first, second)
+        made = _Making(first.library, None).make()
+        assert made is not None
+        covers, listed = made
+        covers[second.id] = (covers[second.id][0], bytes(31) + b"x")
+        places = [Accepted(one, *where) for one, where in sorted(covers.items())]
+        body = EnvelopeBody(
+            KIND_CHECKPOINT, 0, [], [], bytes(16), "", "", covers=places, snapshots=list(listed.values())
+        )
+        seq, _ = first.library.commit_record(body)
+        alarms = sync_all(first, second)
+        assert about(alarms, second.id) == ["forged"]
+        assert f"envelope {seq} of device {first.id.hex()[:12]}" in str(alarms[0])
+        (seen,) = look(second.library).checkpoints
+        assert not seen.confirmations
+        converged(first, second)
+
+    def test_a_checkpoint_of_what_is_no_document_is_named(self, pair: tuple[Device, Device]) -> None:
+        first, second = pair
+        first.photos(1)
+        second.photos(1)
+        sync_all(first, second)
+        forge(first, lambda listed: [*listed.values(), Snapshot("../photos", bytes(32), bytes(32), 1)])
+        number = first.library.log.head(first.id)[0]
+        alarms = sync_all(first, second)
+        assert [alarm.name for alarm in alarms] == ["forged"]
+        assert f"envelope {number} of device {first.id.hex()[:12]}" in str(alarms[0])
+        converged(first, second)
+
     def test_a_checkpoint_beyond_everything_does_not_stop_honest_ones(
         self, pair: tuple[Device, Device], mallory: Hostile, relay: Relay
     ) -> None:

@@ -19,6 +19,7 @@ from core.log import BLOB_PURGED
 from core.verify import verify
 from crdt.documents import LIBRARY
 from crdt.operations import Delete, Put
+from crdt.records import BundleEntry, BundleRecord, CopyRecord
 from crdt.replica import Replica, new_actor
 from tests.core.sync.conftest import converged
 from tests.hostile.conftest import Hostile, place, reads_nothing, still_sound, sync_all
@@ -63,6 +64,41 @@ class TestSizesAndTimes:
         for shown in (found.last_seen, next(iter(history.entries(first.library))).at):
             assert shown is not None
             assert 0 <= shown <= 253_402_300_799
+        still_sound(first, second)
+
+
+class TestRecordsOfFiles:
+    def test_sizes_that_no_file_has_are_named_and_take_no_room(
+        self, pair: tuple[Device, Device], mallory: Hostile, relay: Relay
+    ) -> None:
+        """A member writes of a blob that is at the relay that it is larger, or a bundle, or lies elsewhere."""
+        first, second = pair
+        sync_all(first, second)
+        client = mallory.at(relay)
+        blobs = [client.store(bytes([number]) * 4096) for number in range(3)]
+        pid = "ab" * 16
+        entry = BundleEntry(bytes.fromhex(pid), 1 << 40, 1 << 40)
+        large = 1 << 40
+        operations = [
+            Put("copy", f"{pid}/{blobs[0].hex()}", CopyRecord(role="original", key=bytes(32), size=large).pack()),
+            Put("copy", f"{pid}/{blobs[1].hex()}", CopyRecord(role="preview", key=bytes(32), size=0).pack()),
+            Put(
+                "bundle", blobs[2].hex(), BundleRecord(kind="thumb", key=bytes(32), entries=[entry], size=large).pack()
+            ),
+            Put("bundle", "cd" * 32, BundleRecord(kind="vector", key=bytes(32), entries=[entry]).pack()),
+        ]
+        client.append(mallory.edit(MONTH, *operations))
+        alarms = [alarm for device in pair for alarm in device.engine.run(originals=True).alarms]
+        assert {alarm.name for alarm in alarms} == {"blob-damaged"}
+        assert any(blobs[0].hex() in str(alarm) for alarm in alarms)
+        for device in pair:
+            size = sum(path.stat().st_size for path in (device.root / "blobs").rglob("*") if path.is_file())
+            assert size < 1 << 20
+        pids = first.photos(2)
+        edits.set_rating(second.library, second.photos(1, month="2024-06"), 4)
+        sync_all(first, second)
+        converged(first, second)
+        assert first.library.catalog.photo(pids[0]) is not None
         still_sound(first, second)
 
 
