@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.e2e.conftest import quick
+
 if TYPE_CHECKING:
     from tests.e2e.conftest import Safelight
 
@@ -43,6 +45,7 @@ def test_from_nothing_to_the_dogs_and_back_out(
 ) -> None:
     created = safelight.json("init")[0]
     assert len(created["recovery_phrase"].split()) == 24
+    quick(safelight)
     model = tmp_path / "mobilenet-v2"
     shutil.copytree(shared_data / "models" / "mobilenet-v2", model)
     safelight.run("model", "add", model, "--manifest", MANIFESTS / "mobilenet-v2.toml")

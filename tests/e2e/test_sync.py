@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from PIL import Image
 
-from core.library import Library
-from crypto import kdf
-from tests.e2e.conftest import PASSPHRASE
+from tests.e2e.conftest import quick
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,13 +93,6 @@ def machine(safelight: Safelight, tmp_path: Path) -> Callable[[str], Safelight]:
     return make
 
 
-def quick(device: Safelight) -> None:
-    """Make the passphrase cheap to try: dozens of processes would take half a second each for nothing."""
-    Library.change_passphrase(
-        device.library, PASSPHRASE.encode(), PASSPHRASE.encode(), kdf=kdf.new_parameters(*kdf.FLOOR)
-    )
-
-
 def pictures(folder: Path, count: int, seed: int) -> Path:
     """Make pictures that no other seed makes."""
     folder.mkdir(parents=True)
@@ -175,27 +166,21 @@ def test_three_devices_end_equal_whatever_happens(
     for device in everybody:
         assert {one["name"] for one in device.json("device", "list")} >= {"desk", "laptop", "phone"}
 
-    # Edits on all, each knowing of the others' only afterwards; one file is imported by two of them.
+    # Nobody can reach the relay, everybody goes on: edits on all, each knowing of the others' only afterwards; one file
+    # is imported by two of them.
+    relay.stop(signal.SIGKILL)
     bring_in(laptop, pictures(tmp_path / "second", 3, 2))
     bring_in(phone, tmp_path / "second")
     desk.run("label", "add", "lighthouse", ids[0], ids[1])
     laptop.run("rate", "5", ids[1], ids[2])
     phone.run("caption", "by the sea", ids[2])
     phone.run("trash", ids[5])
-    sync(*everybody, rounds=2)
-    assert len(equal(*everybody)) == 8
-    assert [photo["id"] for photo in laptop.json("search", "is:trash")] == [ids[5]]
-
-    # Nobody can reach the relay; everybody goes on.
-    relay.stop(signal.SIGKILL)
-    desk.run("label", "add", "offline", ids[3])
-    laptop.run("label", "add", "offline", ids[4])
-    phone.run("rate", "2", ids[1])
     assert laptop.run("sync", code=5).stderr
     relay.start()
     sync(*everybody, rounds=2)
-    equal(*everybody)
-    assert len(desk.json("search", "label:offline")) == 2
+    assert len(equal(*everybody)) == 8
+    assert [photo["id"] for photo in laptop.json("search", "is:trash")] == [ids[5]]
+    assert len(phone.json("search", "label:lighthouse")) == 2
 
     # Each is killed while it syncs something.
     for number, device in enumerate(everybody):
@@ -206,27 +191,9 @@ def test_three_devices_end_equal_whatever_happens(
     laptop.run("verify")
 
 
-def test_a_device_that_was_lost_gets_and_gives_nothing_more(
+def test_devices_that_watch_end_equal_and_one_that_is_lost_is_out(
     machine: Callable[[str], Safelight], relay: Relay, tmp_path: Path
 ) -> None:
-    desk, phone = machine("desk"), machine("phone")
-    desk.run("init", "--name", "desk")
-    quick(desk)
-    bring_in(desk, pictures(tmp_path / "first", 2, 1))
-    desk.run("relay", "use", relay.url, "--invite", relay.invite())
-    desk.run("sync")
-    join(desk, phone, relay, "phone")
-    ids = [photo["id"] for photo in equal(desk, phone)]
-    phone.run("caption", "never sent", ids[0])
-    desk.run("device", "revoke", "phone", "--yes")
-    desk.run("label", "add", "after", ids[0])
-    desk.run("sync")
-    phone.run("sync", code=6)
-    assert phone.json("search", "label:after") == []
-    assert desk.json("search", '"never sent"') == []
-
-
-def test_devices_that_watch_end_equal(machine: Callable[[str], Safelight], relay: Relay, tmp_path: Path) -> None:
     desk, laptop = machine("desk"), machine("laptop")
     desk.run("init", "--name", "desk")
     quick(desk)
@@ -249,6 +216,15 @@ def test_devices_that_watch_end_equal(machine: Callable[[str], Safelight], relay
     sync(desk, laptop)
     (first, second) = equal(desk, laptop)
     assert first["rating"] == second["rating"] == 4
+
+    # The laptop is lost: it gets and gives nothing more.
+    laptop.run("caption", "never sent", ids[0])
+    desk.run("device", "revoke", "laptop", "--yes")
+    desk.run("label", "add", "after", ids[0])
+    desk.run("sync")
+    laptop.run("sync", code=6)
+    assert laptop.json("search", "label:after") == []
+    assert desk.json("search", '"never sent"') == []
 
 
 def wait_for(process: subprocess.Popen[str], wanted: Callable[[dict[str, Any]], bool]) -> None:
