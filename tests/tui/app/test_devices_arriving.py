@@ -85,7 +85,7 @@ async def click(pilot: Pilot[None], button: str) -> None:
 async def choose(pilot: Pilot[None], button: str, kind: type) -> None:
     await until(pilot, lambda: isinstance(pilot.app.screen, WelcomeScreen))
     await click(pilot, button)
-    await until(pilot, lambda: isinstance(pilot.app.screen, kind) and bool(pilot.app.screen.query("#again")))
+    await until(pilot, lambda: isinstance(pilot.app.screen, kind) and pilot.app.screen.is_loaded)  # type: ignore[attr-defined]
     await pilot.pause()
 
 

@@ -60,8 +60,6 @@ class AlarmsScreen(ListingScreen):
     @work(group="ask")
     async def action_clear(self) -> None:
         """Forget them all."""
-        from core.sync.alarms import SyncAlarms
-
         number = len(self._kept)
         if not number:
             self.say("there is nothing to clear")
@@ -70,7 +68,7 @@ class AlarmsScreen(ListingScreen):
         if not await self.app.push_screen_wait(ConfirmScreen("Clear alarms", question, yes="Clear")):
             return
         try:
-            await self.app.library.ask(lambda library: SyncAlarms(library).clear())
+            await self.app.library.ask(_clear)
         except NotOpen:
             return
         except CoreError as error:
@@ -85,6 +83,12 @@ def _alarms(library: Library) -> tuple[list[Text], list[KeptAlarm]]:
 
     own = [_words(alarm.name, str(alarm), alarm.hint, "of this device's own files") for alarm in library.alarms]
     return own, SyncAlarms(library).list()
+
+
+def _clear(library: Library) -> None:
+    from core.sync.alarms import SyncAlarms
+
+    SyncAlarms(library).clear()
 
 
 def _row(alarm: KeptAlarm) -> Text:

@@ -39,6 +39,9 @@ class ArrivalScreen(Screen[bool]):
     }
     """
 
+    is_loaded = False
+    """Whether the form can be sent."""
+
     @property
     def fields(self) -> list[Input]:
         """The fields of the form, in their order."""
@@ -71,6 +74,8 @@ class ArrivalScreen(Screen[bool]):
 
     def action_go(self) -> None:
         """Do it, once everything is there."""
+        if not self.is_loaded:
+            return
         passphrase, again = self.query_one("#passphrase", Input), self.query_one("#again", Input)
         if not passphrase.value:
             self.complain_at("passphrase", "This device needs a passphrase of its own for the library.")
@@ -79,6 +84,28 @@ class ArrivalScreen(Screen[bool]):
             self.complain_at("again", "The two passphrases differ.")
         elif self.is_complete():
             self._run(typed_passphrase(passphrase.value))
+
+    @work(group="load")
+    async def on_mount(self) -> None:
+        """Import what is needed, in a thread, because that takes a while; until then the form cannot be sent."""
+        button, name = self.query_one("#go", Button), self.query_one("#name", Input)
+        button.disabled = True
+
+        def load() -> str:
+            from core.devices import machine_name
+
+            self.load()
+            return machine_name()
+
+        suggested = await self.app.syncing.errand(lambda _stop: load())
+        if not name.value:
+            name.value = suggested
+        self.is_loaded = True
+        button.disabled = False
+
+    def load(self) -> None:
+        """Import what this screen needs; in a thread."""
+        raise NotImplementedError
 
     def is_complete(self) -> bool:
         """Tell whether everything else is there; where not, say what is missing."""

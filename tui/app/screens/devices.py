@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from core.devices import DeviceRecord
+    from core.library import Library
 
 _NAME = 30
 
@@ -48,10 +49,8 @@ class DevicesScreen(ListingScreen):
     @work(exclusive=True, group="read")
     async def action_reload(self) -> None:
         """Read them again."""
-        from core.devices import devices
-
         try:
-            self._devices = await self.app.library.ask(devices)
+            self._devices = await self.app.library.ask(_devices)
         except NotOpen:
             return
         except CoreError as error:
@@ -79,8 +78,6 @@ class DevicesScreen(ListingScreen):
     @work(group="ask", exclusive=True)
     async def action_rename(self) -> None:
         """Ask for another name."""
-        from core.devices import rename_device
-
         device = self.chosen
         if device is None:
             return
@@ -90,7 +87,7 @@ class DevicesScreen(ListingScreen):
         if name is None or name.strip() == device.name:
             return
         try:
-            kept = await self.app.library.ask(lambda library: rename_device(library, device.device_id, name))
+            kept = await self.app.library.ask(lambda library: _rename(library, device.device_id, name))
         except NotOpen:
             return
         except CoreError as error:
@@ -102,9 +99,6 @@ class DevicesScreen(ListingScreen):
     @work(group="ask", exclusive=True)
     async def action_revoke(self) -> None:
         """Ask whether the device goes, once what it sent is here; then take it out."""
-        from core.devices import revoke
-        from core.telling import hear_relays, tell_relays
-
         device = self.chosen
         if device is None:
             return
@@ -116,7 +110,7 @@ class DevicesScreen(ListingScreen):
             if not device.this:
                 # What it wrote and nobody has fetched when it is revoked, nobody accepts of it any more.
                 self.say("fetching what it sent…")
-                failures = await self.app.syncing.errand(lambda _stop: hear_relays(library))
+                failures = await self.app.syncing.errand(lambda _stop: _hear(library))
                 refused = next((one for one in failures if isinstance(one, NotAMember)), None)
                 if refused is not None:
                     self.complain(refused)
@@ -129,9 +123,9 @@ class DevicesScreen(ListingScreen):
                 ConfirmScreen("Revoke a device", self._question(device) + missing, yes="Revoke")
             ):
                 return
-            await self.app.library.ask(lambda one: revoke(one, device.device_id))
+            await self.app.library.ask(lambda one: _revoke(one, device.device_id))
             self.say("telling the relays…")
-            untold = await self.app.syncing.errand(lambda _stop: tell_relays(library))
+            untold = await self.app.syncing.errand(lambda _stop: _tell(library))
         except NotOpen:
             return
         except CoreError as error:
@@ -150,6 +144,39 @@ class DevicesScreen(ListingScreen):
         others = any(not one.revoked and not one.this for one in self._devices)
         rest = "" if others else " It is the only one: then only the recovery phrase opens the library at a relay."
         return f"Revoke {who}, this very device? What it did not send stays on it alone.{rest}"
+
+
+# Imported where they run: modules of the network take a while, and the screen waits for nothing.
+
+
+def _devices(library: Library) -> list[DeviceRecord]:
+    from core.devices import devices
+
+    return devices(library)
+
+
+def _rename(library: Library, device_id: bytes, name: str) -> str:
+    from core.devices import rename_device
+
+    return rename_device(library, device_id, name)
+
+
+def _revoke(library: Library, device_id: bytes) -> None:
+    from core.devices import revoke
+
+    revoke(library, device_id)
+
+
+def _hear(library: Library) -> Sequence[CoreError]:
+    from core.telling import hear_relays
+
+    return hear_relays(library)
+
+
+def _tell(library: Library) -> Sequence[CoreError]:
+    from core.telling import tell_relays
+
+    return tell_relays(library)
 
 
 def device_name(device: DeviceRecord) -> str:

@@ -31,8 +31,6 @@ class JoinScreen(ArrivalScreen):
 
     def compose(self) -> ComposeResult:
         """Ask."""
-        from core.devices import machine_name
-
         with Card(title="Join a library"):
             yield Static(
                 "On a device that has the library, choose Devices and Add (or run safelight device add). "
@@ -41,7 +39,7 @@ class JoinScreen(ArrivalScreen):
             )
             yield Input(placeholder="Relay, as in https://relay.example", id="url")
             yield Input(placeholder="Code, as in 7-velvet-harbour", id="code")
-            yield Input(machine_name(), placeholder="What to call this device", id="name", select_on_focus=False)
+            yield Input(placeholder="What to call this device", id="name", select_on_focus=False)
             yield Input(password=True, placeholder="A passphrase for this device", id="passphrase")
             yield Input(password=True, placeholder="The same again", id="again")
             yield Static("", id="said", markup=False)
@@ -49,6 +47,10 @@ class JoinScreen(ArrivalScreen):
                 yield Button("Back", id="back", compact=True)
                 yield Button("Join", variant="primary", id="go", compact=True)
         yield Footer(show_command_palette=False, compact=True)
+
+    def load(self) -> None:
+        """Import what joining needs."""
+        import core.joining  # noqa: F401
 
     def is_complete(self) -> bool:
         """Tell whether there are a relay, a code that can be one, and a name."""
@@ -66,6 +68,7 @@ class JoinScreen(ArrivalScreen):
     def arrive(self, passphrase: bytes) -> Callable[[threading.Event], Library]:
         """Join, with what stands in the form."""
         from core.joining import join, read_code
+        from core.mailbox import PACE
 
         app, code = self.app, read_code(self.value("code"))
         url, name = self.value("url"), self.value("name")
@@ -86,7 +89,7 @@ class JoinScreen(ArrivalScreen):
             on_meeting=on_meeting,
             progress=self.progress(stop),
             stop=stop,
-            pace=app.syncing.pace,
+            pace=app.syncing.pace or PACE,
             kdf=app.kdf,
         )
 

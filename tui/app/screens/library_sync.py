@@ -12,8 +12,16 @@ from tui.app.workers.library_thread import NotOpen
 from tui.cli.output import plain
 
 if TYPE_CHECKING:
+    from core.library import Library
     from tui.app.app import SafelightApp
     from tui.app.workers.syncing import SyncState
+
+
+def relay_urls(library: Library) -> list[str]:
+    """Return the relays in use. What it needs is imported where it runs, in the library's thread."""
+    from core.sync.relays import Relays
+
+    return Relays(library).urls()
 
 
 class LibrarySync(Screen[None]):
@@ -44,10 +52,8 @@ class LibrarySync(Screen[None]):
     @work(group="sync now", exclusive=True)
     async def action_sync_now(self) -> None:
         """Sync with all relays, now."""
-        from core.sync.relays import Relays
-
         try:
-            urls = await self.app.library.ask(lambda library: Relays(library).urls())
+            urls = await self.app.library.ask(relay_urls)
         except NotOpen:
             return
         if urls:

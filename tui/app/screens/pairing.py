@@ -26,9 +26,12 @@ from tui.cli.qr_code import qr_rows
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Callable
 
     from textual.app import ComposeResult
 
+    from core.library import Library
+    from core.mailbox import Pace
     from core.pairing import Introduction, PairingCode
     from tui.app.app import SafelightApp
 
@@ -93,8 +96,6 @@ class PairingScreen(Screen[None]):
     @work(exclusive=True, group="pairing")
     async def action_again(self) -> None:
         """Make a new code, and wait for who comes with it."""
-        from core.pairing import invite_at
-
         self._show_code("", "")
         self._say("asking the relay for a code…")
         try:
@@ -118,13 +119,7 @@ class PairingScreen(Screen[None]):
 
         try:
             newcomer = await self.app.syncing.errand(
-                lambda stop: invite_at(
-                    library,
-                    on_code=on_code,
-                    confirm=lambda one: confirm(one, stop),
-                    stop=stop,
-                    pace=self.app.syncing.pace,
-                )
+                lambda stop: _invite(library, on_code, lambda one: confirm(one, stop), stop, app.syncing.pace)
             )
         except CoreError as error:
             if not worker.is_cancelled:
@@ -179,3 +174,17 @@ class PairingScreen(Screen[None]):
         said = self.query_one("#said", Static)
         said.update("\n".join(map(plain, text.split("\n"))))
         said.set_class(wrong, "error")
+
+
+def _invite(
+    library: Library,
+    on_code: Callable[[str, PairingCode], None],
+    confirm: Callable[[Introduction], bool],
+    stop: threading.Event,
+    pace: Pace | None,
+) -> Introduction:
+    """Do as `core.pairing.invite_at`, which is imported here because that takes a while."""
+    from core.mailbox import PACE
+    from core.pairing import invite_at
+
+    return invite_at(library, on_code=on_code, confirm=confirm, stop=stop, pace=pace or PACE)

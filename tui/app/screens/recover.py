@@ -72,8 +72,6 @@ class RecoverScreen(ArrivalScreen):
 
     def compose(self) -> ComposeResult:
         """Ask."""
-        from core.devices import machine_name
-
         with Card(title="Recover a library"):
             yield Static("With the words from your paper; see that nobody else sees the screen.", classes="muted")
             yield Input(placeholder="Relay, as in https://relay.example", id="url")
@@ -81,7 +79,7 @@ class RecoverScreen(ArrivalScreen):
                 for place in range(1, PHRASE_WORDS + 1):
                     yield Static(f"{place}", markup=False)
                     yield WordInput(id=f"word-{place}", select_on_focus=False)
-            yield Input(machine_name(), placeholder="What to call this device", id="name", select_on_focus=False)
+            yield Input(placeholder="What to call this device", id="name", select_on_focus=False)
             with Horizontal(classes="row"):
                 yield Input(password=True, placeholder="A new passphrase", id="passphrase")
                 yield Input(password=True, placeholder="The same again", id="again")
@@ -90,6 +88,12 @@ class RecoverScreen(ArrivalScreen):
                 yield Button("Back", id="back", compact=True)
                 yield Button("Recover", variant="primary", id="go", compact=True)
         yield Footer(show_command_palette=False, compact=True)
+
+    def load(self) -> None:
+        """Import what recovering needs, and read the list of words."""
+        import core.recovering  # noqa: F401
+
+        _suggestions("")
 
     @property
     def words(self) -> list[WordInput]:

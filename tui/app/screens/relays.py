@@ -11,12 +11,13 @@ from textual import work
 from core.errors import CoreError, RelayRefused
 from tui.app.keys import RELAYS, bindings
 from tui.app.screens.ask import AskScreen, ConfirmScreen
+from tui.app.screens.library_sync import relay_urls
 from tui.app.screens.listing import ListingScreen
 from tui.app.workers.library_thread import NotOpen
 from tui.cli.output import file_size, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from core.library import Library
     from core.sync.standing import RelayStanding
@@ -42,18 +43,15 @@ class RelaysScreen(ListingScreen):
     @work(exclusive=True, group="read")
     async def action_reload(self) -> None:
         """Ask every relay how it is; the list is there before they answer."""
-        from core.sync.relays import Relays
-        from core.sync.standing import standings
-
         try:
             thread = self.app.library
-            self._urls, name = await thread.ask(lambda one: (Relays(one).urls(), one.library_id.hex()))
+            self._urls, name = await thread.ask(lambda one: (relay_urls(one), one.library_id.hex()))
             self.about(f"Library {name} (its name at relays, for their owners)" if self._urls else "")
             self.list_rows([Text.assemble((plain(url), "bold"), "\n  asking…") for url in self._urls], _NONE)
             if not self._urls:
                 return
             library = thread.library
-            found = await self.app.syncing.errand(lambda _stop: standings(library))
+            found = await self.app.syncing.errand(lambda _stop: _standings(library))
         except NotOpen:
             return
         except CoreError as error:
@@ -98,17 +96,13 @@ class RelaysScreen(ListingScreen):
         await self.app.syncing.again()
 
     async def _use(self, url: str, invite: str | None) -> str:
-        from core.sync.relays import Relays
-
         self.say(f"asking {url}…")
         library = self.app.library.library
-        return await self.app.syncing.errand(lambda _stop: Relays(library).use(url, invite))
+        return await self.app.syncing.errand(lambda _stop: _use(library, url, invite))
 
     @work(group="ask")
     async def action_remove(self) -> None:
         """Stop using the relay that is chosen."""
-        from core.sync.relays import Relays
-
         place = self.place
         if place is None or place >= len(self._urls):
             return
@@ -119,9 +113,8 @@ class RelaysScreen(ListingScreen):
         )
         if not await self.app.push_screen_wait(ConfirmScreen("Remove a relay", question, yes="Remove")):
             return
-        remove: Callable[[Library], None] = lambda library: Relays(library).remove(url)  # noqa: E731 - typed
         try:
-            await self.app.library.ask(remove)
+            await self.app.library.ask(lambda library: _remove(library, url))
         except NotOpen:
             return
         except CoreError as error:
@@ -139,6 +132,27 @@ class RelaysScreen(ListingScreen):
             return
         self.say("syncing: the line at the bottom of the library says how it goes")
         await self.app.syncing.again()
+
+
+# Imported where they run: modules of the network take a while, and the screen waits for nothing.
+
+
+def _standings(library: Library) -> list[RelayStanding]:
+    from core.sync.standing import standings
+
+    return standings(library)
+
+
+def _use(library: Library, url: str, invite: str | None) -> str:
+    from core.sync.relays import Relays
+
+    return Relays(library).use(url, invite)
+
+
+def _remove(library: Library, url: str) -> None:
+    from core.sync.relays import Relays
+
+    Relays(library).remove(url)
 
 
 def _row(standing: RelayStanding) -> Text:

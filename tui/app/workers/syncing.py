@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from core.errors import CoreError
-from core.mailbox import PACE
 from tui.app.workers.library_thread import NotOpen
 from tui.cli.output import count, plain
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from core.library import Library
+    from core.mailbox import Pace
     from core.sync.alarms import KeptAlarm
     from core.sync.report import SyncProgress, SyncReport
     from sync_relay.client import RelayClient
@@ -104,8 +104,8 @@ class Syncing:
         self._kept: Sequence[KeptAlarm] = ()
         self._lock = threading.Lock()
         self.state = SyncState()
-        self.pace = PACE
-        """How patient a pairing is; tests hurry it."""
+        self.pace: Pace | None = None
+        """How patient a pairing is, where not as usual; for tests."""
 
     @property
     def is_running(self) -> bool:
