@@ -8,21 +8,25 @@ kills whoever merges it (tests/core/sync/test_bootstrap.py); bombs, and snapshot
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import dataclasses
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from core import edits
 from core.envelope_body import KIND_CHECKPOINT, KIND_CONFIRMATION, Accepted, EnvelopeBody, Snapshot
-from core.sync.checkpoints import _Making, make_checkpoint
+from core.errors import Forged, WriterNotAMember
+from core.sync import bootstrap
+from core.sync.checkpoints import _Making, confirm_pending, make_checkpoint
 from core.sync.seen_checkpoints import look
 from sync_relay.server.removal import sweep
-from sync_relay.statements import Place, make_prune
+from sync_relay.statements import Place, Prune, make_prune, read_statement
 from tests.core.sync.conftest import converged, shown
 from tests.core.sync.test_checkpoints import changed_snapshot, forge
 from tests.hostile.conftest import Hostile, about, still_sound, sync_all
 
 if TYPE_CHECKING:
+    from core.sync.seen_checkpoints import SeenCheckpoint
     from tests.core.sync.conftest import Device, Home
     from tests.sync_relay.running_relay import Relay
 
@@ -98,6 +102,54 @@ class TestTwoWhoLieTogether:
         assert make_checkpoint(first.library, look(first.library))
         assert sync_all(first, second, third) == []
         converged(first, second, third)
+
+
+class TestPruneEntries:
+    """A member signs a prune entry whose parts do not belong together; each part is real."""
+
+    def test_each_part_has_to_fit_the_others(self, pair: tuple[Device, Device], mallory: Hostile, relay: Relay) -> None:
+        first, second = pair
+        first.photos(1)
+        second.photos(1)
+        sync_all(first, second)
+        older = look_for(first)
+        first.photos(1)
+        sync_all(first, second)
+        newer = look_for(first)
+        other = mallory.remote.write(body=mallory.body(KIND_CONFIRMATION, confirms=older.place))
+        mallory.at(relay).append(other)
+        sync_all(first, second, first)
+        (statement, *_) = confirm_pending(second.library, lambda _: None)
+        good = read_statement(statement, second.library.library_id)
+        assert isinstance(good, Prune)
+        assert good.checkpoint.hash == newer.place.hash
+        client = next(iter(first.engine._links.values())).client
+        assert bootstrap._offer(first.library, client, good).covers == newer.vector
+        edit = Place(first.id, 1, first.library.log.hash_at(first.id, 1) or b"")
+        places = good.covered
+        for change, said in (
+            ({"confirmation": Place(mallory.id, *mallory.remote.place)}, "is of something else"),
+            ({"covered": places[1:]}, "covers something else"),
+            ({"covered": (Place(places[0].device_id, places[0].seq, bytes(32)), *places[1:])}, "covers something else"),
+            ({"checkpoint": Place(first.id, good.checkpoint.seq, bytes(32))}, "gives out another"),
+            ({"confirmation": Place(second.id, good.confirmation.seq, bytes(32))}, "gives out another"),
+            ({"checkpoint": edit}, "which it is not"),
+            ({"confirmation": edit}, "which it is not"),
+            ({"confirmation": Place(b"s" * 32, 1, bytes(32))}, "is no member"),
+        ):
+            with pytest.raises((Forged, WriterNotAMember), match=said):
+                bootstrap._offer(first.library, client, replaced(good, **change))
+
+
+def look_for(device: Device) -> SeenCheckpoint:
+    """Return the checkpoint that a device makes now."""
+    assert make_checkpoint(device.library, look(device.library))
+    device.sync()
+    return look(device.library).newest()[0]
+
+
+def replaced(prune: Prune, **change: Any) -> Prune:
+    return dataclasses.replace(prune, **change)
 
 
 class TestPlacesThatDoNotExist:
