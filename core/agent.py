@@ -37,8 +37,8 @@ DEFAULT_LIFETIME = 8 * 3600
 LONGEST_LIFETIME = 30 * 24 * 3600
 """Seconds; an agent that outlives a month is a library that is never locked."""
 
-_ANSWER_SECONDS = 5.0
-_START_SECONDS = 15.0
+_ANSWER_SECONDS = 20.0
+_START_SECONDS = 60.0
 _SECRETS_LIMIT = 4096
 _SOCKET_PATH_LIMIT = 92
 """Bytes: sun_path holds 104 on macOS, 108 on Linux, less the suffix of the file that is renamed into place."""

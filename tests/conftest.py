@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,11 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 # Shared machines stall for seconds at a time: a deadline would measure the neighbours.
 settings.register_profile("safelight", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("safelight")
+
+# A shell without job control starts what runs in its background deaf to ^C, and every process started from there is so
+# too: those that tests interrupt would go on for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -69,7 +69,7 @@ def adding(*options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, list[dict[str, Any]], str]:
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=600)
     return process.returncode, [json.loads(line) for line in out.splitlines()], err
 
 
@@ -207,7 +207,17 @@ def test_recover_keeps_the_devices_that_are_named(empty: CommandLine, relay: Rel
     use_relay(empty, relay)
     phrase = written(tmp_path / "words", created["recovery_phrase"])
     new = tmp_path / "new"
-    recover: list[str | Path] = ["recover", relay.url, "--phrase-file", phrase, "--name", "second", "--yes", "--library", new]
+    recover: list[str | Path] = [
+        "recover",
+        relay.url,
+        "--phrase-file",
+        phrase,
+        "--name",
+        "second",
+        "--yes",
+        "--library",
+        new,
+    ]
     empty(*recover, "--keep", "ffff", code=exit_codes.FAILED)
     assert not any(new.iterdir())
     empty(*recover, "--keep", created["device_id"][:8])
