@@ -28,10 +28,14 @@ class LibrarySync(Screen[None]):
     """Sync and its screens; a part of the library screen."""
 
     app: SafelightApp
-    _shown_changes = 0
+    _shown_changes = _shown_fetched = 0
 
     def say(self, text: str, *, error: bool = False) -> None:
         """Say what happened."""
+        raise NotImplementedError
+
+    def load_all(self) -> None:
+        """Show everything again as it is now."""
         raise NotImplementedError
 
     def action_reload(self) -> None:
@@ -47,7 +51,11 @@ class LibrarySync(Screen[None]):
             self.say(state.news, error=bool(state.troubles or state.error))
         if state.changes != self._shown_changes:
             self._shown_changes = state.changes
-            self.action_reload()
+            if state.fetched != self._shown_fetched:
+                self._shown_fetched = state.fetched
+                self.action_reload()
+            else:
+                self.load_all()  # the pictures are as they were
 
     @work(group="sync now", exclusive=True)
     async def action_sync_now(self) -> None:

@@ -56,7 +56,8 @@ class SyncState:
         news: what is to be said once: that a relay is out of reach, or answers again.
         alarms: the alarms that are kept, also those that were seen.
         unseen: how many of them nobody has looked at.
-        changes: grows whenever something came in, and the library looks different.
+        changes: grows whenever the library may look different, also by what was written here.
+        fetched: how many edits of others came in.
         error: why sync has ended altogether.
     """
 
@@ -68,6 +69,7 @@ class SyncState:
     alarms: int = 0
     unseen: int = 0
     changes: int = 0
+    fetched: int = 0
     error: str | None = None
 
     @property
@@ -266,6 +268,7 @@ class Syncing:
             troubles=tuple(sorted(troubles.items())),
             news=" · ".join(news),
             changes=self.state.changes + changed,
+            fetched=self.state.fetched + sum(relay.pulled for relay in report.relays),
         )
 
     def _look_at_alarms(self, library: Library) -> None:
