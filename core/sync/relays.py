@@ -182,9 +182,9 @@ class Relays:
         except errors.NotAMember as error:
             if invite is None:
                 raise RelayRefused(
-                    "the relay does not know this library, or not this device of it",
+                    "the relay does not know this library, or this device was revoked there",
                     hint="If the library was never at this relay, name the invite that its owner gave you. If it was, "
-                    "sync a device that it knows first.",
+                    "`safelight device list` on another device shows who is revoked.",
                 ) from error
             membership = library.members.membership
             client.found(invite, membership.genesis.entry, [entry.data for entry in in_order(membership)])
