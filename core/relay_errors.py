@@ -34,7 +34,8 @@ def refusal(url: str, error: errors.RelayError) -> RelayRefused:
     if isinstance(error, errors.NotAMember):
         return NotAMember(
             f"the relay {url} knows this device as no member of the library: {error}",
-            hint="It was revoked, or the library is not at this relay. `safelight device list` on another device shows it.",
+            hint="It was revoked, or the library is not at this relay. `safelight device list` on another device shows "
+            "who is revoked.",
         )
     if isinstance(error, errors.QuotaFull):
         return RelayQuotaFull(f"the library is full at the relay {url}: {error}", hint=error.hint)
