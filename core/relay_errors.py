@@ -33,7 +33,7 @@ def refusal(url: str, error: errors.RelayError) -> RelayRefused:
     """Return what the relay's answer `error` means to this device."""
     if isinstance(error, errors.NotAMember):
         return NotAMember(
-            f"the relay {url} knows this device as no member of the library: {error}",
+            f"the relay {url} knows this device as no member of the library",
             hint="It was revoked, or the library is not at this relay. `safelight device list` on another device shows "
             "who is revoked.",
         )

@@ -147,7 +147,8 @@ class _Teller:
                 if always or changed or relay.moved:
                     output.json_event(_relay_line(relay))
             elif relay.error is not None and (always or changed):
-                output.error(f"{output.plain(relay.url)}: {output.plain(str(relay.error))}", relay.error.hint)
+                named = "" if relay.url in str(relay.error) else f"{output.plain(relay.url)}: "
+                output.error(f"{named}{output.plain(str(relay.error))}", relay.error.hint)
             elif changed and not always:
                 output.say(f"{output.plain(relay.url)} answers again.")
 
