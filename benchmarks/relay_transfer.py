@@ -20,6 +20,7 @@ import random
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,24 +59,20 @@ def main() -> bool:
         blobs = _make_blobs(root / "blobs", options.blobs)
         total = sum(path.stat().st_size for path in blobs)
         report = Report(f"Relay: {len(blobs)} blobs, {total / 1e6:.0f} MB, {options.threads} at once")
-        (root / "back").mkdir()
+        back = root / "back"
+        back.mkdir()
+        run = partial(each, options.threads, blobs)
         pushed, pulled, bare_up, bare_down = ([float("inf")] for _ in range(4))
         for turn in range(options.rounds):
             with (
                 bare_process(root / f"bare-{turn}") as (url, _),
                 httpx2.Client(base_url=url, trust_env=False, timeout=60) as http,
             ):
-                _best(bare_up, lambda http=http: each(options.threads, blobs, lambda path: bare_put(http, path)))
-                _best(
-                    bare_down,
-                    lambda http=http: each(options.threads, blobs, lambda path: bare_get(http, path, root / "back")),
-                )
+                _best(bare_up, partial(run, partial(bare_put, http)))
+                _best(bare_down, partial(run, partial(bare_get, http, back=back)))
             with _relay(root / f"relay-{turn}") as (client, _):
-                _best(pushed, lambda client=client: each(options.threads, blobs, lambda path: _push(client, path)))
-                _best(
-                    pulled,
-                    lambda client=client: each(options.threads, blobs, lambda path: _pull(client, path, root / "back")),
-                )
+                _best(pushed, partial(run, partial(_push, client)))
+                _best(pulled, partial(run, partial(_pull, client, back=back)))
         for what, ours, bare in (("pushed", pushed[0], bare_up[0]), ("pulled", pulled[0], bare_down[0])):
             ratio = bare / ours
             report.line(f"{what} through the relay", f"{total / ours / 1e6:.0f} MB/s")
