@@ -53,6 +53,10 @@ class Terminal:
         self._until(lambda: re.search(pattern, self.seen()), repr(pattern))
         return self.seen()
 
+    def wait_for_end(self) -> None:
+        """Wait until the program has ended; tmux knows, and does not always draw it."""
+        self._until(lambda: self._run("display-message", "-p", "#{pane_dead}").strip() == "1", "the end")
+
     def next_field(self) -> None:
         """Press enter, and wait until the cursor is in another field, as a person does."""
         before = self._cursor()
@@ -113,8 +117,8 @@ def test_from_nothing_to_a_search(terminal: Terminal, tmp_path: Path) -> None:
     terminal.wait_for("camera")
     terminal.press("Enter")
     terminal.wait_for("imported 12 photos")
-    shown = terminal.wait_for(r"May 2024 ─+ 4")
-    assert "▀▀▀" in shown
+    terminal.wait_for(r"May 2024 ─+ 4")
+    terminal.wait_for("▀▀▀")
 
     terminal.press("/")
     terminal.type("date:2022")
@@ -126,4 +130,4 @@ def test_from_nothing_to_a_search(terminal: Terminal, tmp_path: Path) -> None:
     terminal.press("Enter")
     terminal.wait_for(r"1 of 4 · 2022-12-\d.jpg")
     terminal.press("Escape", "C-q")
-    terminal.wait_for("Pane is dead")
+    terminal.wait_for_end()
