@@ -8,8 +8,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
-from sqlalchemy import String, and_, bindparam, func, or_, select, text
+from sqlalchemy import and_, func, or_, select
 
+from core.catalog.query_sql import listed
 from core.catalog.records import AlbumRecord
 from core.catalog.tables import album, album_photo, label_photo, photo
 from core.query.values import DAY_MS, wall_clock_text
@@ -32,13 +33,9 @@ _HEX = re.compile(r"[0-9a-f]{1,32}", re.ASCII)
 # Days are counted from the year 1: division rounds towards zero, so nothing may be negative.
 _DAYS_BEFORE_1970 = 719_162
 
-_IN_NUMBERS = text("photo.id IN (SELECT value FROM json_each(:numbers))").bindparams(bindparam("numbers", type_=String))
 _given = label_photo.alias("given")
-_OF_NUMBERS = text("given.photo IN (SELECT value FROM json_each(:numbers))").bindparams(
-    bindparam("numbers", type_=String)
-)
 _numbers = msgspec.json.Decoder(list[int])
-_SOME_PIDS = select(photo.c.id, photo.c.pid).where(_IN_NUMBERS)
+_SOME_PIDS = select(photo.c.id, photo.c.pid).where(listed(photo.c.id))
 _ALL_PIDS = select(func.json_group_array(photo.c.id), func.group_concat(func.hex(photo.c.pid), "")).select_from(photo)
 
 
@@ -102,9 +99,9 @@ def label_counts(connection: Connection, terms: Terms, believed: Believed) -> di
     # The trash is small: counting it apart leaves the count of everything to one pass over one table.
     in_trash = connection.execute(select(photo.c.id).where(photo.c.trashed.is_not(None))).scalars().all()
     if in_trash:
-        trashed = _label_counts(believed).where(_OF_NUMBERS)
-        listed = {"numbers": msgspec.json.encode(in_trash).decode()}
-        counts.subtract({row.label: row.photos for row in connection.execute(trashed, listed)})
+        trashed = _label_counts(believed).where(listed(_given.c.photo))
+        numbers = {"numbers": msgspec.json.encode(in_trash).decode()}
+        counts.subtract({row.label: row.photos for row in connection.execute(trashed, numbers)})
     named = ((terms.label_name(number), count) for number, count in counts.items() if count > 0)
     return dict(sorted(named, key=lambda item: (-item[1], item[0])))
 

@@ -11,7 +11,20 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Column, ColumnElement, Select, and_, bindparam, false, func, literal_column, or_, select, true
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Select,
+    String,
+    and_,
+    bindparam,
+    false,
+    func,
+    literal_column,
+    or_,
+    select,
+    true,
+)
 from sqlalchemy.sql.expression import UnaryExpression
 from sqlalchemy.sql.operators import custom_op
 from sqlalchemy.sql.visitors import replacement_traverse
@@ -110,6 +123,15 @@ def column_condition(  # noqa: C901, PLR0911 - one answer a kind of node
             return photo.c[field].in_(numbers)
         case _:
             return None
+
+
+def listed(column: ColumnElement[int]) -> Condition:
+    """Return the condition that a column holds one of the numbers in the JSON array bound as ``numbers``.
+
+    One statement serves lists of any length: SQLAlchemy and SQLite each prepare it once.
+    """
+    given = func.json_each(bindparam("numbers", type_=String)).table_valued("value")
+    return column.in_(select(given.c.value))
 
 
 def by_condition(condition: Condition) -> Select[str]:

@@ -6,9 +6,10 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from sqlalchemy import BindParameter, String, bindparam, select, text
+from sqlalchemy import BindParameter, bindparam, select
 
 from core.catalog.entry import IMPLIED, USER
+from core.catalog.query_sql import listed
 from core.catalog.records import Copy, DateSource, Extra, LabelRecord, PhotoRecord, ThumbRef
 from core.catalog.tables import (
     DEGREE_UNIT,
@@ -27,7 +28,6 @@ from core.query.values import wall_clock_text
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from sqlalchemy import TextClause
     from sqlalchemy.engine import Connection
 
     from core.catalog.selection import Scoring
@@ -69,29 +69,22 @@ class _Labels:
 _NO_LABELS = _Labels()
 
 
-def _listed(column: str) -> TextClause:
-    """One statement for lists of any length: SQLAlchemy and SQLite each prepare it once."""
-    return text(f"{column} IN (SELECT value FROM json_each(:numbers))").bindparams(  # noqa: S608 - our own column names
-        bindparam("numbers", type_=String)
-    )
-
-
 _PHOTOS = select(
     photo.c.id, photo.c.pid, photo.c.document, photo.c.name, photo.c.taken, photo.c.taken_offset, photo.c.taken_from,
     photo.c.imported, photo.c.width, photo.c.height, photo.c.size, photo.c.mime, photo.c.camera, photo.c.lens,
     photo.c.iso, photo.c.aperture, photo.c.focal, photo.c.motion, photo.c.latitude, photo.c.longitude, photo.c.caption,
     photo.c.rating, photo.c.favourite, photo.c.rotation, photo.c.trashed, photo.c.extra,
-).where(_listed("photo.id"))  # fmt: skip
+).where(listed(photo.c.id))  # fmt: skip
 _LABELS = select(label_photo.c.photo, label_photo.c.label, label_photo.c.model, label_photo.c.score).where(
-    _listed("label_photo.photo")
+    listed(label_photo.c.photo)
 )
 _ALBUMS = (
     select(album_photo.c.photo, album.c.album_id, album.c.name)
     .join(album, album.c.id == album_photo.c.album)
-    .where(_listed("album_photo.photo"), album.c.name.is_not(None))
+    .where(listed(album_photo.c.photo), album.c.name.is_not(None))
     .order_by(album.c.name, album.c.album_id)
 )
-_REJECTED = select(rejected).where(_listed("rejected.photo"))
+_REJECTED = select(rejected).where(listed(rejected.c.photo))
 _PID: BindParameter[bytes] = bindparam("pid")
 _COPIES = (
     select(copy)
@@ -126,19 +119,19 @@ def records(
     """
     if not numbers:
         return []
-    listed = {"numbers": msgspec.json.encode(numbers).decode()}
+    wanted = {"numbers": msgspec.json.encode(numbers).decode()}
     labels: defaultdict[int, _Labels] = defaultdict(_Labels)
-    for number, label_number, model, given in connection.execute(_LABELS, listed).all():
+    for number, label_number, model, given in connection.execute(_LABELS, wanted).all():
         if model in models:
             labels[number].add(label_number, terms.label_name(label_number), terms.text(model) or "", given)
     albums: defaultdict[int, list[tuple[str, str]]] = defaultdict(list)
-    for number, album_id, name in connection.execute(_ALBUMS, listed).all():
+    for number, album_id, name in connection.execute(_ALBUMS, wanted).all():
         albums[number].append((album_id, name))
     refused: defaultdict[int, list[str]] = defaultdict(list)
-    for number, label_number in connection.execute(_REJECTED, listed).all():
+    for number, label_number in connection.execute(_REJECTED, wanted).all():
         refused[number].append(terms.label_name(label_number))
     found: dict[int, PhotoRecord] = {}
-    for row in connection.execute(_PHOTOS, listed).all():
+    for row in connection.execute(_PHOTOS, wanted).all():
         number = row[0]
         own = labels.get(number, _NO_LABELS)
         found[number] = _record(row, terms, own, albums.get(number, ()), refused.get(number, ()), own.score(scoring))

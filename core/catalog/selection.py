@@ -15,7 +15,7 @@ from itertools import compress, islice
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
-from sqlalchemy import String, bindparam, func, select
+from sqlalchemy import func, select
 
 from core.catalog.entry import IMPLIED, USER
 from core.catalog.query_sql import (
@@ -27,6 +27,7 @@ from core.catalog.query_sql import (
     by_words,
     column_condition,
     in_any_album,
+    listed,
     refuse_what_is_missing,
 )
 from core.catalog.tables import album, album_photo, free_number, label_photo, photo
@@ -94,13 +95,8 @@ _PATCHED_AT_MOST = 2_000
 
 _numbers = msgspec.json.Decoder(list[int])
 
-
-_asked = func.json_each(bindparam("numbers", type_=String)).table_valued("value")
-_PHOTO, _LABELLED, _IN_ALBUM, _WORDS = (
-    column.in_(select(_asked.c.value))
-    for column in (photo.c.id, label_photo.c.photo, album_photo.c.photo, words_table.c.rowid)
-)
-"""That a row is of one of the photos in the JSON array `numbers`."""
+_PHOTO, _LABELLED = listed(photo.c.id), listed(label_photo.c.photo)
+_IN_ALBUM, _WORDS = listed(album_photo.c.photo), listed(words_table.c.rowid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,10 +342,10 @@ class Selector:
             found &= self._photos(statement, _PHOTO, None)
         return found
 
-    def _photos(self, statement: Select[str], listed: ColumnElement[bool], within: _Within | None) -> Photos:
+    def _photos(self, statement: Select[str], edited: ColumnElement[bool], within: _Within | None) -> Photos:
         if within is None:
             return self.among(self._numbers_of(statement))
-        return self.among(self._numbers_of(statement.where(listed), numbers=within.numbers))
+        return self.among(self._numbers_of(statement.where(edited), numbers=within.numbers))
 
     def _numbers_of(self, statement: Select[str], **values: str) -> list[int]:
         return _numbers.decode(self._connection.execute(statement, values).scalar_one())
@@ -402,8 +398,8 @@ class Selector:
         return self._numbers_of(select(func.json_group_array(ordered.c.id)))
 
     def _sorted(self, numbers: list[int], order: _Order) -> list[int]:
-        listed = {"numbers": msgspec.json.encode(numbers).decode()}
-        return list(self._connection.execute(_ordered(order).where(_PHOTO), listed).scalars())
+        wanted = {"numbers": msgspec.json.encode(numbers).decode()}
+        return list(self._connection.execute(_ordered(order).where(_PHOTO), wanted).scalars())
 
 
 _COLUMNS = {
