@@ -35,6 +35,7 @@ FULL_EVERY_S: Final = 300.0
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 300.0
 _LONGEST_DEAF_S: Final = 15.0
+_MOST_DOUBLINGS: Final = 16
 _LISTEN_S: Final = 5.0
 _AFTER_STORAGE_FAILED_S: Final = 5.0
 
@@ -74,7 +75,7 @@ class Watch:
         if full:
             self._library.refresh()
             self._listen(self._engine.relays.urls())
-        ready = [url for url, ear in self._ears.items() if ear.came_back or self._pauses[url].is_over(now)]
+        ready = [url for url, ear in self._ears.items() if ear.take_came_back() or self._pauses[url].is_over(now)]
         news = [url for url in ready if full or self._ears[url].has_news(self._engine.link(url))]
         if not news and not (wrote and ready):
             return
@@ -112,14 +113,12 @@ class _Pause:
         return now >= self._until
 
     def note(self, error: CoreError | None) -> None:
-        """Note how an exchange ended. One that refuses needs somebody to act, so it is asked seldom."""
+        """Note how an exchange ended. One that refuses is asked again as one that is away: somebody may have acted."""
         if not isinstance(error, RelayRefused | RelayUnreachable):
             self._until, self._failures = 0.0, 0
             return
-        pause = _LONGEST_PAUSE_S
-        if isinstance(error, RelayUnreachable):
-            pause = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**self._failures)
-        self._failures += 1
+        pause = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**self._failures)
+        self._failures = min(self._failures + 1, _MOST_DOUBLINGS)
         self._until = time.monotonic() + pause * random.uniform(0.5, 1.5)  # noqa: S311
 
 
@@ -136,8 +135,17 @@ class _Ear:
         self._told = 0
         self._read = 0
         self._misses = self._told_misses = self._read_misses = 0
-        self.came_back = False
-        """Whether the relay can be reached again, and was not asked since."""
+        self._came_back = threading.Event()
+
+    def take_came_back(self) -> bool:
+        """Tell whether the relay can be reached again, once each time.
+
+        Asked before the relay is: it may come back while the exchange that finds it away is still going on, and the
+        pause that follows must not hide that.
+        """
+        came_back = self._came_back.is_set()
+        self._came_back.clear()
+        return came_back
 
     def has_news(self, link: Link | None) -> bool:
         """Tell whether the relay's log goes on after what was read of it."""
@@ -150,7 +158,6 @@ class _Ear:
         """Listen from now on, once the client of `link` has signed in; `was_read`: what was told before is read."""
         if was_read and link.report.error is None:
             self._read, self._read_misses = self._told, self._told_misses
-        self.came_back = False
         if self._thread is None and link.client.session is not None:
             self._thread = threading.Thread(target=self._run, args=(link.client,), name="relay listener", daemon=True)
             self._thread.start()
@@ -170,7 +177,9 @@ class _Ear:
             try:
                 with client.listen() as listener:
                     self._listener = listener
-                    failures, self.came_back = 0, True
+                    failures = 0
+                    self._came_back.set()
+                    self._wake.set()
                     while not self._closed.is_set():
                         position = listener.wait(_LISTEN_S)
                         if position is not None:
@@ -183,6 +192,6 @@ class _Ear:
             # What happens at the relay from now on is not told: it has to be read, and the sign-in may be over.
             self._misses += 1
             self._wake.set()
-            failures += 1
+            failures = min(failures + 1, _MOST_DOUBLINGS)
             pause = min(_LONGEST_DEAF_S, _FIRST_PAUSE_S * 2**failures)
             self._closed.wait(pause * random.uniform(0.5, 1.5))  # noqa: S311
