@@ -8,24 +8,22 @@ with more than this: the parent bounds every length and validates every head.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from core.confinement import PipeBroken, read_exactly, write_all
 from core.importing.facts import FileFacts  # noqa: TC001  msgspec reads the annotations
 from core.importing.limits import Limits  # noqa: TC001  as above
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from core.confinement import Readable
+
 _LENGTHS = struct.Struct(">II")
 MAX_HEAD_BYTES = 2 << 20
 MAX_BODY_BYTES = 64 << 20
-_PIECE = 1 << 20
-
-
-class ProtocolBroken(Exception):
-    """The other side is gone, or says what no honest one does."""
 
 
 class Model(msgspec.Struct, frozen=True):
@@ -104,20 +102,13 @@ _requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
 _answers: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
 
 
-class Readable(Protocol):
-    """A pipe's reading end."""
-
-    def readinto(self, buffer: memoryview, /) -> int | None:
-        """Fill some of `buffer`; return how much, 0 at the end."""
-
-
 def send(
     write: Callable[[bytes | memoryview], int | None], head: Request | Answer, body: bytes | memoryview = b""
 ) -> None:
     """Send one frame through `write`, which may take less than it is given."""
     encoded = _encoder.encode(head)
-    _send_all(write, _LENGTHS.pack(len(encoded), len(body)) + encoded)
-    _send_all(write, body)
+    write_all(write, _LENGTHS.pack(len(encoded), len(body)) + encoded)
+    write_all(write, body)
 
 
 def receive_request(stream: Readable) -> tuple[Request, bytearray]:
@@ -130,41 +121,17 @@ def receive_answer(stream: Readable) -> tuple[Answer, bytearray]:
     """Return the next answer and its body.
 
     Raises:
-        ProtocolBroken: the worker is gone, or its answer is none.
+        PipeBroken: the worker is gone, or its answer is none.
     """
     head, body = _receive(stream)
     try:
         return _answers.decode(head), body
     except msgspec.MsgspecError as error:
-        raise ProtocolBroken(str(error)) from error
+        raise PipeBroken(str(error)) from error
 
 
 def _receive(stream: Readable) -> tuple[bytearray, bytearray]:
-    head_length, body_length = _LENGTHS.unpack(_exactly(stream, _LENGTHS.size))
+    head_length, body_length = _LENGTHS.unpack(read_exactly(stream, _LENGTHS.size))
     if head_length > MAX_HEAD_BYTES or body_length > MAX_BODY_BYTES:
-        raise ProtocolBroken(f"a frame of {head_length} and {body_length} bytes is over the limits")
-    return _exactly(stream, head_length), _exactly(stream, body_length)
-
-
-def _exactly(stream: Readable, length: int) -> bytearray:
-    data = bytearray(length)
-    view = memoryview(data)
-    while view:
-        try:
-            count = stream.readinto(view[:_PIECE])
-        except (OSError, ValueError) as error:
-            raise ProtocolBroken(str(error)) from error
-        if not count:
-            raise ProtocolBroken("the other process closed its pipe")
-        view = view[count:]
-    return data
-
-
-def _send_all(write: Callable[[bytes | memoryview], int | None], data: bytes | memoryview) -> None:
-    view = memoryview(data)
-    while view:
-        try:
-            count = write(view)
-        except (OSError, ValueError) as error:
-            raise ProtocolBroken(str(error)) from error
-        view = view[count or 0 :]
+        raise PipeBroken(f"a frame of {head_length} and {body_length} bytes is over the limits")
+    return read_exactly(stream, head_length), read_exactly(stream, body_length)

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import os
-import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 from PIL import Image
 
+from core.confinement import PipeBroken, bound_memory, confine, own_pipes
 from core.importing import protocol
 from core.importing.decode import decode
 from core.importing.errors import FileRefused
@@ -26,6 +25,8 @@ from core.importing.renditions import render
 from ml.errors import MlError
 
 if TYPE_CHECKING:
+    import io
+
     from core.importing.limits import Limits
     from ml.session import Classifier
 
@@ -35,14 +36,13 @@ _MAX_OPEN_FILES = 64
 
 def main() -> int:
     """Answer requests until the parent closes the pipe."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    stdin, stdout = _own_pipes()
+    stdin, stdout = own_pipes()
     try:
         worker = _start(stdin, stdout)
         while True:
             request, body = protocol.receive_request(stdin)
             worker.answer(request, body)
-    except protocol.ProtocolBroken:
+    except PipeBroken:
         return 0
 
 
@@ -114,21 +114,22 @@ class _Worker:
         protocol.send(self.stdout.write, protocol.Heavy())
         request, _ = protocol.receive_request(self.stdin)
         if not isinstance(request, protocol.Go):
-            raise protocol.ProtocolBroken("the parent did not answer")
+            raise PipeBroken("the parent did not answer")
 
 
 def _start(stdin: io.FileIO, stdout: io.FileIO) -> _Worker:
     request, _ = protocol.receive_request(stdin)
     if not isinstance(request, protocol.Start):
-        raise protocol.ProtocolBroken("the parent did not begin with the limits")
+        raise PipeBroken("the parent did not begin with the limits")
     try:
         classifier = None if request.model is None else _classifier(request.model)
     except MlError as error:
         protocol.send(stdout.write, protocol.Refused(str(error)))
-        raise protocol.ProtocolBroken(str(error)) from error
+        raise PipeBroken(str(error)) from error
     # Loaded before the limits count, so that these are about photos alone.
     _load_decoders()
-    _set_limits(request.limits)
+    bound_memory(request.limits.memory, for_good=True)
+    confine(open_files=_MAX_OPEN_FILES)
     protocol.send(stdout.write, protocol.Ready())
     return _Worker(stdin, stdout, request.limits, classifier)
 
@@ -166,44 +167,6 @@ def _digest(file: BinaryIO) -> bytes:
         hasher.update(piece)
     file.seek(0)
     return hasher.digest()
-
-
-def _own_pipes() -> tuple[io.FileIO, io.FileIO]:
-    """Take the pipes away from everybody else: a decoder that prints must not speak for us."""
-    stdin, stdout = os.dup(0), os.dup(1)
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for standard in (0, 1, 2):
-        os.dup2(nowhere, standard)
-    os.close(nowhere)
-    return io.FileIO(stdin, "rb"), io.FileIO(stdout, "wb")
-
-
-def _set_limits(limits: Limits) -> None:
-    """Bound what this process may do. Windows has no such calls: there the pixel and time limits alone hold."""
-    if sys.platform == "win32":
-        return
-    import resource
-
-    # When memory runs out all the same, the system is to end this process and not the one that holds the library.
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000", "ascii")
-    with contextlib.suppress(OSError):
-        pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
-        _lower(resource.RLIMIT_AS, pages * resource.getpagesize() + limits.memory)
-    # No photo is ever written to disk in the clear, by whatever bug in whatever decoder.
-    _lower(resource.RLIMIT_FSIZE, 0)
-    _lower(resource.RLIMIT_CORE, 0)
-    _lower(resource.RLIMIT_NOFILE, _MAX_OPEN_FILES)
-
-
-def _lower(limit: int, value: int) -> None:
-    import resource
-
-    _, hard = resource.getrlimit(limit)
-    if hard != resource.RLIM_INFINITY:
-        value = min(value, hard)
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(limit, (value, value))
 
 
 if __name__ == "__main__":

@@ -10,18 +10,14 @@ import contextlib
 import os
 import queue
 import signal
-import subprocess
 import sys
 import threading
-from typing import IO, TYPE_CHECKING, cast
 
+from core.confined_process import ConfinedProcess
+from core.confinement import PipeBroken
 from core.importing import protocol
 from core.importing.errors import FileRefused, WorkerBroken
 from core.importing.limits import STANDARD, Limits
-
-if TYPE_CHECKING:
-    import io
-    from collections.abc import Iterator
 
 MAX_WORKERS = 8
 _START_SECONDS = 60.0
@@ -40,24 +36,6 @@ _ENVIRONMENT = {
     "PILLOW_BLOCKS_MAX": "4",
     "PYTHONSAFEPATH": "1",
 }
-_INHERITED = (
-    "PATH",
-    "LANG",
-    "LC_ALL",
-    "LC_CTYPE",
-    "HOME",
-    "TMPDIR",
-    "TEMP",
-    "TMP",
-    "SYSTEMROOT",
-    "PYTHONPATH",
-    "PYTHONHOME",
-    "LD_LIBRARY_PATH",
-    "DYLD_LIBRARY_PATH",
-    "VIRTUAL_ENV",
-    "PYTHONUTF8",
-    "PYTHONDONTWRITEBYTECODE",
-)
 
 
 def default_workers() -> int:
@@ -98,7 +76,7 @@ class WorkerPool:
     def processes(self) -> list[int]:
         """Return the process ids of the workers that run now."""
         with self._guard:
-            return [worker.process.pid for worker in self._alive]
+            return [worker.pid for worker in self._alive]
 
     def close(self) -> None:
         """End all workers; requests under way fail."""
@@ -112,7 +90,7 @@ class WorkerPool:
         worker = self._take()
         try:
             answer, preview = self._exchange(worker, request, body)
-        except protocol.ProtocolBroken as error:
+        except PipeBroken as error:
             reason = worker.obituary(self._limits)
             self._forget(worker)
             self._places.put(None)
@@ -163,7 +141,7 @@ class WorkerPool:
             with worker.deadline(_START_SECONDS):
                 protocol.send(worker.write, self._start_message)
                 answer, _ = protocol.receive_answer(worker.output)
-        except protocol.ProtocolBroken as error:
+        except PipeBroken as error:
             self._forget(worker)
             raise WorkerBroken(
                 f"a worker process did not start: {worker.obituary(self._limits)}",
@@ -180,68 +158,27 @@ class WorkerPool:
             self._alive.discard(worker)
 
 
-class _WorkerProcess:
-    """One child process and its two pipes."""
+class _WorkerProcess(ConfinedProcess):
+    """One worker, with pipes that take a photo in few turns."""
 
     def __init__(self) -> None:
-        environment = {name: os.environ[name] for name in _INHERITED if name in os.environ} | _ENVIRONMENT
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "core.importing.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            bufsize=0,
-            env=environment,
-        )
-        self._input = cast("IO[bytes]", self.process.stdin)
-        self.output = cast("io.FileIO", self.process.stdout)
-        self._timed_out = False
+        super().__init__("core.importing.worker", _ENVIRONMENT)
         if sys.platform == "linux":
             import fcntl
 
-            for pipe in (self._input, self.output):
+            for pipe in (self.input, self.output):
                 with contextlib.suppress(OSError):
                     fcntl.fcntl(pipe.fileno(), _SET_PIPE_SIZE, _PIPE_BYTES)
 
-    def write(self, data: bytes | memoryview) -> int | None:
-        """Write some of `data`; return how much."""
-        return self._input.write(data)
-
-    @contextlib.contextmanager
-    def deadline(self, seconds: float) -> Iterator[None]:
-        """End the process if the block takes longer than `seconds`."""
-        timer = threading.Timer(seconds, self._time_out)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
-
-    def end(self) -> None:
-        """End the process and free what it holds."""
-        with contextlib.suppress(OSError):
-            self.process.kill()
-        self.process.wait()
-        for pipe in (self._input, self.output):
-            with contextlib.suppress(OSError):
-                pipe.close()
-
     def obituary(self, limits: Limits) -> str:
         """Say why the process, which answers no more, is gone; it is certainly gone afterwards."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(timeout=1)
+        self.exit_code(1)
         self.end()
-        code = self.process.returncode
-        if self._timed_out:
+        code = self.exit_code(0)
+        if self.timed_out:
             return f"decoding it took longer than {limits.seconds:g} seconds"
         if code is not None and -code == getattr(signal, "SIGKILL", 0):
             return "the decoder was ended by the system, most likely for want of memory"
         if code is not None and code < 0:
             return f"the decoder crashed ({signal.Signals(-code).name})"
         return f"the decoder ended (exit code {code})"
-
-    def _time_out(self) -> None:
-        self._timed_out = True
-        with contextlib.suppress(OSError):
-            self.process.kill()

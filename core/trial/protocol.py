@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
+from core.confinement import PipeBroken, read_exactly, write_all
+
 if TYPE_CHECKING:
-    import io
+    from collections.abc import Callable
+
+    from core.confinement import Readable
 
 _LENGTH: Final = struct.Struct(">I")
-_PIECE: Final = 1 << 20
+MAX_MESSAGE_BYTES: Final = 3 << 29
+"""A snapshot inflates to 1 GiB at most; a replica is smaller than the changes in it."""
 
 Message = TypeVar("Message")
 
@@ -35,36 +40,19 @@ class Answer(msgspec.Struct, frozen=True, array_like=True):
     refused: str = ""
 
 
-class PipeClosed(Exception):
-    """The other side is gone, or does not keep to the frames."""
-
-
-def send(pipe: io.FileIO, message: msgspec.Struct) -> None:
-    """Write one message; raises `PipeClosed`."""
+def send(write: Callable[[bytes | memoryview], int | None], message: msgspec.Struct) -> None:
+    """Write one message; raises `PipeBroken`."""
     data = msgspec.msgpack.encode(message)
+    write_all(write, _LENGTH.pack(len(data)))
+    write_all(write, data)
+
+
+def receive(stream: Readable, kind: type[Message]) -> Message:
+    """Read one message; raises `PipeBroken`."""
+    (length,) = _LENGTH.unpack(read_exactly(stream, _LENGTH.size))
+    if length > MAX_MESSAGE_BYTES:
+        raise PipeBroken(f"a message of {length} bytes is over the limit")
     try:
-        for part in (_LENGTH.pack(len(data)), data):
-            view = memoryview(part)
-            while view:
-                view = view[pipe.write(view) or 0 :]
-    except (OSError, ValueError) as error:
-        raise PipeClosed from error
-
-
-def receive(pipe: io.FileIO, kind: type[Message]) -> Message:
-    """Read one message; raises `PipeClosed`."""
-    try:
-        (length,) = _LENGTH.unpack(_read(pipe, _LENGTH.size))
-        return msgspec.msgpack.decode(_read(pipe, length), type=kind)
-    except (OSError, ValueError, struct.error, msgspec.MsgspecError) as error:
-        raise PipeClosed from error
-
-
-def _read(pipe: io.FileIO, length: int) -> bytearray:
-    data = bytearray()
-    while len(data) < length:
-        piece = pipe.read(min(_PIECE, length - len(data)))
-        if not piece:
-            raise PipeClosed
-        data += piece
-    return data
+        return msgspec.msgpack.decode(read_exactly(stream, length), type=kind)
+    except msgspec.MsgspecError as error:
+        raise PipeBroken(str(error)) from error

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import subprocess
-import sys
-import threading
-from typing import IO, TYPE_CHECKING, Any, Final, Self, cast
+from typing import TYPE_CHECKING, Final, Self
 
+from core.confined_process import ConfinedProcess
+from core.confinement import PipeBroken
 from core.errors import SnapshotDamaged, StorageFailed
 from core.trial import protocol
 
 if TYPE_CHECKING:
-    import io
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection
     from types import TracebackType
 
 LEAST_SECONDS: Final = 60.0
@@ -24,10 +20,6 @@ BYTES_A_SECOND: Final = 50_000
 MEMORY_FOR_A_BYTE: Final = 64
 MOST_MEMORY: Final = 8 << 30
 _HINT = "It was made by a damaged or hostile program: look at the device that made the checkpoint."
-_INHERITED = (
-    "PATH", "LANG", "LC_ALL", "LC_CTYPE", "HOME", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "PYTHONPATH", "PYTHONHOME",
-    "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONUTF8", "PYTHONDONTWRITEBYTECODE",
-)  # fmt: skip
 
 
 class Trial:
@@ -37,7 +29,7 @@ class Trial:
         """Grant each snapshot `seconds` and `memory` bytes, and more where it is large."""
         self._seconds = seconds
         self._memory = memory
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: ConfinedProcess | None = None
         self._closed = False
 
     def __enter__(self) -> Self:
@@ -65,14 +57,14 @@ class Trial:
         memory = min(MOST_MEMORY, self._memory + MEMORY_FOR_A_BYTE * len(snapshot))
         request = protocol.Merge(document, snapshot, sorted(devices), memory)
         try:
-            with _deadline(process, self._seconds + len(snapshot) / BYTES_A_SECOND) as over:
-                protocol.send(_pipe(process.stdin), request)
-                answer = protocol.receive(_pipe(process.stdout), protocol.Answer)
-        except protocol.PipeClosed as error:
+            with process.deadline(self._seconds + len(snapshot) / BYTES_A_SECOND):
+                protocol.send(process.write, request)
+                answer = protocol.receive(process.output, protocol.Answer)
+        except PipeBroken as error:
             self._end()
             if self._closed:
                 raise StorageFailed("the process that tries snapshots was ended") from error
-            why = "took too long" if over.is_set() else "ended without an answer"
+            why = "took too long" if process.timed_out else "ended without an answer"
             raise SnapshotDamaged(
                 f"the snapshot of {document} cannot be loaded: the process that tried it {why}", hint=_HINT
             ) from error
@@ -90,51 +82,15 @@ class Trial:
 
     def _end(self) -> None:
         process, self._process = self._process, None
-        if process is None:
-            return
-        process.kill()
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
-        process.wait()
+        if process is not None:
+            process.end()
 
-    def _started(self) -> subprocess.Popen[bytes]:
+    def _started(self) -> ConfinedProcess:
         if self._closed:
             raise StorageFailed("the process that tries snapshots was ended")
         if self._process is None:
-            environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
             try:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", "core.trial.worker"],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.DEVNULL,
-                    bufsize=0,
-                    env=environment,
-                )
+                self._process = ConfinedProcess("core.trial.worker")
             except OSError as error:
                 raise StorageFailed(f"no process can be started to try a snapshot: {error.strerror}") from error
         return self._process
-
-
-@contextlib.contextmanager
-def _deadline(process: subprocess.Popen[Any], seconds: float) -> Iterator[threading.Event]:
-    """End `process` if the block takes longer; the event tells."""
-    over = threading.Event()
-
-    def end() -> None:
-        over.set()
-        process.kill()
-
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield over
-    finally:
-        timer.cancel()
-
-
-def _pipe(pipe: IO[bytes] | None) -> io.FileIO:
-    return cast("io.FileIO", pipe)

@@ -13,6 +13,7 @@ import psutil
 import pytest
 from PIL import Image
 
+from core.confinement import PipeBroken
 from core.importing import protocol
 from core.importing.errors import FileRefused, WorkerBroken
 from core.importing.limits import Limits
@@ -123,11 +124,11 @@ def test_a_worker_neither_writes_files_nor_keeps_what_its_parent_has() -> None:
 
 
 def test_an_answer_that_is_none_ends_the_worker() -> None:
-    with pytest.raises(protocol.ProtocolBroken):
+    with pytest.raises(PipeBroken):
         protocol.receive_answer(io.BytesIO(struct.pack(">II", 3, 0) + b"\x81\xa1t"))
-    with pytest.raises(protocol.ProtocolBroken):
+    with pytest.raises(PipeBroken):
         protocol.receive_answer(io.BytesIO(struct.pack(">II", 1 << 31, 0)))
-    with pytest.raises(protocol.ProtocolBroken):
+    with pytest.raises(PipeBroken):
         protocol.receive_answer(io.BytesIO(b"\0\0"))
 
 
