@@ -81,8 +81,8 @@ class Library:
         self._blobs = BlobStore(self._layout.blobs, members.current)
         self._blobs_epoch = members.current
         self.writer = Writer(self.log, self.library_id, self.device_id)
-        derived = DerivedFiles(self._layout.derived, members.secrets)
-        self._view = View(self.log, self.chain, members, derived, self._blobs)
+        self.derived = DerivedFiles(self._layout.derived, members.secrets)
+        self._view = View(self.log, self.chain, members, self.derived, self._blobs)
         self._writing = Writing(self.log, members, self.chain, self.writer, self._view)
 
     @classmethod

@@ -32,6 +32,7 @@ from core.catalog.tables import (
     photo,
     thumbnail,
     vector,
+    vector_bundle,
 )
 from core.catalog.terms import Terms
 from core.catalog.writer import PhotoWriter
@@ -339,6 +340,13 @@ class Catalog:
     def thumbnails(self, pids: Iterable[bytes]) -> dict[bytes, ThumbRef]:
         """Where photos' thumbnails lie, for those that have one."""
         return reading.thumbnails_of(self._connection, pids)
+
+    @_alone
+    def vector_bundles(self, model: str) -> list[tuple[str, bytes]]:
+        """Return which bundles hold vectors of a model: document that says so and blob id, sorted."""
+        number = self._terms.known("vectors", model)
+        rows = self._connection.execute(select(vector_bundle).where(vector_bundle.c.model == number))
+        return sorted((self._terms.text(row.document) or "", row.blob_id) for row in rows)
 
     @_alone
     def documents_of(self, pids: Collection[bytes]) -> dict[bytes, str]:

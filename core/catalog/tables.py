@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-VERSION = 5
+VERSION = 6
 """Of the tables and of how their rows are made from the shards."""
 
 APPLICATION_ID = 0x534C4354
@@ -169,6 +169,17 @@ thumbnail = Table(
     Column("offset", Integer, nullable=False),
     Column("length", Integer, nullable=False),
     PrimaryKeyConstraint("pid", "bundle", "document"),
+    sqlite_with_rowid=False,
+)
+
+vector_bundle = Table(
+    "vector_bundle",
+    metadata,
+    # Which bundles hold vectors; where in them a photo's is, the document says. Few ask, and then of many photos.
+    Column("model", Integer, nullable=False),  # term
+    Column("document", Integer, nullable=False),  # term
+    Column("blob_id", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("model", "document", "blob_id"),
     sqlite_with_rowid=False,
 )
 
