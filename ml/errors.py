@@ -11,6 +11,7 @@
     │   ├── PackFileMissing    a file named in [files] is absent, or not a plain file
     │   ├── PackFileChanged    a file is not the one its SHA-256 names
     │   ├── LabelsInvalid      labels.txt or the WordNet file does not fit the manifest
+    │   ├── TokensInvalid      vocab.json or merges.txt cannot be used
     │   ├── KindUnsupported    a pack of a kind this version cannot run
     │   └── DownloadFailed     the download was refused, cut off, or is another file
     ├── ModelError
@@ -78,6 +79,10 @@ class PackFileChanged(PackError):
 
 class LabelsInvalid(PackError):
     """The labels or the WordNet ids do not fit the manifest."""
+
+
+class TokensInvalid(PackError):
+    """The vocabulary or the merges of a text encoder cannot be used."""
 
 
 class KindUnsupported(PackError):
