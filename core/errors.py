@@ -4,7 +4,7 @@
     ├── Refused                     the request cannot be done as asked
     │   ├── NotALibrary, LibraryExists, UnknownFormat
     │   ├── InvalidEdit             a value that no library stores
-    │   ├── NoSuchPhoto, AmbiguousPhoto, NoSuchAlbum, NoSuchLabel
+    │   ├── NoSuchPhoto, AmbiguousPhoto, NoSuchAlbum, NoSuchLabel, NoVector
     │   ├── QueryError              points at a column of the query
     │   ├── NothingToUndo
     │   ├── ImportRefused, ExportRefused, PackRefused
@@ -103,6 +103,12 @@ class NoSuchLabel(Refused):
     """The photo carries no such label."""
 
     name = "no-such-label"
+
+
+class NoVector(Refused):
+    """The model in use made no vector of this photo, or of none, so there is nothing to compare or to learn from."""
+
+    name = "no-vector"
 
 
 class QueryError(Refused):
