@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from textual import events, on
 from textual.app import App
+from textual.worker import get_current_worker
 
 from core.layout import Layout
 from tui.app.commands import ActionCommands
@@ -15,6 +17,7 @@ from tui.app.graphics.pictures import NoPictures, PictureRenderer
 from tui.app.keys import APP, bindings
 from tui.app.settings import Settings
 from tui.app.themes import THEMES, theme_for
+from tui.app.type_ahead import TypeAhead, again
 from tui.app.workers.importing import Importer
 from tui.app.workers.library_thread import LibraryThread
 from tui.app.workers.syncing import Syncing
@@ -25,12 +28,15 @@ if TYPE_CHECKING:
 
     from textual.command import Provider
     from textual.screen import Screen
+    from textual.timer import Timer
 
     from crypto.kdf import KdfParameters
     from crypto.keys import DeviceSecrets
     from tui.app.graphics.detection import Graphics
 
 _TALL_CELL = (1, 2)
+_RELEASE_S = 0.01
+"""How often it is looked whether the question that keys wait for has come."""
 
 
 class SafelightApp(App[None]):
@@ -70,6 +76,8 @@ class SafelightApp(App[None]):
         self.importer = Importer(self.library)
         self.syncing = Syncing(self.library)
         self.pictures, self.placeholders, self.cell = self._renderers()
+        self.type_ahead = TypeAhead(self)
+        self._releasing: Timer | None = None
 
     def get_default_screen(self) -> Screen[Any]:
         """Begin with a bare screen; the first real one is pushed when it is known which."""
@@ -85,7 +93,40 @@ class SafelightApp(App[None]):
         self.set_keymap(dict(self.settings.keys))
         for complaint in self.settings.complaints:
             self.notify(complaint, severity="warning")
+        self._releasing = self.set_interval(_RELEASE_S, self._release_keys, pause=True)
         self.show_start()
+
+    async def on_event(self, event: events.Event) -> None:
+        """Let keys wait for the question that one of them asked for."""
+        if isinstance(event, events.Key | events.Paste) and not event.is_forwarded and self._has_to_wait(event):
+            return
+        await super().on_event(event)
+
+    @on(events.Key)
+    @on(events.Paste)
+    def came_back(self, event: events.Key | events.Paste) -> None:
+        """Let what comes back unused wait, too: it was typed for the question, and not for what was below."""
+        if self._has_to_wait(event):
+            event.prevent_default()
+            event.stop()
+
+    def _has_to_wait(self, event: events.Key | events.Paste) -> bool:
+        own = isinstance(event, events.Key) and event.key in self._bindings.key_to_bindings  # they never wait
+        if own or self._releasing is None or not self.type_ahead.holds(event):
+            return False
+        self._releasing.resume()
+        return True
+
+    async def _release_keys(self) -> None:
+        for event in self.type_ahead.released():
+            await self.on_event(again(event))
+        if self._releasing is not None and not self.type_ahead.is_holding:
+            self._releasing.pause()
+
+    async def push_screen_wait(self, screen: Screen[Any], *, mode: str | None = None) -> Any:  # type: ignore[override]  # one signature for its overloads
+        """Show a question and return the answer; keys that were typed for it go to it."""
+        self.type_ahead.asks(get_current_worker())
+        return await super().push_screen_wait(screen, mode=mode)
 
     def show_start(self) -> None:
         """Ask for the passphrase, or for what makes a library where there is none."""

@@ -26,6 +26,8 @@ class ListingScreen(Screen[None]):
     app: SafelightApp
     TITLE: ClassVar[str] = ""
     AUTO_FOCUS: ClassVar[str] = "OptionList"
+    is_filled = False
+    """Whether anything was listed: keys that are typed before wait for it."""
     DEFAULT_CSS = """
     ListingScreen {
         & #title { height: 1; padding: 0 1; background: $panel; color: $primary; text-style: bold; }
@@ -67,6 +69,7 @@ class ListingScreen(Screen[None]):
     def list_rows(self, rows: Iterable[Text], empty: str) -> None:
         """Show these; the place in the list is kept. `empty` is said where there are none."""
         listed = self.query_one(OptionList)
+        self.is_filled = True
         place = listed.highlighted or 0
         listed.clear_options()
         found = list(rows)

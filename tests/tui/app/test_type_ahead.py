@@ -1,0 +1,64 @@
+"""Keys typed before a question is there are the question's, and never commands of the screen below."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual import events
+from textual.widgets import Input
+
+from tests.tui.app.conftest import Bench, library_shown, play, settled, shown_on, until
+from tui.app.screens.ask import AskScreen
+from tui.app.screens.devices import DevicesScreen
+
+if TYPE_CHECKING:
+    from textual.pilot import Pilot
+
+
+LONG_S = 600.0
+
+
+def type_at_once(pilot: Pilot[None], keys: list[str]) -> None:
+    """Give all keys to the app before it handles the first, as a terminal does with what was typed ahead."""
+    for key in keys:
+        pilot.app.post_message(events.Key(key, key if len(key) == 1 else None))
+
+
+def test_keys_typed_ahead_are_the_questions(pictured: Bench) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        screen = await library_shown(pilot)
+        # Every letter of it is a command of the library: into the trash, go to, first photo; R takes from the trash.
+        type_at_once(pilot, ["t", *"dogRdd", "enter"])
+        await until(pilot, lambda: "labelled dogrdd" in screen.status.flashed, "the label")
+        await settled(pilot)
+        assert pilot.app.screen is screen
+        assert await app.library.ask(lambda library: library.catalog.count("is:trash")) == 0
+        assert await app.library.ask(lambda library: library.catalog.count("label:dogrdd")) == 1
+
+        pilot.app.post_message(events.Key("a", "a"))
+        pilot.app.post_message(events.Paste("Rome, d"))
+        type_at_once(pilot, ["d"])
+        await until(pilot, lambda: pilot.app.screen.query_one(Input).value == "Rome, dd", "what was pasted and typed")
+        shown_on(pilot.app.screen, AskScreen)
+        await pilot.press("escape")
+
+    app = pictured.app()
+    app.type_ahead.patience_s = LONG_S
+    play(app, scene)
+
+
+def test_keys_typed_ahead_are_of_the_screen_that_they_follow(pictured: Bench) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        screen = await library_shown(pilot)
+        type_at_once(pilot, ["D", "r", *" at home", "enter"])  # in the library, r and enter would be others
+        await until(
+            pilot,
+            lambda: isinstance(pilot.app.screen, DevicesScreen) and "at home" in pilot.app.screen.said,
+            "the device's new name",
+        )
+        await pilot.press("escape")
+        assert pilot.app.screen is screen
+
+    app = pictured.app()
+    app.type_ahead.patience_s = LONG_S
+    play(app, scene)

@@ -1,0 +1,102 @@
+"""Keys that are typed faster than a question can appear: held until it has the focus, and then given to it.
+
+Without this, `t` and `dog` typed at once would label nothing and do what `d`, `o` and `g` do on the screen below: `d`
+puts photos into the trash. A key waits while a question is on its way (a worker of the group `ASKING` has begun and
+has not asked yet), or the screen on top is not laid out or filled, and also where it was sent to a widget before that
+and comes back unused. A question that does not come takes what was typed for it along: what is not sure to be meant is
+not done.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
+
+from textual import events
+from textual.worker import WorkerState
+
+if TYPE_CHECKING:
+    from textual.app import App
+    from textual.screen import Screen
+    from textual.worker import Worker
+
+ASKING: Final = "ask"
+"""The group of workers that ask something as soon as they can."""
+_PATIENCE_S: Final = 3.0
+"""How long a question may take to appear. One that waits for a relay takes longer: nothing waits for that one."""
+_BEGUN: Final = {WorkerState.PENDING, WorkerState.RUNNING}
+
+Typed = events.Key | events.Paste
+
+
+class TypeAhead:
+    """Decides which keys wait, and keeps them in the order in which they were typed."""
+
+    def __init__(self, app: App[Any]) -> None:
+        """Watch over the keys of `app`."""
+        self._app = app
+        self._asked: WeakSet[Worker[Any]] = WeakSet()
+        self._laid_out: WeakSet[Screen[Any]] = WeakSet()
+        self._waiting: list[Typed] = []
+        self._since = 0.0
+        self.patience_s = _PATIENCE_S
+        """How long keys wait; more in tests, whose machine may be busy."""
+
+    @property
+    def is_holding(self) -> bool:
+        """Whether any key waits."""
+        return bool(self._waiting)
+
+    def asks(self, worker: Worker[Any]) -> None:
+        """Take note that a worker's question is on the screen, or about to be."""
+        self._asked.add(worker)
+
+    def holds(self, event: Typed) -> bool:
+        """Keep the event if it has to wait; tell whether it does."""
+        if not self._waiting:
+            if not self._question_is_coming():
+                return False
+            self._since = time.monotonic()
+        self._waiting.append(event)
+        return True
+
+    def released(self) -> list[Typed]:
+        """Return what may go on now, in the order in which it was typed; nothing as long as the question is awaited."""
+        if not self._waiting:
+            return []
+        if self._question_is_coming():
+            if time.monotonic() - self._since < self.patience_s:
+                return []
+            self._give_up()
+            return []
+        waiting, self._waiting = sorted(self._waiting, key=lambda event: event.time), []
+        return waiting
+
+    def _give_up(self) -> None:
+        self._waiting.clear()
+        self._laid_out.add(self._app.screen)
+        for worker in self._app.workers:
+            if worker.group == ASKING:
+                self._asked.add(worker)
+
+    def _question_is_coming(self) -> bool:
+        if not self._app.screen_stack:
+            return False
+        screen = self._app.screen
+        if screen not in self._laid_out:
+            unfocused = screen.focused is None and screen.AUTO_FOCUS != "" and screen.focus_chain
+            if not screen.is_mounted or unfocused or not getattr(screen, "is_filled", True):
+                return True
+            self._laid_out.add(screen)
+        return any(
+            worker.group == ASKING and worker.state in _BEGUN and worker not in self._asked
+            for worker in self._app.workers
+        )
+
+
+def again(event: Typed) -> Typed:
+    """Return the event as it was before it was sent to a widget."""
+    fresh = events.Key(event.key, event.character) if isinstance(event, events.Key) else events.Paste(event.text)
+    fresh.time = event.time
+    return fresh
