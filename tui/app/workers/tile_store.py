@@ -1,8 +1,9 @@
 """What the tiles of a grid show: records from the library, pictures from the loaders, kept as long as there is room.
 
 The grid says what it wants (what is visible first, then what comes next); every new wish replaces the last one, so
-nobody works on what has scrolled away. A placeholder made from the ThumbHash comes first, the thumbnail when it is
-decoded.
+nobody works on what has scrolled away. Where thumbnails take their time (they are sent to the terminal as pixels), a
+placeholder made from the ThumbHash comes first; drawn in cells, a thumbnail is there as soon as its placeholder would
+be, which then only stands for one that cannot be shown.
 Results come to the event loop in batches, about thirty times a second.
 """
 
@@ -24,7 +25,6 @@ from tui.app.workers.thumbnails import ThumbnailProblem, placeholder, thumbnail
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from PIL import Image
     from rich.segment import Segment
 
     from core.blobs import BlobStore
@@ -43,7 +43,7 @@ ART_BUDGET_BYTES = 64 << 20
 
 @dataclass(slots=True)
 class Tile:
-    """What is known of one photo: its record, its picture, and whether that is only a placeholder.
+    """What is known of one photo: its record, its picture, whether that is the thumbnail, and why it is not.
 
     `lines` are whoever's draws it, kept until something changes.
     """
@@ -58,17 +58,24 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
+    """One picture to make: the thumbnail, or, `first`, what stands for it until it is there."""
+
     tile: Tile
     shape: tuple[int, int]
-    generation: int
     first: bool
 
 
 @dataclass(frozen=True, slots=True)
 class _Made:
+    """What came of a job; with a `problem` the picture, if any, is only the placeholder."""
+
     job: _Job
     art: Art | None
-    problem: str | None
+    problem: str | None = None
+
+    @property
+    def is_thumbnail(self) -> bool:
+        return not self.job.first and self.problem is None
 
 
 class TileStore:
@@ -82,7 +89,10 @@ class TileStore:
         on_ready: Callable[[set[bytes]], None],
         budget_bytes: int = ART_BUDGET_BYTES,
     ) -> None:
-        """Tell `on_ready`, on the event loop, which photos' tiles have changed. Thumbnails are drawn by `renderer`."""
+        """Tell `on_ready`, on the event loop, which photos' tiles have changed.
+
+        Thumbnails are drawn by `renderer`, what stands for them by `placeholders`.
+        """
         self._thread = thread
         self._renderer = renderer
         self._placeholders = placeholders
@@ -94,7 +104,6 @@ class TileStore:
         self._shape = (1, 1)
         self._wanted: list[bytes] = []
         self._visible: frozenset[bytes] = frozenset()
-        self._generation = 0
         self._asking: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._context = contextvars.Context()
@@ -122,7 +131,6 @@ class TileStore:
         if shape != self._shape:
             self._shape = shape
             self._forget_pictures()
-        self._generation += 1
         self._visible = frozenset(visible)
         self._wanted = [*visible, *ahead]
         for pid in reversed(self._wanted):
@@ -182,12 +190,16 @@ class TileStore:
             self._wanted = [pid for pid in self._wanted if pid not in gone]
             self._stale.difference_update(asked)
             self._queue_pictures()
-            # The others come with their placeholders, in a moment.
-            self._on_ready({pid for pid, (record, _) in found.items() if self._shows(pid, record)})
+            self._on_ready({pid for pid in found if self._shows(pid)})
 
-    def _shows(self, pid: bytes, record: PhotoRecord) -> bool:
-        """Whether a record alone changes what is seen: its tile has a picture already, or will get none soon."""
-        return record.thumbhash is None or self._tiles[pid].art is not None or self._placeholders.name == "none"
+    def _shows(self, pid: bytes) -> bool:
+        """Whether a record alone changes what is seen: no picture comes with it in a moment."""
+        tile = self._tiles[pid]
+        return tile.art is not None or tile.problem is not None or not self._draws
+
+    @property
+    def _draws(self) -> bool:
+        return self._renderer.name != "none"
 
     def _keep_records(self, found: dict[bytes, tuple[PhotoRecord, ThumbRef | None]]) -> None:
         for pid, (record, place) in found.items():
@@ -206,14 +218,14 @@ class TileStore:
     def _queue_pictures(self) -> None:
         first: list[_Job] = []
         then: list[_Job] = []
-        for pid in self._wanted:
+        is_slow = self._renderer is not self._placeholders
+        for pid in self._wanted if self._draws else ():
             tile = self._tiles.get(pid)
-            if tile is None or tile.is_final:
+            if tile is None or tile.is_final or tile.problem is not None:
                 continue
-            if tile.art is None and tile.record.thumbhash is not None and pid in self._visible:
-                first.append(_Job(tile, self._shape, self._generation, first=True))
-            if tile.problem is None:
-                then.append(_Job(tile, self._shape, self._generation, first=False))
+            if is_slow and tile.art is None and tile.record.thumbhash is not None and pid in self._visible:
+                first.append(_Job(tile, self._shape, first=True))
+            then.append(_Job(tile, self._shape, first=False))
         with self._guard:
             self._jobs = deque([*first, *then])
             if self._jobs:
@@ -242,21 +254,27 @@ class TileStore:
                     self._loop.call_soon_threadsafe(self._schedule, context=self._context)
 
     def _make(self, job: _Job) -> _Made:
-        renderer = self._placeholders if job.first else self._renderer
+        problem = None
+        if not job.first:
+            try:
+                return _Made(job, self._thumbnail(job))
+            except ThumbnailProblem as found:
+                problem = str(found)
+            except Exception as error:  # noqa: BLE001 - a thumbnail is never worth more than itself
+                problem = f"the thumbnail cannot be shown ({type(error).__name__})"
         try:
-            picture = self._picture(job, renderer.pixels(*job.shape))
-            return _Made(job, renderer.draw(picture, *job.shape), None)
-        except ThumbnailProblem as problem:
-            return _Made(job, None, str(problem))
-        except Exception as error:  # noqa: BLE001 - a thumbnail is never worth more than itself
-            return _Made(job, None, f"the thumbnail cannot be shown ({type(error).__name__})")
+            return _Made(job, self._placeholder(job), problem)
+        except Exception:  # noqa: BLE001 - nor is what stands for it
+            return _Made(job, None, problem)
 
-    def _picture(self, job: _Job, size: tuple[int, int]) -> Image.Image:
-        tile = job.tile
-        if job.first:
-            return placeholder(tile.record, size)
+    def _thumbnail(self, job: _Job) -> Art:
         blobs: BlobStore = self._thread.blobs
-        return thumbnail(blobs, tile.record, tile.thumbnail, size)
+        size = self._renderer.pixels(*job.shape)
+        return self._renderer.draw(thumbnail(blobs, job.tile.record, job.tile.thumbnail, size), *job.shape)
+
+    def _placeholder(self, job: _Job) -> Art:
+        size = self._placeholders.pixels(*job.shape)
+        return self._placeholders.draw(placeholder(job.tile.record, size), *job.shape)
 
     def _schedule(self) -> None:
         if self._flush is None and self._loop is not None and not self._ended:
@@ -271,12 +289,13 @@ class TileStore:
             tile = one.job.tile
             pid = tile.record.pid
             if one.job.shape != self._shape or self._tiles.get(pid) is not tile or (one.job.first and tile.is_final):
-                self._free(one.art, one.job)
+                if one.art is not None:
+                    self._maker(thumbnail=one.is_thumbnail).free(one.art)
                 continue
-            if not one.job.first:  # without a placeholder, the thumbnail is still to come
+            if not one.job.first:
                 tile.problem, tile.lines = one.problem, None
             if one.art is not None:
-                self._replace(tile, one.art, final=not one.job.first)
+                self._replace(tile, one.art, final=one.is_thumbnail)
             changed.add(pid)
         while self._cost > self._budget and self._drop_oldest():
             pass
@@ -286,13 +305,12 @@ class TileStore:
     def _replace(self, tile: Tile, art: Art | None, *, final: bool) -> None:
         if tile.art is not None:
             self._cost -= tile.art.cost
-            (self._renderer if tile.is_final else self._placeholders).free(tile.art)
+            self._maker(thumbnail=tile.is_final).free(tile.art)
         tile.art, tile.is_final, tile.lines = art, final, None
         self._cost += 0 if art is None else art.cost
 
-    def _free(self, art: Art | None, job: _Job) -> None:
-        if art is not None:
-            (self._placeholders if job.first else self._renderer).free(art)
+    def _maker(self, *, thumbnail: bool) -> PictureRenderer:
+        return self._renderer if thumbnail else self._placeholders
 
     def _drop_oldest(self) -> bool:
         """Forget the tile that was wanted longest ago; nothing that is wanted now is forgotten."""
