@@ -74,13 +74,14 @@ LIBRARY = Context(
         Action("library.smaller", "minus", "density(-1)", "view: smaller tiles"),
         Action("library.save_search", "ctrl+s", "save_search", "search: save it under a name"),
         Action("library.forget_search", "ctrl+d", "forget_search", "search: forget a saved one"),
+        Action("library.cull", "c", "cull", "photos: cull those marked, or all that are shown", "Cull"),
         Action("library.import", "i", "import_photos", "photos: import a folder", "Import"),
         Action("library.refresh", "f5", "reload", "view: read the library again"),
         Action("photos.label", "t", "add_label", "photos: add a label", "Label"),
         Action("photos.unlabel", "T", "remove_label", "photos: take a label off"),
         Action("photos.album", "a", "add_to_album", "photos: put into an album"),
         Action("photos.leave_album", "A", "leave_album", "photos: take out of an album"),
-        Action("photos.favourite", "f", "favourite", "photos: favourite, or not", "Fav"),
+        Action("photos.favourite", "f", "favourite", "photos: favourite, or not"),
         Action("photos.rate_1", "1", "rate(1)", "photos: rate ★"),
         Action("photos.rate_2", "2", "rate(2)", "photos: rate ★★"),
         Action("photos.rate_3", "3", "rate(3)", "photos: rate ★★★"),
@@ -176,6 +177,35 @@ PHOTO = Context(
     ),
 )
 
+CULL = Context(
+    "Culling",
+    "One photo after the other, near-duplicates beside each other. Nothing is changed until it is confirmed at the "
+    "end; rejected photos go into the trash.",
+    (
+        Action("cull.leave", "escape,q,enter", "leave", "cull: end, and ask what becomes of it", "Done"),
+        Action("cull.keep", "up,k,space", "keep", "cull: keep it; of near-duplicates this one", "Keep"),
+        Action("cull.reject", "down,j,x,delete", "reject", "cull: reject it", "Reject"),
+        Action("cull.keep_all", "a", "keep_all", "cull: keep all that are beside each other", "Keep all"),
+        Action("cull.favourite", "f", "favourite", "cull: favourite, or not", "Fav"),
+        Action("cull.rate_1", "1", "rate(1)", "cull: rate ★"),
+        Action("cull.rate_2", "2", "rate(2)", "cull: rate ★★"),
+        Action("cull.rate_3", "3", "rate(3)", "cull: rate ★★★"),
+        Action("cull.rate_4", "4", "rate(4)", "cull: rate ★★★★"),
+        Action("cull.rate_5", "5", "rate(5)", "cull: rate ★★★★★"),
+        Action("cull.rate_0", "0", "rate(0)", "cull: no rating"),
+        Action("cull.undo", "u", "undo", "cull: take the last decision back", "Undo"),
+        Action("cull.next", "right,l", "move(1)", "cull: next photo"),
+        Action("cull.previous", "left,h", "move(-1)", "cull: previous photo"),
+        Action("cull.zoom_in", "plus,equals_sign", "zoom(1)", "picture: zoom in"),
+        Action("cull.zoom_out", "minus", "zoom(-1)", "picture: zoom out"),
+        Action("cull.zoom_fit", "z", "zoom(0)", "picture: whole, or its own size"),
+        Action("cull.pan_left", "shift+left,H", "pan(-1,0)", "picture: look further left"),
+        Action("cull.pan_right", "shift+right,L", "pan(1,0)", "picture: look further right"),
+        Action("cull.pan_up", "shift+up,K", "pan(0,-1)", "picture: look further up"),
+        Action("cull.pan_down", "shift+down,J", "pan(0,1)", "picture: look further down"),
+    ),
+)
+
 IMPORT = Context(
     "Import",
     "An import goes on while you look at the library; this screen shows how far it is.",
@@ -228,7 +258,7 @@ ALARMS = Context(
     ),
 )
 
-CONTEXTS = (APP, LIBRARY, GRID, SEARCH, PHOTO, IMPORT, DEVICES, PAIRING, RELAYS, ALARMS)
+CONTEXTS = (APP, LIBRARY, GRID, SEARCH, PHOTO, CULL, IMPORT, DEVICES, PAIRING, RELAYS, ALARMS)
 
 
 def bindings(context: Context) -> list[BindingType]:

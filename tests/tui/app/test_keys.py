@@ -14,6 +14,7 @@ from tests.tui.app.conftest import Bench, library_shown, play, settled, until
 from tui.app import keys
 from tui.app.commands import ActionCommands
 from tui.app.grid.photo_grid import PhotoGrid
+from tui.app.screens.cull import CullScreen
 from tui.app.screens.help import HelpScreen
 from tui.app.screens.importing import ImportScreen
 from tui.app.screens.jump import JumpScreen, jump_labels
@@ -53,6 +54,7 @@ def test_no_key_has_two_meanings_in_one_place(context: keys.Context) -> None:
         (keys.GRID, PhotoGrid),
         (keys.SEARCH, QueryInput),
         (keys.PHOTO, PhotoScreen),
+        (keys.CULL, CullScreen),
         (keys.IMPORT, ImportScreen),
     ],
     ids=lambda value: getattr(value, "title", None),

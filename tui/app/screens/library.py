@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
@@ -16,6 +17,7 @@ from tui.app.grid.contents import Contents, Ordering
 from tui.app.grid.photo_grid import DENSITIES, PhotoGrid
 from tui.app.keys import LIBRARY, bindings
 from tui.app.screens.choices import LibraryChoices
+from tui.app.screens.cull_entry import CullEntry
 from tui.app.screens.library_sync import LibrarySync
 from tui.app.widgets.search_line import SearchLine
 from tui.app.widgets.sidebar import Places, Sidebar
@@ -48,7 +50,15 @@ _SORT_NAMES = {
 }
 
 
-class LibraryScreen(LibraryChoices, LibrarySync, Screen[None]):
+@dataclass(frozen=True)
+class Whereabouts:
+    """What was shown, and the photo that the cursor was on."""
+
+    ordering: Ordering
+    pid: bytes | None
+
+
+class LibraryScreen(LibraryChoices, LibrarySync, CullEntry, Screen[None]):
     """All photos, or those of a query."""
 
     app: SafelightApp
@@ -61,11 +71,12 @@ class LibraryScreen(LibraryChoices, LibrarySync, Screen[None]):
     }
     """
 
-    def __init__(self, *, offer_import: bool = False) -> None:
-        """Show everything; `offer_import`: ask for a folder at once."""
+    def __init__(self, *, offer_import: bool = False, whereabouts: Whereabouts | None = None) -> None:
+        """Show everything, or what was shown before; `offer_import`: ask for a folder at once."""
         super().__init__()
         self._offer_import = offer_import
-        self._ordering = Ordering()
+        self._ordering = Ordering() if whereabouts is None else whereabouts.ordering
+        self._return_to = None if whereabouts is None else whereabouts.pid
         self._imported_before = 0
         self._sidebar_wanted: bool | None = None
         self.tiles = TileStore(self.app.library, self.app.pictures, self.app.placeholders, self._tiles_ready)
@@ -85,6 +96,7 @@ class LibraryScreen(LibraryChoices, LibrarySync, Screen[None]):
         self.grid.on_place = self.tell_place
         if self.app.settings.density in DENSITIES:
             self.grid.density = DENSITIES[DENSITIES.index(self.app.settings.density)]
+        self.query_one(SearchLine).put(self._ordering.query)
         self._show_sidebar()
         self.load(keep_place=False)
         self._load_places()
@@ -116,6 +128,11 @@ class LibraryScreen(LibraryChoices, LibrarySync, Screen[None]):
         """What is shown, and in which order."""
         return self._ordering
 
+    @property
+    def whereabouts(self) -> Whereabouts:
+        """Where to come back to."""
+        return Whereabouts(self._ordering, self.grid.current)
+
     def _tiles_ready(self, pids: set[bytes]) -> None:
         if self.is_attached:
             self.grid.tiles_changed(pids)
@@ -138,6 +155,9 @@ class LibraryScreen(LibraryChoices, LibrarySync, Screen[None]):
             return
         self.query_one(SearchLine).fault(None)
         self.grid.show(contents, keep_place=keep_place)
+        if self._return_to is not None:
+            self.grid.go_to(contents.photos.index(self._return_to) or 0)
+            self._return_to = None
         self._tell_count(contents)
         self.query_one(Sidebar).point_at(ordering.query)
 

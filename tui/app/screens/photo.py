@@ -17,7 +17,7 @@ from tui.app.screens.ask import AskScreen
 from tui.app.screens.choices import known_values
 from tui.app.screens.text import TextScreen
 from tui.app.widgets.photo_facts import PhotoFacts
-from tui.app.widgets.picture_view import PictureView
+from tui.app.widgets.picture_view import PictureView, words_for
 from tui.app.widgets.status_line import StatusLine
 from tui.app.workers.library_thread import NotOpen, Superseded
 from tui.app.workers.pictures import Pictures
@@ -114,16 +114,12 @@ class PhotoScreen(Screen[int]):
         self._tell_place()
         if same and not turned:
             return
-        self.picture.describe(_words(record))
         began = False
-        if not self.pictures.is_ready(pid, record.rotation):
-            quick = await self.pictures.quick(record, place)
-            began = quick.image is not None
-            if began:
-                self.picture.show(quick.image, same=False)
-        whole = await self.pictures.whole(pid, record.rotation)
-        self.picture.show(whole.image, same=began)
-        self.facts.problem(whole.problem)
+        async for picture in self.pictures.stages(record, place):
+            self.picture.describe(words_for(record, picture.problem))
+            self.picture.show(picture.image, same=began)
+            began = picture.image is not None
+            self.facts.problem(picture.problem)
         self._prefetch()
 
     def _prefetch(self) -> None:
@@ -307,11 +303,3 @@ class PhotoScreen(Screen[int]):
 def _known(library: Library, pid: bytes) -> tuple[PhotoRecord, ThumbRef | None] | None:
     record = library.catalog.photo(pid)
     return None if record is None else (record, library.catalog.thumbnail(pid))
-
-
-def _words(record: PhotoRecord) -> list[str]:
-    """Return what stands in the place of a picture that cannot be shown."""
-    labels = ", ".join(label.name for label in record.labels)
-    lines = [record.filename or record.id[:8], (record.taken_at or "no date").replace("T", " ")]
-    lines += [f"{record.width} x {record.height}"]
-    return [plain(line) for line in (*lines, labels, record.caption) if line]

@@ -11,13 +11,23 @@ from textual.widget import Widget
 
 from tui.app.graphics.view_box import View, framing
 from tui.cli.cells import centred
+from tui.cli.output import plain
 
 if TYPE_CHECKING:
     from PIL import Image
 
+    from core.catalog import PhotoRecord
     from tui.app.app import SafelightApp
     from tui.app.graphics.pictures import Art
     from tui.app.workers.pictures import Pictures
+
+
+def words_for(record: PhotoRecord, problem: str | None = None) -> list[str]:
+    """Return what stands in the place of a picture that cannot be shown; `problem` says why."""
+    labels = ", ".join(label.name for label in record.labels)
+    lines = [record.filename or record.id[:8], (record.taken_at or "no date").replace("T", " ")]
+    lines += [f"{record.width} x {record.height}", labels, record.caption, problem or ""]
+    return [plain(line) for line in lines if line]
 
 
 class PictureView(Widget):
@@ -105,8 +115,11 @@ class PictureView(Widget):
             return self._words_line(y)
         columns, lines = self._drawn
         top = (self.size.height - lines) // 2
-        if not top <= y < top + lines or columns > room:
+        if not top <= y < top + lines or top < 0:
             return Strip.blank(room, style)
+        if columns > room:  # the room has just become less, and the picture for it is being drawn
+            start = (columns - room) // 2
+            return Strip(self._art.cells[y - top], columns).crop(start, start + room)
         left = (room - columns) // 2
         return Strip(
             [Segment(" " * left, style), *self._art.cells[y - top], Segment(" " * (room - columns - left), style)],

@@ -24,7 +24,7 @@ from tui.app.workers.library_thread import NotOpen
 from tui.app.workers.thumbnails import ThumbnailProblem, turned, whole_thumbnail
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from core.blobs import BlobStore
     from core.catalog import Copy, PhotoRecord, ThumbRef
@@ -42,10 +42,14 @@ _THUMBNAIL_SIZE = (320, 320)
 
 @dataclass(frozen=True)
 class Picture:
-    """The pixels of a photo, turned as the user wants; `problem` says why they are not the best there are."""
+    """The pixels of a photo, turned as the user wants; `problem` says why they are not the best there are.
+
+    `elsewhere`: what is missing is no loss, and another device or a relay has it.
+    """
 
     image: Image.Image | None
     problem: str | None = None
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,12 +62,21 @@ class _Source:
 class Pictures:
     """Fetches pictures; used on the event loop."""
 
-    def __init__(self, thread: LibraryThread) -> None:
-        """Fetch from this library."""
+    def __init__(self, thread: LibraryThread, kept: int = _KEPT) -> None:
+        """Fetch from this library; `kept` pictures are held."""
         self._thread = thread
+        self._most = kept
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="pictures")
         self._pool: WorkerPool | None = None
         self._kept: OrderedDict[tuple[bytes, int], asyncio.Task[Picture]] = OrderedDict()
+
+    async def stages(self, record: PhotoRecord, place: ThumbRef | None) -> AsyncIterator[Picture]:
+        """Yield the picture as it gets better: the thumbnail where the whole one takes a while, then that."""
+        if not self.is_ready(record.pid, record.rotation):
+            quick = await self.quick(record, place)
+            if quick.image is not None:
+                yield quick
+        yield await self.whole(record.pid, record.rotation)
 
     async def quick(self, record: PhotoRecord, place: ThumbRef | None) -> Picture:
         """Return the thumbnail: less than the picture, but at once."""
@@ -72,6 +85,11 @@ class Pictures:
     async def whole(self, pid: bytes, rotation: int) -> Picture:
         """Return the picture as large as it is kept."""
         return await asyncio.shield(self._task(pid, rotation))
+
+    def forget(self, pid: bytes) -> None:
+        """Fetch a photo anew when it is next wanted: there is more of it now."""
+        for key in [key for key in self._kept if key[0] == pid]:
+            self._kept.pop(key).cancel()
 
     def is_ready(self, pid: bytes, rotation: int) -> bool:
         """Whether `whole` returns at once."""
@@ -102,7 +120,7 @@ class Pictures:
         if task is None or task.cancelled():
             task = self._kept[key] = asyncio.get_running_loop().create_task(self._fetch(pid))
         self._kept.move_to_end(key)
-        while len(self._kept) > _KEPT:
+        while len(self._kept) > self._most:
             self._kept.popitem(last=False)[1].cancel()
         return task
 
@@ -118,17 +136,23 @@ class Pictures:
     def _decode(self, source: _Source) -> Picture:
         blobs = self._thread.blobs
         problem: str | None = None
+        missing = False
         for copy in sorted(source.copies, key=lambda one: one.role != "preview"):
             try:
                 image = _preview(blobs, copy) if copy.role == "preview" else self._original(blobs, source, copy)
             except BlobMissing:
-                problem = problem or "only its thumbnail is on this device"
-            except (IntegrityAlarm, FileRefused, WorkerBroken, OSError, ValueError, SyntaxError, MemoryError) as error:
-                problem = f"it cannot be read: {error}"
+                missing = True
+            except IntegrityAlarm as error:
+                problem = problem or f"its file is damaged: {error}"
+            except (FileRefused, WorkerBroken, OSError, ValueError, SyntaxError, MemoryError) as error:
+                problem = problem or f"it cannot be decoded: {error}"
             else:
                 return Picture(turned(image, source.record.rotation))
         quick = _from_thumbnail(blobs, source.record, source.thumbnail)
-        return Picture(quick.image, problem or quick.problem)
+        if missing and problem is None:
+            here = "only its thumbnail is" if quick.image is not None else "neither it nor its thumbnail is"
+            problem = f"{here} on this device"
+        return Picture(quick.image, problem or quick.problem, elsewhere=missing)
 
     def _original(self, blobs: BlobStore, source: _Source, copy: Copy) -> Image.Image:
         if copy.size > IN_MEMORY_BYTES:

@@ -1,0 +1,45 @@
+"""From a grid into a round of culling: of what is marked, or of all that is shown. Mixed into screens with a grid."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol
+
+from textual import work
+
+from tui.app.culling import CullRound
+from tui.app.screens.cull import CullScreen
+
+if TYPE_CHECKING:
+    from tui.app.app import SafelightApp
+    from tui.app.grid.photo_grid import PhotoGrid
+    from tui.app.workers.tile_store import TileStore
+
+
+class _WithGrid(Protocol):
+    app: SafelightApp
+    tiles: TileStore
+
+    @property
+    def grid(self) -> PhotoGrid: ...
+    def say(self, text: str, *, error: bool = False) -> None: ...
+    def load_all(self) -> None: ...
+
+
+class CullEntry:
+    """The action that begins to cull."""
+
+    @work(exclusive=True, group="ask")
+    async def action_cull(self: _WithGrid) -> None:
+        """Cull the photos that are marked; without marks all that are shown, from the one under the cursor on."""
+        grid = self.grid
+        photos = grid.contents.photos
+        if not len(photos):
+            self.say("there are no photos here to cull", error=True)
+            return
+        marked = grid.marks.among(photos) if grid.marked else None
+        culled = await asyncio.to_thread(CullRound, marked or photos, 0 if marked else grid.cursor)
+        said = await self.app.push_screen_wait(CullScreen(culled))
+        self.say(said)
+        self.tiles.forget()
+        self.load_all()
