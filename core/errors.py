@@ -8,6 +8,7 @@
     │   ├── QueryError              points at a column of the query
     │   ├── NothingToUndo
     │   ├── ImportRefused, ExportRefused, PackRefused
+    │   │   └── NoTextEncoder
     │   ├── AgentRefused
     │   ├── NoSuchDevice, NoSuchRelay
     │   └── PairingRefused
@@ -153,6 +154,12 @@ class PackRefused(Refused):
     """A model pack is missing, or not the one the library asks for."""
 
     name = "pack-refused"
+
+
+class NoTextEncoder(PackRefused):
+    """Photos cannot be found by descriptions: there is no image-text pack, or not the one the library asks for."""
+
+    name = "no-text-encoder"
 
 
 class AgentRefused(Refused):

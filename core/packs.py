@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 
     from core.library import Library
     from ml.check import CheckReport
+    from ml.check_image_text import ImageTextReport
     from ml.download import Progress
     from ml.evaluate import Evaluation
     from ml.installed import InstalledPack
-    from ml.pack import Pack
+    from ml.pack import AnyPack
 
 
 @dataclass(frozen=True)
@@ -98,31 +99,41 @@ def remove_pack(name: str) -> str:
 
 
 def use_pack(library: Library, name: str) -> PackDescription:
-    """Make an installed pack the one that labels this library's photos from now on.
+    """Let an installed pack do its work for this library from now on, in place of another of its kind.
+
+    A classifier labels the photos; an image-text pack finds them by descriptions.
 
     Raises:
         PackRefused: it is not installed, or damaged.
     """
-    from core import labelling
-    from ml.installed import find_pack
+    from core import labelling, text_pack
+    from ml.installed import find_any_pack
+    from ml.pack import ImageTextPack
 
     with _refusals():
-        pack = find_pack(name)
-    labelling.use_pack(library, pack)
+        pack = find_any_pack(name)
+    if isinstance(pack, ImageTextPack):
+        text_pack.use_text_pack(library, pack)
+    else:
+        labelling.use_pack(library, pack)
     return _describe(pack, builtin=False)
 
 
-def check_pack(name: str) -> CheckReport:
-    """Load an installed pack's model and run it on generated pictures.
+def check_pack(name: str) -> CheckReport | ImageTextReport:
+    """Load an installed pack's models and run them on generated pictures, and texts.
 
     Raises:
         PackRefused: it does not run, or does not answer as its manifest says.
     """
-    from ml import check
-    from ml.installed import find_pack
+    from ml import check, check_image_text
+    from ml.installed import find_any_pack
+    from ml.pack import ImageTextPack
 
     with _refusals():
-        return check.check_pack(find_pack(name))
+        pack = find_any_pack(name)
+        if isinstance(pack, ImageTextPack):
+            return check_image_text.check_image_text_pack(pack)
+        return check.check_pack(pack)
 
 
 def evaluate_pack(name: str, folder: Path, *, progress: Callable[[int, int], object] | None = None) -> Evaluation:
@@ -159,7 +170,7 @@ def _describe_installed(found: InstalledPack) -> PackDescription:
     return PackDescription(name, version, found.builtin, str(found.folder), problem=str(found.problem))
 
 
-def _describe(pack: Pack, *, builtin: bool) -> PackDescription:
+def _describe(pack: AnyPack, *, builtin: bool) -> PackDescription:
     manifest = pack.manifest
     return PackDescription(
         name=pack.name,
@@ -169,7 +180,7 @@ def _describe(pack: Pack, *, builtin: bool) -> PackDescription:
         kind=manifest.kind,
         licence=manifest.licence,
         source=manifest.source,
-        classes=manifest.output.classes,
+        classes=getattr(manifest.output, "classes", None),
         size=pack.size(),
         sha256=pack.sha256,
     )

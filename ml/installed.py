@@ -14,14 +14,14 @@ import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import platformdirs
 
 from ml.builtin import builtin_folder, builtin_model
 from ml.errors import DownloadFailed, MlError, PackError, PackExists, PackNotFound
 from ml.manifest import MANIFEST_NAME, MODEL_NAME, is_pack_name, is_pack_version, load_manifest
-from ml.pack import Pack, builtin_pack
+from ml.pack import AnyPack, ImageTextPack, Pack, PackFiles, builtin_pack, describe_pack, open_pack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,6 +32,7 @@ _ABANDONED_S = 86_400
 _INCOMING, _OUTGOING = ".incoming-", ".outgoing-"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MAX_MANIFEST = 1 << 20
+_Kind = TypeVar("_Kind", bound=PackFiles)
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class InstalledPack:
     """``name@version``."""
     folder: Path
     builtin: bool
-    pack: Pack | None
+    pack: AnyPack | None
     """None when it cannot be opened."""
     problem: MlError | None
 
@@ -63,18 +64,35 @@ def installed_packs() -> list[InstalledPack]:
 
 
 def find_pack(name: str) -> Pack:
-    """Return the pack called ``name`` or ``name@version``; without a version, the built-in one or the newest.
+    """Return the labelling pack called ``name`` or ``name@version``; without a version, the built-in one or the newest.
 
     Raises PackNotFound, with the nearest name as hint, and what ``Pack.open`` raises.
     """
-    wanted, _, version = name.partition("@")
+    return builtin_pack() if _builtin_is(name) else _opened(_folder_of(name), Pack)
+
+
+def find_image_text_pack(name: str) -> ImageTextPack:
+    """Return the image-text pack called ``name`` or ``name@version``, the newest without a version.
+
+    Raises PackNotFound, with the nearest name as hint, and what ``ImageTextPack.open`` raises.
+    """
     if _builtin_is(name):
-        return builtin_pack()
+        return ImageTextPack.open(builtin_folder())
+    return _opened(_folder_of(name), ImageTextPack)
+
+
+def find_any_pack(name: str) -> AnyPack:
+    """Return the pack called ``name`` or ``name@version``, of whatever kind; raises as ``find_pack``."""
+    return builtin_pack() if _builtin_is(name) else _open(_folder_of(name))
+
+
+def _folder_of(name: str) -> Path:
+    wanted, _, version = name.partition("@")
     # Names also come from other devices' results: only a well-formed one is ever made into a path.
     if is_pack_name(wanted) and (not version or is_pack_version(version)):
         folders = [f for f in _folders() if f.name == name or (not version and f.name.partition("@")[0] == wanted)]
         if folders:
-            return _open(max(folders, key=lambda folder: _version_order(folder.name.partition("@")[2])))
+            return max(folders, key=lambda folder: _version_order(folder.name.partition("@")[2]))
     raise _not_found(name)
 
 
@@ -84,7 +102,7 @@ def add_pack(
     manifest: Path | None = None,
     sha256: str | None = None,
     progress: Progress | None = None,
-) -> Pack:
+) -> AnyPack:
     """Install the pack at ``source`` and return it as installed.
 
     ``source`` is a folder, or an address: that of a ``pack.toml`` whose SHA-256 is ``sha256``, beside which its files
@@ -95,6 +113,7 @@ def add_pack(
     opening the pack and loading its model raises: what is installed has run.
     """
     from ml.check import check_pack
+    from ml.check_image_text import check_image_text_pack
 
     packs = packs_folder()
     with _writing(packs), _staging(packs) as staging, _naming(source, staging, manifest):
@@ -102,11 +121,14 @@ def add_pack(
             _download(source, staging, manifest, sha256, progress)
         else:
             _copy_pack(Path(source), staging, manifest, sha256)
-        pack = Pack.open(staging)
+        pack = open_pack(staging)
         present = _present(pack)
         if present is not None:
             return present
-        check_pack(pack, repeats=1)
+        if isinstance(pack, ImageTextPack):
+            check_image_text_pack(pack, repeats=1)
+        else:
+            check_pack(pack, repeats=1)
         _publish(staging, packs / pack.model)
     return _open(packs / pack.model)
 
@@ -130,7 +152,7 @@ def remove_pack(name: str) -> str:
     return folders[0].name
 
 
-def _look_at(model: str, folder: Path, open_: Callable[[Path], Pack], *, builtin: bool) -> InstalledPack:
+def _look_at(model: str, folder: Path, open_: Callable[[Path], AnyPack], *, builtin: bool) -> InstalledPack:
     try:
         return InstalledPack(model, folder, builtin, pack=open_(folder), problem=None)
     except MlError as problem:
@@ -168,8 +190,12 @@ def _is_pack_folder(path: Path) -> bool:
     return is_pack_name(name) and is_pack_version(version) and path.is_dir()
 
 
-def _open(folder: Path) -> Pack:
-    pack = Pack.open(folder)
+def _open(folder: Path) -> AnyPack:
+    return _opened(folder, type(describe_pack(folder)))
+
+
+def _opened(folder: Path, kind: type[_Kind]) -> _Kind:
+    pack = kind.open(folder)
     if pack.model != folder.name:
         raise PackError(f"{folder}: holds the pack {pack.model}", hint="Remove the folder and add the pack again.")
     return pack
@@ -187,7 +213,7 @@ def _copy_pack(source: Path, staging: Path, manifest: Path | None, sha256: str |
             f"{source}: not a folder", hint="Name the folder that holds pack.toml, model.onnx and labels.txt."
         )
     # Opened where it is, for errors that name the user's own files.
-    pack = Pack.open(source, manifest)
+    pack = open_pack(source, manifest)
     if sha256 is not None and pack.sha256 != sha256:
         raise DownloadFailed(f"{source}: the SHA-256 of its manifest is {pack.sha256}, not {sha256} as pinned")
     (staging / MANIFEST_NAME).write_bytes(pack.manifest_bytes)
@@ -203,7 +229,7 @@ def _download(url: str, staging: Path, manifest: Path | None, sha256: str | None
 
     check_url(url)
     if manifest is not None:
-        described = Pack.describe(manifest.parent, manifest)
+        described = describe_pack(manifest.parent, manifest)
         pinned = described.manifest.files[MODEL_NAME]
         if sha256 not in (None, pinned):
             raise DownloadFailed(f"{manifest} pins the model to {pinned}, not to {sha256}")
@@ -243,7 +269,7 @@ def _naming(source: str | Path, staging: Path, manifest: Path | None) -> Iterato
         raise
 
 
-def _present(pack: Pack) -> Pack | None:
+def _present(pack: AnyPack) -> AnyPack | None:
     """Return the pack of this name and version that is here already, if it is this very one and whole."""
     if _builtin_is(pack.model):
         return _same(builtin_pack(), pack)
@@ -256,7 +282,7 @@ def _present(pack: Pack) -> Pack | None:
         return None  # absent or damaged: what was just checked takes its place
 
 
-def _same(present: Pack, pack: Pack) -> Pack:
+def _same(present: AnyPack, pack: AnyPack) -> AnyPack:
     if present.sha256 != pack.sha256:
         raise PackExists(
             f"another pack {pack.model} is installed",
@@ -273,7 +299,7 @@ def _publish(staging: Path, target: Path) -> None:
         staging.rename(target)
     except OSError:
         # Something is there: a damaged pack, or what another process has just added, which may be as good.
-        if _present(Pack.describe(staging)) is None:
+        if _present(describe_pack(staging)) is None:
             _discard(target)
             staging.rename(target)
 

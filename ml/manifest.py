@@ -76,20 +76,47 @@ class OutputSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     threshold: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A pack's description; ``load_manifest`` makes one that is known to be consistent."""
+class EmbeddingSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the image encoder of an image-text pack gives."""
+
+    embedding: Text
+    """Name of the output ``[N, D]``."""
+
+
+class TextSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The text encoder of an image-text pack, and its tokenizer."""
+
+    model: Text
+    """File of the pack."""
+    name: Text
+    """Of the input with the token ids, ``[N, context]``."""
+    dtype: Literal["int64", "int32"] = "int64"
+    context: Annotated[int, msgspec.Meta(ge=3, le=4096)]
+    mask: Text | None = None
+    """Name of an input that has 1 where a token is the text's own, if the model has one."""
+    embedding: Text
+    """Name of the output ``[N, D]``, of the same D as the pictures'."""
+    vocabulary: Text
+    """File of the pack, ``vocab.json``."""
+    merges: Text
+    """File of the pack, ``merges.txt``."""
+    padding: Annotated[int, msgspec.Meta(ge=0, lt=1_000_000)] = 0
+    """Token id that shorter texts are filled up with."""
+    scale: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 100.0
+    """What the model was trained to multiply cosines by before a softmax."""
+
+
+class ManifestHead(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the manifests of all kinds of packs say."""
 
     format: Literal[1]
     name: str
     version: str
-    kind: Literal["classifier"]
     licence: Text
     source: Text
-    taxonomy: Text | None = None
     files: dict[str, str]
     """File name to SHA-256, lower-case hex."""
     input: InputSpec
-    output: OutputSpec
 
     @property
     def model(self) -> str:
@@ -97,17 +124,47 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return f"{self.name}@{self.version}"
 
 
-def load_manifest(path: Path) -> Manifest:
+class Manifest(ManifestHead, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A labelling pack's description; ``load_manifest`` makes one that is known to be consistent."""
+
+    kind: Literal["classifier"]
+    taxonomy: Text | None = None
+    output: OutputSpec
+
+
+class ImageTextManifest(ManifestHead, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An image-text pack's description: pictures and texts become vectors of one space."""
+
+    kind: Literal["image-text"]
+    output: EmbeddingSpec
+    text: TextSpec
+
+
+def load_manifest(path: Path) -> Manifest | ImageTextManifest:
     """Read the manifest at ``path``.
 
     Raises ManifestInvalid (with file and line), KindUnsupported for a kind this version cannot run, and OSError when
     the file cannot be read.
     """
-    return parse_manifest(path.read_bytes(), str(path))
+    return parse_any_manifest(path.read_bytes(), str(path))
 
 
 def parse_manifest(data: bytes, source: str) -> Manifest:
-    """Return the manifest in ``data``; ``source`` is how errors name it. Raises as ``load_manifest``."""
+    """Return the labelling pack's manifest in ``data``; ``source`` is how errors name it. Raises as ``load_manifest``.
+
+    For the manifest of an image-text pack, KindUnsupported: such a pack has no labels.
+    """
+    manifest = parse_any_manifest(data, source)
+    if isinstance(manifest, ImageTextManifest):
+        raise KindUnsupported(
+            f"{manifest.model} is an image-text pack: it finds photos by descriptions, and has no labels",
+            hint="Choose a classifier to label photos: `safelight model list` shows the packs.",
+        )
+    return manifest
+
+
+def parse_any_manifest(data: bytes, source: str) -> Manifest | ImageTextManifest:
+    """Return the manifest in ``data``, of whatever kind. Raises as ``load_manifest``."""
     toml = TomlSource(data, source, ManifestInvalid)
     if toml.values.get("format", 1) != 1:
         raise toml.invalid(
@@ -116,10 +173,17 @@ def parse_manifest(data: bytes, source: str) -> Manifest:
             hint="This version reads format = 1; a newer Safelight may read the pack.",
         )
     kind = toml.values.get("kind")
-    if kind in ("image-text", "faces"):
+    if kind == "faces":
         raise KindUnsupported(
-            f'{source}: packs of kind "{kind}" cannot be used yet', hint='This version runs kind = "classifier".'
+            f'{source}: packs of kind "{kind}" cannot be used yet',
+            hint='This version runs kind = "classifier" and kind = "image-text".',
         )
+    if kind == "image-text":
+        described = toml.convert(ImageTextManifest)
+        _check_names(described, toml)
+        _check_input(described.input, toml)
+        _check_text(described, toml)
+        return described
     manifest = toml.convert(Manifest)
     _check_names(manifest, toml)
     _check_input(manifest.input, toml)
@@ -142,7 +206,7 @@ def is_pack_version(version: str) -> bool:
     return bool(_VERSION.fullmatch(version))
 
 
-def _check_names(manifest: Manifest, toml: TomlSource) -> None:
+def _check_names(manifest: Manifest | ImageTextManifest, toml: TomlSource) -> None:
     if not is_pack_name(manifest.name):
         raise toml.invalid(
             f'"{manifest.name}" cannot name a pack',
@@ -151,13 +215,7 @@ def _check_names(manifest: Manifest, toml: TomlSource) -> None:
         )
     if not is_pack_version(manifest.version):
         raise toml.invalid(f'"{manifest.version}" cannot be a version', ("version",), hint='For example "1.0.0".')
-    texts: list[tuple[KeyPath, str]] = [
-        (("licence",), manifest.licence),
-        (("source",), manifest.source),
-        (("input", "name"), manifest.input.name),
-        (("output", "name"), manifest.output.name),
-    ]
-    for key, text in texts:
+    for key, text in _shown_texts(manifest):
         # These are shown in terminals, where an escape sequence could hide or forge what is on the screen.
         if not text.isprintable():
             raise toml.invalid(f'"{key[-1]}" has characters that cannot be shown', key)
@@ -180,6 +238,23 @@ def _check_names(manifest: Manifest, toml: TomlSource) -> None:
             )
     if MODEL_NAME not in manifest.files:
         raise toml.invalid(f'[files] does not list "{MODEL_NAME}"', ("files",))
+
+
+def _shown_texts(manifest: Manifest | ImageTextManifest) -> list[tuple[KeyPath, str]]:
+    texts: list[tuple[KeyPath, str]] = [
+        (("licence",), manifest.licence),
+        (("source",), manifest.source),
+        (("input", "name"), manifest.input.name),
+    ]
+    if isinstance(manifest, Manifest):
+        return [*texts, (("output", "name"), manifest.output.name)]
+    return [
+        *texts,
+        (("output", "embedding"), manifest.output.embedding),
+        (("text", "name"), manifest.text.name),
+        (("text", "mask"), manifest.text.mask or ""),
+        (("text", "embedding"), manifest.text.embedding),
+    ]
 
 
 def _check_input(spec: InputSpec, toml: TomlSource) -> None:
@@ -233,3 +308,18 @@ def _check_output(manifest: Manifest, toml: TomlSource) -> None:
             ("taxonomy",),
             hint='Add [output] wordnet = "…": a file with one id a line.',
         )
+
+
+def _check_text(manifest: ImageTextManifest, toml: TomlSource) -> None:
+    text = manifest.text
+    for key, name in (("model", text.model), ("vocabulary", text.vocabulary), ("merges", text.merges)):
+        if name not in manifest.files:
+            raise toml.invalid(f'"{name}" is not listed in [files]', ("text", key))
+    if text.model == MODEL_NAME:
+        raise toml.invalid(
+            f'"{MODEL_NAME}" is the encoder of pictures',
+            ("text", "model"),
+            hint="The encoder of texts is a file of its own.",
+        )
+    if not text.scale < float("inf"):
+        raise toml.invalid("scale must be a positive number", ("text", "scale"))

@@ -9,15 +9,34 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from typing import TYPE_CHECKING
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Self
 
 from ml import builtin
-from ml.errors import LabelsInvalid, ManifestInvalid, PackFileChanged, PackFileMissing, PackNotFound
-from ml.manifest import IMAGENET_1K, MANIFEST_NAME, MODEL_NAME, Manifest, parse_manifest
+from ml.errors import (
+    KindUnsupported,
+    LabelsInvalid,
+    ManifestInvalid,
+    PackFileChanged,
+    PackFileMissing,
+    PackNotFound,
+    TokensInvalid,
+)
+from ml.manifest import (
+    IMAGENET_1K,
+    MANIFEST_NAME,
+    MODEL_NAME,
+    ImageTextManifest,
+    Manifest,
+    parse_any_manifest,
+    parse_manifest,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from ml.text_tokens import Tokenizer
 
 _CHUNK = 1 << 20
 _MAX_LABEL = 500
@@ -27,42 +46,40 @@ _MAX_ID = 64
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
-class Pack:
-    """An opened pack. Immutable; safe to share between threads."""
+class PackFiles:
+    """The files of an opened pack of any kind. Immutable; safe to share between threads."""
+
+    manifest: Manifest | ImageTextManifest
 
     def __init__(self, folder: Path, manifest_bytes: bytes, manifest_name: str) -> None:
-        """Use ``Pack.open``."""
+        """Use ``open``, of a kind of pack."""
         self.folder = folder
         self.manifest_bytes = manifest_bytes
-        self.manifest: Manifest = parse_manifest(manifest_bytes, manifest_name)
+        self.manifest = self._parse(manifest_bytes, manifest_name)
         self.sha256 = hashlib.sha256(manifest_bytes).hexdigest()
         """SHA-256 of the manifest: through the digests it lists, of the whole pack."""
 
+    @staticmethod
+    @abstractmethod
+    def _parse(data: bytes, name: str) -> Manifest | ImageTextManifest:
+        """Read a manifest of this kind of pack."""
+
     @classmethod
-    def open(cls, folder: Path, manifest: Path | None = None) -> Pack:
+    def open(cls, folder: Path, manifest: Path | None = None) -> Self:
         """Return the pack in ``folder``, described by ``folder/pack.toml`` or by the file ``manifest``.
 
         Every file listed is read and compared with its SHA-256. Raises PackNotFound, ManifestInvalid, KindUnsupported,
-        PackFileMissing, PackFileChanged, LabelsInvalid.
+        PackFileMissing, PackFileChanged, and for files that are not what they should be LabelsInvalid or TokensInvalid.
         """
         pack = cls.describe(folder, manifest)
         pack.verify()
         return pack
 
     @classmethod
-    def describe(cls, folder: Path, manifest: Path | None = None) -> Pack:
+    def describe(cls, folder: Path, manifest: Path | None = None) -> Self:
         """Return the pack as ``open`` does, but reading the manifest only; its files are checked when they are read."""
-        path = manifest if manifest is not None else folder / MANIFEST_NAME
-        try:
-            data = path.read_bytes()
-        except FileNotFoundError as cause:
-            raise PackNotFound(
-                f"{path}: there is no such file",
-                hint="A pack needs a pack.toml: `safelight model draft FOLDER > FOLDER/pack.toml` makes a first one.",
-            ) from cause
-        except OSError as cause:
-            raise ManifestInvalid(f"cannot be read: {cause.strerror}", source=str(path), line=None) from cause
-        return cls(folder, data, str(path))
+        data, name = _read_manifest(folder, manifest)
+        return cls(folder, data, name)
 
     @property
     def name(self) -> str:
@@ -89,14 +106,12 @@ class Pack:
         return len(self.manifest_bytes) + sum((self.folder / name).stat().st_size for name in self.manifest.files)
 
     def verify(self) -> None:
-        """Read every file, and the labels for their errors; raises as ``open``."""
+        """Read every file; raises as ``open``."""
         for name in self.manifest.files:
             digest = hashlib.sha256()
             for chunk in self._chunks(name):
                 digest.update(chunk)
             self._compare(name, digest.hexdigest())
-        self.labels()
-        self.class_ids()
 
     def read(self, name: str) -> bytes:
         """Return the bytes of the pack's file ``name``, checked. Raises PackFileMissing and PackFileChanged."""
@@ -107,6 +122,49 @@ class Pack:
     def model_bytes(self) -> bytes:
         """Return the ONNX file, checked."""
         return self.read(MODEL_NAME)
+
+    def _named(self, name: str) -> str:
+        return str(self.folder / name)
+
+    def _chunks(self, name: str) -> Iterator[bytes]:
+        path = self.folder / name
+        try:
+            descriptor = os.open(path, _OPEN_FLAGS)
+        except OSError as cause:
+            reason = "there is no such file" if isinstance(cause, FileNotFoundError) else "not a plain, readable file"
+            raise PackFileMissing(
+                f"{path}: {reason}", hint="Every file listed in [files] must lie in the pack's folder itself."
+            ) from cause
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise PackFileMissing(f"{path}: not a plain file")
+            while chunk := os.read(descriptor, _CHUNK):
+                yield chunk
+        finally:
+            os.close(descriptor)
+
+    def _compare(self, name: str, digest: str) -> None:
+        if digest != self.manifest.files[name]:
+            raise PackFileChanged(
+                f"{self._named(name)}: its SHA-256 is {digest}, the manifest says {self.manifest.files[name]}",
+                hint="The file is damaged or another one. Get the pack again, or correct the manifest if you made it.",
+            )
+
+
+class Pack(PackFiles):
+    """A pack that labels photos: a classifier."""
+
+    manifest: Manifest
+
+    @staticmethod
+    def _parse(data: bytes, name: str) -> Manifest:
+        return parse_manifest(data, name)
+
+    def verify(self) -> None:
+        """Read every file, and the labels for their errors; raises as ``open``."""
+        super().verify()
+        self.labels()
+        self.class_ids()
 
     def labels(self) -> tuple[str, ...]:
         """Return the labels file's line for each output. Raises LabelsInvalid when their number is another."""
@@ -160,32 +218,73 @@ class Pack:
                 )
         return tuple(line.strip() for line in lines)
 
-    def _named(self, name: str) -> str:
-        return str(self.folder / name)
 
-    def _chunks(self, name: str) -> Iterator[bytes]:
-        path = self.folder / name
-        try:
-            descriptor = os.open(path, _OPEN_FLAGS)
-        except OSError as cause:
-            reason = "there is no such file" if isinstance(cause, FileNotFoundError) else "not a plain, readable file"
-            raise PackFileMissing(
-                f"{path}: {reason}", hint="Every file listed in [files] must lie in the pack's folder itself."
-            ) from cause
-        try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise PackFileMissing(f"{path}: not a plain file")
-            while chunk := os.read(descriptor, _CHUNK):
-                yield chunk
-        finally:
-            os.close(descriptor)
+class ImageTextPack(PackFiles):
+    """A pack that finds photos by descriptions: an encoder of pictures, and one of texts."""
 
-    def _compare(self, name: str, digest: str) -> None:
-        if digest != self.manifest.files[name]:
-            raise PackFileChanged(
-                f"{self._named(name)}: its SHA-256 is {digest}, the manifest says {self.manifest.files[name]}",
-                hint="The file is damaged or another one. Get the pack again, or correct the manifest if you made it.",
+    manifest: ImageTextManifest
+
+    @staticmethod
+    def _parse(data: bytes, name: str) -> ImageTextManifest:
+        manifest = parse_any_manifest(data, name)
+        if not isinstance(manifest, ImageTextManifest):
+            raise KindUnsupported(
+                f"{manifest.model} labels photos; it cannot find them by descriptions",
+                hint='That takes a pack of kind "image-text": docs/models.md says how to bring one.',
             )
+        return manifest
+
+    def verify(self) -> None:
+        """Read every file, and the tokenizer's for their errors; raises as ``open``."""
+        super().verify()
+        self.tokenizer()
+
+    def tokenizer(self) -> Tokenizer:
+        """Read the vocabulary and its merges. Raises TokensInvalid."""
+        from ml.text_tokens import Tokenizer
+
+        text = self.manifest.text
+        tokenizer = Tokenizer(
+            self.read(text.vocabulary),
+            self.read(text.merges),
+            vocabulary_name=self._named(text.vocabulary),
+            merges_name=self._named(text.merges),
+        )
+        if text.padding >= tokenizer.size:
+            raise TokensInvalid(
+                f"{self._named(text.vocabulary)}: has no token {text.padding}, with which the manifest fills texts up"
+            )
+        return tokenizer
+
+
+AnyPack = Pack | ImageTextPack
+
+
+def open_pack(folder: Path, manifest: Path | None = None) -> AnyPack:
+    """Return the pack in ``folder``, of whatever kind; see ``PackFiles.open``."""
+    pack = describe_pack(folder, manifest)
+    pack.verify()
+    return pack
+
+
+def describe_pack(folder: Path, manifest: Path | None = None) -> AnyPack:
+    """Return the pack in ``folder``, of whatever kind; see ``PackFiles.describe``."""
+    data, name = _read_manifest(folder, manifest)
+    kind = ImageTextPack if isinstance(parse_any_manifest(data, name), ImageTextManifest) else Pack
+    return kind(folder, data, name)
+
+
+def _read_manifest(folder: Path, manifest: Path | None) -> tuple[bytes, str]:
+    path = manifest if manifest is not None else folder / MANIFEST_NAME
+    try:
+        return path.read_bytes(), str(path)
+    except FileNotFoundError as cause:
+        raise PackNotFound(
+            f"{path}: there is no such file",
+            hint="A pack needs a pack.toml: `safelight model draft FOLDER > FOLDER/pack.toml` makes a first one.",
+        ) from cause
+    except OSError as cause:
+        raise ManifestInvalid(f"cannot be read: {cause.strerror}", source=str(path), line=None) from cause
 
 
 def builtin_pack() -> Pack:

@@ -15,13 +15,14 @@ from ml.onnx_file import inspect
 from ml.preprocess import tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import onnxruntime
     from numpy.typing import NDArray
     from PIL import Image
 
-    from ml.pack import Pack
+    from ml.manifest import ImageTextManifest
+    from ml.pack import Pack, PackFiles
 
 TOP_CLASSES = 32
 """How many of the strongest classes are kept for a photo."""
@@ -57,7 +58,7 @@ class Classifier:
         self._spec = pack.manifest.input
         self._output = pack.manifest.output
         self._session = open_session(
-            pack.model_bytes(), str(pack.folder / MODEL_NAME), functools.partial(_weights_of, pack), threads=threads
+            pack.model_bytes(), str(pack.folder / MODEL_NAME), functools.partial(weights_of, pack), threads=threads
         )
         self._batch = _check_signature(self._session, pack.manifest)
         self._names = [self._output.name] + ([self._output.embedding] if self._output.embedding else [])
@@ -95,14 +96,7 @@ class Classifier:
         return np.concatenate([self._values(self._run_once(part)[0], len(part)) for part in parts])
 
     def _run_once(self, part: NDArray[Any]) -> list[NDArray[Any]]:
-        missing = (self._batch or len(part)) - len(part)
-        if missing:
-            part = np.concatenate([part, np.repeat(part[-1:], missing, axis=0)])
-        try:
-            outputs: list[NDArray[Any]] = self._session.run(self._names, {self._spec.name: part})
-        except Exception as cause:  # its exception classes have no common base but this one
-            raise ModelUnusable(f"{self.pack.model}: the model failed while running: {_one_line(cause)}") from cause
-        return outputs
+        return run_session(self._session, self._names, {self._spec.name: part}, self._batch, self.pack.model)
 
     def _values(self, output: NDArray[Any], count: int) -> NDArray[np.float64]:
         classes = self._output.classes
@@ -198,7 +192,30 @@ def open_session(
         ) from cause
 
 
-def _weights_of(pack: Pack, location: str) -> bytes:
+def run_session(
+    session: onnxruntime.InferenceSession,
+    outputs: Sequence[str],
+    inputs: Mapping[str, NDArray[Any]],
+    batch: int | None,
+    model: str,
+) -> list[NDArray[Any]]:
+    """Run a model once; inputs with fewer rows than the fixed ``batch`` are filled up with their last one.
+
+    Raises ModelUnusable when the runtime fails; ``model`` is how the error calls it.
+    """
+    filled = {}
+    for name, values in inputs.items():
+        missing = (batch or len(values)) - len(values)
+        filled[name] = np.concatenate([values, np.repeat(values[-1:], missing, axis=0)]) if missing else values
+    try:
+        answers: list[NDArray[Any]] = session.run(list(outputs), filled)
+    except Exception as cause:  # its exception classes have no common base but this one
+        raise ModelUnusable(f"{model}: the model failed while running: {_one_line(cause)}") from cause
+    return answers
+
+
+def weights_of(pack: PackFiles, location: str) -> bytes:
+    """Return the file of weights beside a pack's model. Raises ExternalDataRefused for one that is not listed."""
     if location not in pack.manifest.files:
         raise ExternalDataRefused(
             f"{pack.folder / MODEL_NAME}: the model wants to read {location!r}, which is not a file of the pack",
@@ -209,30 +226,13 @@ def _weights_of(pack: Pack, location: str) -> bytes:
 
 def _check_signature(session: onnxruntime.InferenceSession, manifest: Manifest) -> int | None:
     """Compare the model's inputs and outputs with the manifest; return its fixed batch size, or None."""
-    spec, output = manifest.input, manifest.output
-    inputs = {node.name: node for node in session.get_inputs()}
+    batch = check_image_input(session, manifest)
+    output = manifest.output
     outputs = {node.name: node for node in session.get_outputs()}
-    if spec.name not in inputs:
-        raise ModelMismatch(
-            f'{manifest.model}: the model has no input "{spec.name}"', hint=f"Its inputs: {_names(inputs)}."
-        )
-    if len(inputs) > 1:
-        raise ModelMismatch(f"{manifest.model}: the model needs further inputs: {_names(inputs)}")
-    node = inputs[spec.name]
-    if node.type != _TYPES[spec.dtype]:
-        raise ModelMismatch(
-            f'{manifest.model}: input "{spec.name}" is {node.type}, the manifest says dtype = "{spec.dtype}"'
-        )
-    image = (3, spec.size, spec.size) if spec.layout == "NCHW" else (spec.size, spec.size, 3)
-    if not _fits(node.shape, (None, *image)):
-        raise ModelMismatch(
-            f'{manifest.model}: input "{spec.name}" has the shape {node.shape}, the manifest says '
-            f"{['N', *image]} ({spec.layout})"
-        )
     for wanted in [output.name] + ([output.embedding] if output.embedding else []):
         if wanted not in outputs:
             raise ModelMismatch(
-                f'{manifest.model}: the model has no output "{wanted}"', hint=f"Its outputs: {_names(outputs)}."
+                f'{manifest.model}: the model has no output "{wanted}"', hint=f"Its outputs: {names_of(outputs)}."
             )
         if outputs[wanted].type not in _OUTPUT_TYPES:
             raise ModelMismatch(f'{manifest.model}: output "{wanted}" is {outputs[wanted].type}, not numbers')
@@ -243,6 +243,30 @@ def _check_signature(session: onnxruntime.InferenceSession, manifest: Manifest) 
             f'{manifest.model}: output "{output.name}" has the shape {shape}, the manifest says '
             f"{output.classes} classes",
             hint="A background class counts: ImageNet models have 1,000 outputs without and 1,001 with one.",
+        )
+    return batch
+
+
+def check_image_input(session: onnxruntime.InferenceSession, manifest: Manifest | ImageTextManifest) -> int | None:
+    """Compare the model's one input with the manifest; return its fixed batch size, or None. Raises ModelMismatch."""
+    spec = manifest.input
+    inputs = {node.name: node for node in session.get_inputs()}
+    if spec.name not in inputs:
+        raise ModelMismatch(
+            f'{manifest.model}: the model has no input "{spec.name}"', hint=f"Its inputs: {names_of(inputs)}."
+        )
+    if len(inputs) > 1:
+        raise ModelMismatch(f"{manifest.model}: the model needs further inputs: {names_of(inputs)}")
+    node = inputs[spec.name]
+    if node.type != _TYPES[spec.dtype]:
+        raise ModelMismatch(
+            f'{manifest.model}: input "{spec.name}" is {node.type}, the manifest says dtype = "{spec.dtype}"'
+        )
+    image = (3, spec.size, spec.size) if spec.layout == "NCHW" else (spec.size, spec.size, 3)
+    if not _fits(node.shape, (None, *image)):
+        raise ModelMismatch(
+            f'{manifest.model}: input "{spec.name}" has the shape {node.shape}, the manifest says '
+            f"{['N', *image]} ({spec.layout})"
         )
     batch = node.shape[0]
     return batch if isinstance(batch, int) else None
@@ -257,7 +281,8 @@ def _fits(actual: list[int | str | None] | None, wanted: tuple[int | None, ...])
     )
 
 
-def _names(nodes: Iterable[str]) -> str:
+def names_of(nodes: Iterable[str]) -> str:
+    """Return the names in quotes, sorted, for an error."""
     return ", ".join(f'"{name}"' for name in sorted(nodes))
 
 

@@ -87,10 +87,9 @@ def test_an_unknown_key_suggests_the_nearest() -> None:
     assert "Known here: format, name" in str(caught.value.hint)
 
 
-@pytest.mark.parametrize("kind", ["faces", "image-text"])
-def test_kinds_of_later_versions_are_named_as_such(kind: str) -> None:
-    with pytest.raises(KindUnsupported, match=kind):
-        parse_manifest(GOOD.replace('"classifier"', f'"{kind}"').encode(), "pack.toml")
+def test_kinds_of_later_versions_are_named_as_such() -> None:
+    with pytest.raises(KindUnsupported, match="faces"):
+        parse_manifest(GOOD.replace('"classifier"', '"faces"').encode(), "pack.toml")
 
 
 def test_defaults_are_those_of_the_format() -> None:

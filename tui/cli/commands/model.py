@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -13,11 +13,14 @@ from tui.cli.options import json_option, library_options
 from tui.cli.progress import progress_bar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from core.packs import PackDescription
     from tui.cli.session import Session
 
 
 _NAMES_SHOWN = 5
+_Answer = TypeVar("_Answer")
 
 
 @click.group("model")
@@ -32,21 +35,21 @@ def command() -> None:
 @json_option
 @library_options
 def list_(session: Session, as_json: bool) -> None:
-    """List the packs on this machine; `*` marks the one that this library uses.
+    """List the packs on this machine; `*` marks those that this library uses.
 
-    Which one that is can be seen when the library is unlocked; this command does not ask for the passphrase.
+    Which those are can be seen when the library is unlocked; this command does not ask for the passphrase.
     """
     from core import packs
 
-    active = _active(session)
+    active = _in_use(session)
     found = packs.list_packs()
     if as_json:
         output.json_lines(
-            {**dataclasses.asdict(pack), "active": None if active is None else pack.model == active} for pack in found
+            {**dataclasses.asdict(pack), "active": None if active is None else pack.model in active} for pack in found
         )
         return
     for pack in found:
-        mark = "*" if pack.model == active else " "
+        mark = "*" if active is not None and pack.model in active else " "
         output.line(f"{mark} {pack.model:<32} {_facts(pack)}")
 
 
@@ -66,7 +69,8 @@ def add(session: Session, source: str, manifest: Path | None, sha256: str | None
     if use_it:
         _use(session, pack.model)
     else:
-        output.say(f"`safelight model use {pack.model}` lets it label this library's photos.")
+        work = "find" if pack.kind == "image-text" else "label"
+        output.say(f"`safelight model use {pack.model}` lets it {work} this library's photos.")
 
 
 @command.command("draft")
@@ -95,7 +99,10 @@ def remove(name: str) -> None:
 @click.argument("name")
 @library_options
 def use(session: Session, name: str) -> None:
-    """Let the pack NAME label this library's photos from now on; `safelight retag` labels those that are there."""
+    """Let the pack NAME label this library's photos from now on; `safelight retag` labels those that are there.
+
+    An image-text pack takes no other's place: beside the pack that labels, it finds photos by descriptions.
+    """
     _use(session, name)
 
 
@@ -111,8 +118,12 @@ def test(session: Session, name: str | None, as_json: bool) -> None:
     if as_json:
         output.json_lines([report])
         return
-    output.line(f"{report.model} runs: {report.classes} classes, " + _embedding(report.embedding))
+    classes = getattr(report, "classes", None)
+    what = "pictures and texts" if classes is None else f"{classes} classes"
+    output.line(f"{report.model} runs: {what}, " + _embedding(report.embedding))
     times = f"prepare {report.preprocess_ms:.1f} ms, run {report.inference_ms:.1f} ms a picture"
+    if classes is None:
+        times += f", {getattr(report, 'text_ms', 0.0):.1f} ms a text"
     output.line(f"load {report.load_ms:.0f} ms, {times}")
     for warning in report.warnings:
         output.line(f"warning: {warning}")
@@ -155,21 +166,37 @@ def _use(session: Session, name: str) -> None:
     with session.open_library() as library:
         pack = packs.use_pack(library, name)
         photos = library.catalog.count("")
-    output.say(f"{pack.model} labels this library's photos from now on.")
+    describes = pack.kind == "image-text"
+    work = "finds this library's photos by descriptions" if describes else "labels this library's photos"
+    output.say(f"{pack.model} {work} from now on.")
     if photos:
-        output.say(f"`safelight retag` labels the {output.count(photos, 'photo')} that are there.")
+        verb = "lets it look at" if describes else "labels"
+        output.say(f"`safelight retag` {verb} the {output.count(photos, 'photo')} that are there.")
 
 
 def _active(session: Session) -> str | None:
-    """The model in use, if that can be told without asking for the passphrase."""
+    """The model that labels, if that can be told without asking for the passphrase."""
     from core.active_model import active_model
+
+    return _unasked(session, active_model)
+
+
+def _in_use(session: Session) -> set[str | None] | None:
+    """All models in use, if that can be told without asking for the passphrase."""
+    from core.active_model import active_model, text_model
+
+    return _unasked(session, lambda setting: {active_model(setting), text_model(setting)})
+
+
+def _unasked(session: Session, ask: Callable[[Callable[[str], str | None]], _Answer]) -> _Answer | None:
+    """What a library's settings say, or None where it is locked or there is none."""
     from core.errors import CoreError
 
     try:
         if not session.opens_unasked():
             return None
         with session.open_library() as library:
-            return active_model(library.setting)
+            return ask(library.setting)
     except CoreError:
         return None
 
@@ -190,7 +217,8 @@ def _facts(pack: PackDescription) -> str:
     if pack.problem is not None:
         return f"cannot be used: {output.plain(pack.problem)}"
     origin = "built in" if pack.builtin else "added"
-    return f"{pack.classes:,} classes, {output.file_size(pack.size or 0)}, {output.plain(pack.licence or '')}, {origin}"
+    what = "pictures and texts" if pack.classes is None else f"{pack.classes:,} classes"
+    return f"{what}, {output.file_size(pack.size or 0)}, {output.plain(pack.licence or '')}, {origin}"
 
 
 def _embedding(length: int | None) -> str:
