@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events, on
@@ -20,7 +21,9 @@ from tui.app.themes import THEMES, theme_for
 from tui.app.type_ahead import TypeAhead, again
 from tui.app.workers.importing import Importer
 from tui.app.workers.library_thread import LibraryThread
+from tui.app.workers.long_work import LongWork
 from tui.app.workers.syncing import Syncing
+from tui.cli.output import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,8 +36,11 @@ if TYPE_CHECKING:
     from crypto.kdf import KdfParameters
     from crypto.keys import DeviceSecrets
     from tui.app.graphics.detection import Graphics
+    from tui.app.screens.library import Whereabouts
 
 _TALL_CELL = (1, 2)
+_IDLE_LOOK_S = 5.0
+_MINUTE_S = 60.0
 _RELEASE_S = 0.01
 """How often it is looked whether the question that keys wait for has come."""
 
@@ -75,7 +81,12 @@ class SafelightApp(App[None]):
         self.library = LibraryThread()
         self.importer = Importer(self.library)
         self.syncing = Syncing(self.library)
+        self.work = LongWork(self.library, self.syncing)
         self.pictures, self.placeholders, self.cell = self._renderers()
+        self.whereabouts: Whereabouts | None = None
+        """Where the library's screen was when it was locked."""
+        self.clock: Callable[[], float] = _seconds_awake_or_not
+        self._active_at = self.clock()
         self.type_ahead = TypeAhead(self)
         self._releasing: Timer | None = None
 
@@ -93,11 +104,14 @@ class SafelightApp(App[None]):
         self.set_keymap(dict(self.settings.keys))
         for complaint in self.settings.complaints:
             self.notify(complaint, severity="warning")
+        self.set_interval(_IDLE_LOOK_S, self.lock_if_idle)
         self._releasing = self.set_interval(_RELEASE_S, self._release_keys, pause=True)
         self.show_start()
 
     async def on_event(self, event: events.Event) -> None:
-        """Let keys wait for the question that one of them asked for."""
+        """Note that somebody is there, and let keys wait for the question that one of them asked for."""
+        if isinstance(event, events.InputEvent | events.Paste):
+            self._active_at = self.clock()
         if isinstance(event, events.Key | events.Paste) and not event.is_forwarded and self._has_to_wait(event):
             return
         await super().on_event(event)
@@ -128,19 +142,20 @@ class SafelightApp(App[None]):
         self.type_ahead.asks(get_current_worker())
         return await super().push_screen_wait(screen, mode=mode)
 
-    def show_start(self) -> None:
-        """Ask for the passphrase, or for what makes a library where there is none."""
+    def show_start(self, why: str = "") -> None:
+        """Ask for the passphrase (`why` is said there), or for what makes a library where there is none."""
         from tui.app.screens.unlock import UnlockScreen
         from tui.app.screens.welcome import WelcomeScreen
 
         exists = Layout(self.root).library_file.exists()
-        self.push_screen(UnlockScreen() if exists else WelcomeScreen())
+        self.push_screen(UnlockScreen(why) if exists else WelcomeScreen())
 
     def show_library(self, *, offer_import: bool = False) -> None:
         """Show the library, which is open now."""
         from tui.app.screens.library import LibraryScreen
 
-        self.switch_screen(LibraryScreen(offer_import=offer_import))
+        whereabouts, self.whereabouts = self.whereabouts, None
+        self.switch_screen(LibraryScreen(offer_import=offer_import, whereabouts=whereabouts))
 
     def action_next_theme(self) -> None:
         """Change the colours."""
@@ -165,18 +180,41 @@ class SafelightApp(App[None]):
         if targets:
             self.push_screen(JumpScreen(targets))
 
+    async def lock_if_idle(self) -> None:
+        """Lock the library if nobody was there for as long as the settings say.
+
+        An import, or other long work, is somebody's wish: the library is locked when it has ended. Sync is ended.
+        """
+        minutes = self.settings.lock_after
+        if not minutes or not self.library.is_open or self.importer.is_running or self.work.is_running:
+            return
+        if self.clock() - self._active_at >= minutes * _MINUTE_S:
+            await self._lock(f"Locked: nobody was here for {count(minutes, 'minute')}.")
+
     async def action_lock(self) -> None:
         """Close the library and ask for the passphrase."""
-        if not self.library.is_open:
-            return
+        if self.library.is_open:
+            stopped = self.importer.is_running
+            await self._lock("The import was stopped; importing the same again goes on." if stopped else "")
+
+    async def _lock(self, why: str) -> None:
+        """Take everything off the screen, end what runs, drop the keys, and ask for the passphrase."""
+        from tui.app.screens.library import LibraryScreen
+
+        for screen in self.screen_stack:
+            if isinstance(screen, LibraryScreen):
+                self.whereabouts = screen.whereabouts
         self.find_secrets = lambda: None
+        while len(self.screen_stack) > 1:
+            await self.pop_screen()
+        self.pictures.close()
         await self.leave_library()
+        self.pictures.close()  # what was on its way to the terminal meanwhile
         self.library = LibraryThread()
         self.importer = Importer(self.library)
         self.syncing = Syncing(self.library)
-        while len(self.screen_stack) > 1:
-            await self.pop_screen()
-        self.show_start()
+        self.work = LongWork(self.library, self.syncing)
+        self.show_start(why)
 
     async def action_quit(self) -> None:
         """Finish what is begun, and end."""
@@ -184,7 +222,8 @@ class SafelightApp(App[None]):
         self.exit()
 
     async def leave_library(self) -> None:
-        """End import and sync after what is begun, and close the library."""
+        """End import, sync and other work after what is begun, and close the library."""
+        self.work.stop()
         await self.syncing.close()
         await self.importer.close()
         await self.library.close()
@@ -207,3 +246,9 @@ class SafelightApp(App[None]):
         driver = self._driver
         if driver is not None:
             driver.write(sequences)
+
+
+def _seconds_awake_or_not() -> float:
+    """Return a clock that goes on while the machine sleeps, where there is one, and that nobody sets."""
+    boot = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if boot is None else time.clock_gettime(boot)

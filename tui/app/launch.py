@@ -17,17 +17,23 @@ _SWITCH_S = 0.001
 def run_app(session: Session) -> int:
     """Run the app on the session's library until it ends; returns the exit code."""
     from tui.app.app import SafelightApp
-    from tui.app.graphics.detection import ask_terminal, choose
+    from tui.app.graphics.detection import VARIABLE, ask_terminal, choose
     from tui.app.settings import read_settings
 
     answers = ask_terminal()
     sys.setswitchinterval(_SWITCH_S)
+    settings = read_settings()
+    environment = dict(os.environ)
+    if settings.colour == "none":
+        environment["NO_COLOR"] = os.environ["NO_COLOR"] = "1"  # where Textual looks for it
+    if settings.graphics != "auto":
+        environment.setdefault(VARIABLE, settings.graphics)
     app = SafelightApp(
         session.root,
         secrets=lambda: _found_secrets(session),
-        graphics=choose(os.environ, answers),
+        graphics=choose(environment, answers),
         answers=answers,
-        settings=read_settings(),
+        settings=settings,
     )
     app.run()
     return app.return_code or 0

@@ -70,6 +70,7 @@ class ArrivalScreen(Screen[bool]):
     def action_back(self) -> None:
         """Go back; what runs is ended."""
         self.workers.cancel_node(self)
+        self._forget()
         self.dismiss(False)
 
     def action_go(self) -> None:
@@ -139,7 +140,13 @@ class ArrivalScreen(Screen[bool]):
             self.say(f"{error}" + (f". {error.hint}" if error.hint else ""), wrong=True)
             return
         await self.app.library.adopt(lambda: (library, None))
+        self._forget()
         self.dismiss(True)
+
+    def _forget(self) -> None:
+        """Keep neither passphrase nor words in the fields."""
+        for field in self.fields:
+            field.value = ""
 
     def progress(self, stop: threading.Event) -> Callable[[SyncProgress], None]:
         """Return what is told of each step of the first sync, and ends it where that is wanted."""

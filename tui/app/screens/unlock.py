@@ -29,12 +29,17 @@ class UnlockScreen(Screen[None]):
     UnlockScreen { align: center middle; }
     """
 
+    def __init__(self, why: str = "") -> None:
+        """Say `why` the passphrase is asked for, where that is not plain."""
+        super().__init__()
+        self._why = why
+
     def compose(self) -> ComposeResult:
         """Ask."""
         with Card(title="Safelight"):
             yield Static(f"Library in {plain(str(self.app.root))}", classes="muted", markup=False)
             yield Input(password=True, placeholder="Passphrase", id="passphrase")
-            yield Static("", id="said", classes="muted", markup=False)
+            yield Static(self._why, id="said", classes="muted", markup=False)
         yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
@@ -45,9 +50,11 @@ class UnlockScreen(Screen[None]):
 
     @on(Input.Submitted)
     def submitted(self, event: Input.Submitted) -> None:
-        """Try what was typed."""
+        """Try what was typed, which the field does not keep."""
         if event.value and not event.input.disabled:
-            self._unlock(event.value)
+            typed = event.value
+            event.input.value = ""
+            self._unlock(typed)
 
     @work(exclusive=True)
     async def _open_unasked(self) -> None:
@@ -95,5 +102,4 @@ class UnlockScreen(Screen[None]):
         field = self.query_one(Input)
         field.disabled = not wrong
         if wrong:
-            field.value = ""
             field.focus()

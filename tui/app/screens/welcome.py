@@ -59,6 +59,8 @@ class WelcomeScreen(Screen[None]):
     @on(Input.Changed, "#passphrase")
     def judge(self, event: Input.Changed) -> None:
         """Warn of a passphrase that is soon guessed."""
+        if event.input.disabled:
+            return
         short = 0 < len(event.value) < _SHORT_PASSPHRASE
         self._say("Short: whoever copies the library could guess it." if short else "")
 
@@ -80,7 +82,9 @@ class WelcomeScreen(Screen[None]):
             again.value = ""
             again.focus()
         else:
-            self._create(first.value)
+            typed = first.value
+            first.value = again.value = ""  # the fields keep nothing
+            self._create(typed)
 
     @on(Button.Pressed, "#join")
     def join(self) -> None:
@@ -197,6 +201,8 @@ class PhraseScreen(Screen[None]):
                 self._say(f"Word {place + 1} is another one: here they are again.", wrong=True)
                 return
         self._words = []
+        for field in self.query(Input):
+            field.value = ""
         self.app.show_library(offer_import=True)
 
     def _table(self, *, hidden: bool = False) -> str:

@@ -229,7 +229,8 @@ class Syncing:
 
             engine.watch(stop, on_report)
         except NotOpen:
-            return  # it was locked before this began
+            if not stop.is_set():  # else it was locked before this began
+                self._change(error="the library is not open", news="sync stopped: the library is not open")
         except CoreError as error:
             self._change(error=f"{error}" + (f" · {error.hint}" if error.hint else ""), news=f"sync stopped: {error}")
         except Exception as error:  # noqa: BLE001 - said where sync is shown; the app goes on
