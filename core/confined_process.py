@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _INHERITED = (
     "PATH", "LANG", "LC_ALL", "LC_CTYPE", "HOME", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "PYTHONPATH", "PYTHONHOME",
     "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONUTF8", "PYTHONDONTWRITEBYTECODE",
+    "PYTHONPYCACHEPREFIX",
 )  # fmt: skip
 """Nothing else of the environment is handed on: it may hold a passphrase."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,19 @@ def shared_data() -> Path:
     if not (folder / "photos").is_dir():
         pytest.skip(f"real photos and models are not at {folder}; name their folder in SAFELIGHT_TEST_DATA")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _bytecode(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Have processes that tests start compile what they import once, where the shell's own may not keep it at all.
+
+    Without it, each of some hundred would take a third of a second more for nothing.
+    """
+    if sys.dont_write_bytecode:
+        folder = tmp_path_factory.getbasetemp()
+        shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+        os.environ["PYTHONPYCACHEPREFIX"] = str(shared / "bytecode")
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.fixture(autouse=True)

@@ -31,7 +31,7 @@ from sync_relay import wire
 from sync_relay.client import RelayClient
 from sync_relay.server.settings import Settings
 from tests.core.conftest import PASSPHRASE, Bench
-from tests.core.devices.conftest import LOST_OR_ANSWERED, Pairing, cut_once, prune, sync, sync_error
+from tests.core.devices.conftest import LOST_OR_ANSWERED, Pairing, cut_once, members, prune, sync, sync_error
 from tests.sync_relay.conftest import Clock
 from tests.sync_relay.running_relay import Relay
 
@@ -66,10 +66,6 @@ def again(pairing: Pairing, words: str, **more: Any) -> Library:
         "passphrase": PASSPHRASE,
     } | more
     return recover(pairing.relay.url, words, kdf=kdf.new_parameters(*kdf.FLOOR), **how)
-
-
-def members(library: Library) -> set[bytes]:
-    return {one.device_id for one in devices(library) if not one.revoked}
 
 
 @pytest.fixture
