@@ -77,12 +77,23 @@ class Committer:
     """Collects photos for one library and commits them in batches, all under one group."""
 
     def __init__(
-        self, library: Library, *, group: bytes, model: str | None, album: str | None, readmit_purged: bool
+        self,
+        library: Library,
+        *,
+        group: bytes,
+        model: str | None,
+        text_model: str | None = None,
+        album: str | None,
+        readmit_purged: bool,
     ) -> None:
-        """`model` is `name@version` of the pack that labelled; `album` is the name or id of the album to add to."""
+        """`model` and `text_model` are `name@version` of the packs that labelled, and that gave vectors.
+
+        `album` is the name or id of the album to add to.
+        """
         self._library = library
         self._group = group
         self._model = model
+        self._text_model = text_model
         self._album = album
         self._readmit = readmit_purged
         self._batch: list[Prepared] = []
@@ -172,9 +183,13 @@ class Committer:
         staged = [blob for photo in outcome.added for blob in photo.staged]
         bundled: list[StagedBlob] = []
         try:
-            self._bundle("thumb", outcome.added, changes, bundled)
-            if self._model is not None:
-                self._bundle("vector", outcome.added, changes, bundled)
+            self._bundle([(p.pid, p.done.thumbnail) for p in outcome.added], outcome.added, changes, bundled)
+            for model, parts in (
+                (self._model, [(p.pid, _embedding(p)) for p in outcome.added]),
+                (self._text_model, [(p.pid, p.done.vector or b"") for p in outcome.added]),
+            ):
+                if model is not None:
+                    self._bundle(parts, outcome.added, changes, bundled, model=model)
             self._albums(outcome.added, changes)
             self._library.blobs.publish(staged + bundled)
         except BaseException:
@@ -217,9 +232,15 @@ class Committer:
         return operations
 
     def _bundle(
-        self, kind: str, photos: Sequence[Prepared], changes: dict[str, list[Operation]], staged: list[StagedBlob]
+        self,
+        parts: Sequence[tuple[bytes, bytes]],
+        photos: Sequence[Prepared],
+        changes: dict[str, list[Operation]],
+        staged: list[StagedBlob],
+        *,
+        model: str | None = None,
     ) -> None:
-        parts = [(photo.pid, _part(kind, photo)) for photo in photos]
+        """Put parts together: thumbnails, or the vectors that `model` made."""
         data, entries = bundles.build((pid, part) for pid, part in parts if part)
         if not entries:
             return
@@ -230,7 +251,7 @@ class Committer:
         for entry in entries:
             by_document.setdefault(documents[entry.pid], []).append(entry)
         for document, own in by_document.items():
-            record = _bundle_record(kind, blob.ref, own, self._model)
+            record = _bundle_record(blob.ref, own, model)
             changes.setdefault(document, []).append(Put("bundle", blob.ref.id.hex(), record.pack()))
 
     def _albums(self, added: Sequence[Prepared], changes: dict[str, list[Operation]]) -> None:
@@ -363,15 +384,13 @@ def _words(pid: bytes, words: Description, facts: FileFacts) -> list[Operation]:
     return operations
 
 
-def _part(kind: str, photo: Prepared) -> bytes:
-    if kind == "thumb":
-        return photo.done.thumbnail
+def _embedding(photo: Prepared) -> bytes:
     labels = photo.done.labels
     return b"" if labels is None or labels.embedding is None else labels.embedding
 
 
-def _bundle_record(kind: str, ref: BlobRef, entries: list[BundleEntry], model: str | None) -> BundleRecord:
-    if kind == "thumb":
+def _bundle_record(ref: BlobRef, entries: list[BundleEntry], model: str | None) -> BundleRecord:
+    if model is None:
         return BundleRecord(kind="thumb", key=ref.key, entries=entries, size=ref.size)
     return BundleRecord(
         kind="vector",

@@ -16,6 +16,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from core.active_model import text_model
 from core.envelope_body import GROUP_BYTES
 from core.errors import PackRefused
 from core.importing import moving, protocol, sidecar
@@ -79,11 +80,15 @@ def import_paths(
         raise library.alarms[0]
     run = _Run(library, paths, progress or (lambda _: None), move=move)
     model = run.model(pack) if label else None
+    image_text = run.image_text() if label else None
     count = workers or default_workers()
     group = secrets.token_bytes(GROUP_BYTES)
     name = None if model is None else model[0]
-    committer = Committer(library, group=group, model=name, album=album, readmit_purged=readmit_purged)
-    pool = WorkerPool(count, None if model is None else model[1], limits)
+    text_name, text_pack = image_text or (None, None)
+    committer = Committer(
+        library, group=group, model=name, text_model=text_name, album=album, readmit_purged=readmit_purged
+    )
+    pool = WorkerPool(count, None if model is None else model[1], limits, image_text=text_pack)
     lanes: Lanes | None = None
     try:
         run.count_in_background()
@@ -137,6 +142,19 @@ class _Run:
             chosen = active_pack(self._library) if pack is None else pack
         except PackRefused as error:
             self._tell(ImportEvent("note", reason=f"photos are imported without labels: {error}"))
+            return None
+        return chosen.model, protocol.Model(str(chosen.folder.absolute()), chosen.manifest_bytes)
+
+    def image_text(self) -> tuple[str, protocol.Model] | None:
+        """Return the image-text pack, if the library uses one; None, with a note, when that is not here."""
+        from core.text_pack import text_pack
+
+        if text_model(self._library.setting) is None:
+            return None
+        try:
+            chosen = text_pack(self._library)
+        except PackRefused as error:
+            self._tell(ImportEvent("note", reason=f"descriptions will not find these photos: {error}"))
             return None
         return chosen.model, protocol.Model(str(chosen.folder.absolute()), chosen.manifest_bytes)
 

@@ -34,10 +34,11 @@ class Model(msgspec.Struct, frozen=True):
 
 
 class Start(msgspec.Struct, frozen=True, tag="start"):
-    """The first request: bounds, and the pack to label with."""
+    """The first request: bounds, the pack to label with, and the image-text pack that pictures become vectors by."""
 
     limits: Limits
     model: Model | None
+    image_text: Model | None = None
 
 
 class Photo(msgspec.Struct, frozen=True, tag="photo"):
@@ -49,7 +50,10 @@ class Photo(msgspec.Struct, frozen=True, tag="photo"):
 
 
 class Preview(msgspec.Struct, frozen=True, tag="preview"):
-    """Run the model over the preview in the body."""
+    """Run the models over the preview in the body; `labels` and `vector` say which."""
+
+    labels: bool = True
+    vector: bool = True
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):
@@ -72,7 +76,10 @@ class Labels(msgspec.Struct, frozen=True):
 
 
 class Done(msgspec.Struct, frozen=True, tag="done"):
-    """A file became a photo; the preview is in the body. `digest` is the BLAKE2b-256 of a file read by path."""
+    """A file became a photo; the preview is in the body.
+
+    `digest` is the BLAKE2b-256 of a file read by path; `vector` the image-text pack's, as float16.
+    """
 
     facts: FileFacts
     preview_size: tuple[int, int]
@@ -80,12 +87,14 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
     thumbhash: bytes
     labels: Labels | None
     digest: bytes | None = None
+    vector: bytes | None = None
 
 
 class Labelled(msgspec.Struct, frozen=True, tag="labelled"):
     """The answer to `Preview`."""
 
-    labels: Labels
+    labels: Labels | None
+    vector: bytes | None = None
 
 
 class Refused(msgspec.Struct, frozen=True, tag="refused"):

@@ -6,6 +6,7 @@ import shows the model, so results differ a little from those of an import (some
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
 from collections import deque
@@ -14,8 +15,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from core import bundles
+from core.active_model import text_model
 from core.envelope_body import GROUP_BYTES
-from core.errors import BlobDamaged, BlobMissing
+from core.errors import BlobDamaged, BlobMissing, NoTextEncoder
 from core.importing import protocol
 from core.importing.committer import MAX_PHOTOS, MAX_SECONDS
 from core.importing.errors import FileRefused
@@ -23,16 +25,18 @@ from core.importing.events import ImportEvent, ImportSummary, Listener, Progress
 from core.importing.limits import STANDARD, Limits
 from core.importing.worker_pool import WorkerPool, default_workers
 from core.labelling import active_pack
+from core.text_pack import text_pack
+from crdt.errors import CrdtError
 from crdt.operations import Operation, Put
 from crdt.records import AutoRecord, BundleRecord
 from crdt.schema import auto_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from core.library import Library
     from crdt.records import BundleEntry
-    from ml.pack import Pack
+    from ml.pack import AnyPack, ImageTextPack, Pack
 
 _SPARE_THREADS = 2
 _AHEAD = 32
@@ -41,7 +45,24 @@ _AHEAD = 32
 @dataclass(frozen=True)
 class _Result:
     pid: bytes
-    labels: protocol.Labels
+    looked_at: protocol.Labelled
+
+
+@dataclass(frozen=True)
+class _Models:
+    """Which packs look at the photos: `name@version`, or None."""
+
+    labels: str | None
+    vectors: str | None
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What a photo lacks."""
+
+    pid: bytes
+    labels: bool
+    vector: bool
 
 
 def retag(
@@ -54,13 +75,13 @@ def retag(
     workers: int | None = None,
     limits: Limits = STANDARD,
 ) -> ImportSummary:
-    """Run a model over the photos that `query` finds.
+    """Run a model, and the library's image-text pack if it uses one, over the photos that `query` finds.
 
     Args:
         library: open.
-        pack: the library's active pack by default.
+        pack: the library's active pack by default; one that is named runs alone.
         query: which photos; all outside the trash by default.
-        again: also those that have a result of this very model.
+        again: also those that have a result of these very models.
         progress: told of each photo that has no readable preview (`failed`), and how far it is.
         workers: number of processes; one a core by default.
         limits: what one photo may cost.
@@ -74,14 +95,15 @@ def retag(
     tell = progress or (lambda _: None)
     started = time.monotonic()
     chosen = active_pack(library) if pack is None else pack
-    model = protocol.Model(str(chosen.folder.absolute()), chosen.manifest_bytes)
+    text = _image_text_pack(library, tell) if pack is None else None
+    models = _Models(chosen.model, None if text is None else text.model)
     library.refresh()
     everything = library.catalog.pids(query)
-    wanted = everything if again else list(_without(library, everything, chosen.model))
+    wanted = list(_without(library, everything, models, again=again))
     group = secrets.token_bytes(GROUP_BYTES)
     added = failed = 0
     count = workers or default_workers()
-    pool = WorkerPool(count, model, limits)
+    pool = WorkerPool(count, _as_model(chosen), limits, image_text=None if text is None else _as_model(text))
     batch: list[_Result] = []
     since = reported = started
 
@@ -99,12 +121,12 @@ def retag(
                 else:
                     batch.append(result)
                 if len(batch) >= MAX_PHOTOS or time.monotonic() - since >= MAX_SECONDS:
-                    added += _commit(library, batch, chosen.model, group)
+                    added += _commit(library, batch, models, group)
                     batch, since = [], time.monotonic()
                 if time.monotonic() - reported >= 0.2:  # noqa: PLR2004  seconds between two reports
                     reported = time.monotonic()
                     report()
-        added += _commit(library, batch, chosen.model, group)
+        added += _commit(library, batch, models, group)
         batch = []
     finally:
         pool.close()
@@ -124,21 +146,54 @@ def retag(
     )
 
 
-def _without(library: Library, pids: Sequence[bytes], model: str) -> Iterator[bytes]:
-    """Yield the photos that have no result of `model`, shard by shard, so that each is loaded once."""
+def _image_text_pack(library: Library, tell: Listener) -> ImageTextPack | None:
+    if text_model(library.setting) is None:
+        return None
+    try:
+        return text_pack(library)
+    except NoTextEncoder as error:
+        tell(ImportEvent("note", reason=f"the photos get no vectors for descriptions: {error}"))
+        return None
+
+
+def _as_model(pack: AnyPack) -> protocol.Model:
+    return protocol.Model(str(pack.folder.absolute()), pack.manifest_bytes)
+
+
+def _without(library: Library, pids: Sequence[bytes], models: _Models, *, again: bool) -> Iterator[_Wanted]:
+    """Yield what photos lack of the models' results, shard by shard, so that each is loaded once."""
     documents = library.catalog.documents_of(pids)
+    document, have_vectors = "", frozenset[bytes]()
     for pid in sorted(documents, key=lambda pid: (documents[pid], pid)):
-        if library.replica_get(documents[pid], "auto", auto_key(pid, model)) is None:
-            yield pid
+        if models.vectors is not None and documents[pid] != document:
+            document = documents[pid]
+            have_vectors = _with_vectors(library, document, models.vectors)
+        labels = models.labels is not None and (
+            again or library.replica_get(documents[pid], "auto", auto_key(pid, models.labels)) is None
+        )
+        vector = models.vectors is not None and (again or pid not in have_vectors)
+        if labels or vector:
+            yield _Wanted(pid, labels, vector)
+
+
+def _with_vectors(library: Library, document: str, model: str) -> frozenset[bytes]:
+    """Return the photos of a shard of which `model` made a vector, on whichever device."""
+    found: set[bytes] = set()
+    for _, value in library.replica_items(document, "bundle"):
+        with contextlib.suppress(CrdtError):  # another device's damaged record speaks of no photo
+            record = BundleRecord.unpack(value) if isinstance(value, bytes) else None
+            if record is not None and record.kind == "vector" and record.model == model:
+                found.update(entry.pid for entry in record.entries)
+    return frozenset(found)
 
 
 def _in_order(
-    threads: ThreadPoolExecutor, library: Library, pool: WorkerPool, pids: Sequence[bytes]
+    threads: ThreadPoolExecutor, library: Library, pool: WorkerPool, wanted: Sequence[_Wanted]
 ) -> Iterator[tuple[bytes, _Result | str]]:
     """Yield (pid, result or why there is none), a bounded number ahead of the caller."""
     waiting: deque[tuple[bytes, Future[_Result | str]]] = deque()
-    for pid in pids:
-        waiting.append((pid, threads.submit(_label, library, pool, pid)))
+    for photo in wanted:
+        waiting.append((photo.pid, threads.submit(_label, library, pool, photo)))
         if len(waiting) >= _AHEAD:
             first, future = waiting.popleft()
             yield first, future.result()
@@ -146,12 +201,14 @@ def _in_order(
         yield first, future.result()
 
 
-def _label(library: Library, pool: WorkerPool, pid: bytes) -> _Result | str:
+def _label(library: Library, pool: WorkerPool, wanted: _Wanted) -> _Result | str:
+    pid = wanted.pid
     reason = "it has no preview"
     # Previews first; an original serves as well where it decodes.
     for copy in sorted(library.catalog.copies(pid), key=lambda copy: copy.role == "original"):
         try:
-            return _Result(pid, pool.labels(library.blobs.read(copy.blob_id, copy.key)))
+            preview = library.blobs.read(copy.blob_id, copy.key)
+            return _Result(pid, pool.looked_at(preview, labels=wanted.labels, vector=wanted.vector))
         except FileRefused as error:
             reason = str(error)
         except (BlobMissing, BlobDamaged) as error:
@@ -159,7 +216,7 @@ def _label(library: Library, pool: WorkerPool, pid: bytes) -> _Result | str:
     return reason
 
 
-def _commit(library: Library, batch: Sequence[_Result], model: str, group: bytes) -> int:
+def _commit(library: Library, batch: Sequence[_Result], models: _Models, group: bytes) -> int:
     """Make results durable; return for how many photos. Photos that went meanwhile are left out."""
     documents = library.catalog.documents_of([result.pid for result in batch])
     kept = [result for result in batch if result.pid in documents]
@@ -167,25 +224,43 @@ def _commit(library: Library, batch: Sequence[_Result], model: str, group: bytes
         return 0
     now = int(time.time())
     changes: dict[str, list[Operation]] = {}
-    for result in kept:
-        record = AutoRecord.of(result.labels.classes, at=now)
-        changes.setdefault(documents[result.pid], []).append(Put("auto", auto_key(result.pid, model), record.pack()))
-    data, entries = bundles.build((r.pid, r.labels.embedding) for r in kept if r.labels.embedding is not None)
-    if entries:
-        blob = library.blobs.put_bytes(data)
-        by_document: dict[str, list[BundleEntry]] = {}
-        for entry in entries:
-            by_document.setdefault(documents[entry.pid], []).append(entry)
-        for document, own in by_document.items():
-            bundle = BundleRecord(
-                kind="vector",
-                key=blob.key,
-                entries=own,
-                size=blob.size,
-                model=model,
-                dimensions=entries[0].length // bundles.VECTOR_ITEM_BYTES,
-            )
-            changes.setdefault(document, []).append(Put("bundle", blob.id.hex(), bundle.pack()))
-    count = len(kept)
-    library.commit(changes, action="retag", summary=f"{count} photos labelled by {model}", group=group)
-    return count
+    labelled = [(result.pid, labels) for result in kept if (labels := result.looked_at.labels) is not None]
+    if models.labels is not None:
+        for pid, labels in labelled:
+            record = AutoRecord.of(labels.classes, at=now)
+            changes.setdefault(documents[pid], []).append(Put("auto", auto_key(pid, models.labels), record.pack()))
+        embeddings = [(pid, labels.embedding) for pid, labels in labelled if labels.embedding is not None]
+        _bundle(library, embeddings, models.labels, documents, changes)
+    if models.vectors is not None:
+        vectors = [(result.pid, vector) for result in kept if (vector := result.looked_at.vector) is not None]
+        _bundle(library, vectors, models.vectors, documents, changes)
+    names = " and ".join(name for name in (models.labels, models.vectors) if name is not None)
+    library.commit(changes, action="retag", summary=f"{len(kept)} photos labelled by {names}", group=group)
+    return len(kept)
+
+
+def _bundle(
+    library: Library,
+    parts: Sequence[tuple[bytes, bytes]],
+    model: str,
+    documents: Mapping[bytes, str],
+    changes: dict[str, list[Operation]],
+) -> None:
+    """Store vectors, and name them in the changes of their photos' shards."""
+    data, entries = bundles.build(parts)
+    if not entries:
+        return
+    blob = library.blobs.put_bytes(data)
+    by_document: dict[str, list[BundleEntry]] = {}
+    for entry in entries:
+        by_document.setdefault(documents[entry.pid], []).append(entry)
+    for document, own in by_document.items():
+        record = BundleRecord(
+            kind="vector",
+            key=blob.key,
+            entries=own,
+            size=blob.size,
+            model=model,
+            dimensions=entries[0].length // bundles.VECTOR_ITEM_BYTES,
+        )
+        changes.setdefault(document, []).append(Put("bundle", blob.id.hex(), record.pack()))

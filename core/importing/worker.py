@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import io
 
     from core.importing.limits import Limits
+    from ml.image_text import ImageEncoder
     from ml.session import Classifier
 
 _PIECE = 1 << 20
@@ -52,13 +53,14 @@ class _Worker:
     stdout: io.FileIO
     limits: Limits
     classifier: Classifier | None
+    encoder: ImageEncoder | None
 
     def answer(self, request: protocol.Request, body: bytearray) -> None:
         try:
             if isinstance(request, protocol.Photo):
                 answer, preview = self._photo(request, body)
             elif isinstance(request, protocol.Preview):
-                answer, preview = self._preview(body), b""
+                answer, preview = self._preview(request, body), b""
             else:
                 answer, preview = protocol.Refused("the worker was asked for what it does not know"), b""
         except FileRefused as refusal:
@@ -82,21 +84,24 @@ class _Worker:
                 source = file
             decoded = decode(source, request.name, self.limits, before_heavy=self._wait_for_turn)
             rendered = render(decoded.image, decoded.profile, request.size)
-            try:
+            labels = vector = None
+            # The photo is more than its labels; a later retag says what the model's trouble is.
+            with contextlib.suppress(MlError):
                 labels = self._labels(decoded.image)
-            except MlError:
-                # The photo is more than its labels; a later retag says what the model's trouble is.
-                labels = None
+            with contextlib.suppress(MlError):
+                vector = self._vector(decoded.image)
         done = protocol.Done(
-            decoded.facts, rendered.preview_size, rendered.thumbnail, rendered.thumbhash, labels, digest
+            decoded.facts, rendered.preview_size, rendered.thumbnail, rendered.thumbhash, labels, digest, vector
         )
         return done, rendered.preview
 
-    def _preview(self, body: bytearray) -> protocol.Answer:
-        labels = self._labels(decode(body, "preview.jpg", self.limits).image)
-        if labels is None:
+    def _preview(self, request: protocol.Preview, body: bytearray) -> protocol.Answer:
+        image = decode(body, "preview.jpg", self.limits).image
+        labels = self._labels(image) if request.labels else None
+        vector = self._vector(image) if request.vector else None
+        if labels is None and vector is None:
             raise FileRefused("there is no model to label it with")
-        return protocol.Labelled(labels)
+        return protocol.Labelled(labels, vector)
 
     def _labels(self, image: Image.Image) -> protocol.Labels | None:
         if self.classifier is None:
@@ -109,6 +114,9 @@ class _Worker:
         if predictions.embeddings is not None:
             embedding = predictions.embeddings[0].astype("<f2").tobytes()
         return protocol.Labels(classes, embedding)
+
+    def _vector(self, image: Image.Image) -> bytes | None:
+        return None if self.encoder is None else self.encoder.encode([image])[0].astype("<f2").tobytes()
 
     def _wait_for_turn(self) -> None:
         protocol.send(self.stdout.write, protocol.Heavy())
@@ -123,6 +131,7 @@ def _start(stdin: io.FileIO, stdout: io.FileIO) -> _Worker:
         raise PipeBroken("the parent did not begin with the limits")
     try:
         classifier = None if request.model is None else _classifier(request.model)
+        encoder = None if request.image_text is None else _encoder(request.image_text)
     except MlError as error:
         protocol.send(stdout.write, protocol.Refused(str(error)))
         raise PipeBroken(str(error)) from error
@@ -131,7 +140,7 @@ def _start(stdin: io.FileIO, stdout: io.FileIO) -> _Worker:
     bound_memory(request.limits.memory, for_good=True)
     confine(open_files=_MAX_OPEN_FILES)
     protocol.send(stdout.write, protocol.Ready())
-    return _Worker(stdin, stdout, request.limits, classifier)
+    return _Worker(stdin, stdout, request.limits, classifier, encoder)
 
 
 def _classifier(model: protocol.Model) -> Classifier:
@@ -142,9 +151,22 @@ def _classifier(model: protocol.Model) -> Classifier:
     pack = Pack(Path(model.folder), model.manifest, "pack.toml")
     classifier = Classifier(pack, threads=1)
     # The first run allocates: better now than inside a photo's limits.
-    spec = pack.manifest.input
-    classifier.classify([Image.fromarray(np.zeros((spec.size, spec.size, 3), dtype=np.uint8))])
+    classifier.classify([_black(pack.manifest.input.size)])
     return classifier
+
+
+def _encoder(model: protocol.Model) -> ImageEncoder:
+    from ml.image_text import ImageEncoder
+    from ml.pack import ImageTextPack
+
+    pack = ImageTextPack(Path(model.folder), model.manifest, "pack.toml")
+    encoder = ImageEncoder(pack, threads=1)
+    encoder.encode([_black(pack.manifest.input.size)])
+    return encoder
+
+
+def _black(side: int) -> Image.Image:
+    return Image.fromarray(np.zeros((side, side, 3), dtype=np.uint8))
 
 
 def _load_decoders() -> None:

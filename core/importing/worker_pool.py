@@ -47,9 +47,16 @@ def default_workers() -> int:
 class WorkerPool:
     """Up to `size` worker processes, started when first needed."""
 
-    def __init__(self, size: int, model: protocol.Model | None = None, limits: Limits = STANDARD) -> None:
-        """Label with `model`, or not at all."""
-        self._start_message = protocol.Start(limits, model)
+    def __init__(
+        self,
+        size: int,
+        model: protocol.Model | None = None,
+        limits: Limits = STANDARD,
+        *,
+        image_text: protocol.Model | None = None,
+    ) -> None:
+        """Label with `model`, or not at all; make vectors with the pack `image_text`, or none."""
+        self._start_message = protocol.Start(limits, model, image_text)
         self._limits = limits
         self._places: queue.LifoQueue[_WorkerProcess | None] = queue.LifoQueue()
         for _ in range(size):
@@ -66,12 +73,12 @@ class WorkerPool:
             raise FileRefused("the decoder gave no picture")
         return answer, preview
 
-    def labels(self, preview: bytes) -> protocol.Labels:
-        """Have the model look at a preview. Raises `FileRefused` and `WorkerBroken`."""
-        answer, _ = self._ask(protocol.Preview(), preview)
+    def looked_at(self, preview: bytes, *, labels: bool = True, vector: bool = True) -> protocol.Labelled:
+        """Have the models, or one of them, look at a preview. Raises `FileRefused` and `WorkerBroken`."""
+        answer, _ = self._ask(protocol.Preview(labels, vector), preview)
         if not isinstance(answer, protocol.Labelled):
             raise FileRefused("the model gave no answer")
-        return answer.labels
+        return answer
 
     def processes(self) -> list[int]:
         """Return the process ids of the workers that run now."""
