@@ -30,6 +30,8 @@ _Clock = Annotated[
     str, Meta(pattern=r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?\Z", max_length=26)
 ]
 _Measure = Annotated[float, Meta(ge=0, le=1e9)]
+_Share = Annotated[int, Meta(ge=0, le=1000)]
+_Ratio = Annotated[int, Meta(ge=0, le=10_000)]
 _Key = Annotated[bytes, Meta(min_length=32, max_length=32)]
 _Pid = Annotated[bytes, Meta(min_length=16, max_length=16)]
 _ModelName = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -112,6 +114,12 @@ class PhotoFacts(Record, kw_only=True):
         imported_at: UTC seconds.
         fallback_clock: a time from elsewhere (name, sidecar, file time); never decides the shard.
         fallback_source: where that time comes from.
+        brightness: mean luma of the picture, in thousandths of white's.
+        sharpness: energy of fine detail over that of all edges, in thousandths; ``None`` for a picture without edges.
+        colourfulness: of Hasler and Süsstrunk (2003), in tenths; 0 for grey.
+        flatness: how many thousandths of the pixels equal their neighbour.
+        perceptual_hash: 64 bits of which like pictures share most; ``None`` for a picture of hardly any contrast.
+        screenshot: whether the file says of itself that it shows a screen.
     """
 
     numbers: ClassVar[Mapping[int, str]] = {
@@ -138,6 +146,12 @@ class PhotoFacts(Record, kw_only=True):
         21: "imported_at",
         22: "fallback_clock",
         23: "fallback_source",
+        24: "brightness",
+        25: "sharpness",
+        26: "colourfulness",
+        27: "flatness",
+        28: "perceptual_hash",
+        29: "screenshot",
     }
 
     width: _Positive
@@ -163,6 +177,12 @@ class PhotoFacts(Record, kw_only=True):
     imported_at: _Seconds | None = None
     fallback_clock: _Clock | None = None
     fallback_source: _Text | None = None
+    brightness: _Share | None = None
+    sharpness: _Ratio | None = None
+    colourfulness: _Ratio | None = None
+    flatness: _Share | None = None
+    perceptual_hash: Annotated[bytes, Meta(min_length=8, max_length=8)] | None = None
+    screenshot: bool | None = None
 
 
 class CopyRecord(Record, kw_only=True):

@@ -155,6 +155,12 @@ FULL = PhotoFacts(
     imported_at=1_700_000_000,
     fallback_clock="2024-05-01T00:00:00",
     fallback_source="name",
+    brightness=437,
+    sharpness=2981,
+    colourfulness=412,
+    flatness=61,
+    perceptual_hash=b"\x5a" * 8,
+    screenshot=True,
 )
 
 
@@ -167,12 +173,13 @@ def test_records_come_back_as_packed(record: Record) -> None:
 
 def test_the_numbers_of_fields_never_change() -> None:
     assert FULL.pack().hex() == (
-        "de0017" + "0101" "0202" "0306" "0403" "05aa696d6167652f68656963"
+        "de001d" + "0101" "0202" "0306" "0403" "05aa696d6167652f68656963"
         "06b6323032342d30352d30315431303a31313a31322e3235"
         "07d088" "08b5657869662e4461746554696d654f726967696e616c" "09cb40435c28f5c28f5c" "0acbc02247ae147ae148"
         "0bcbc00c000000000000" "0ca543616e6f6e" "0da5454f532052" "0ea53530206d6d" "0f64" "10cb3ffccccccccccccd"
         "11cb3f50624dd2f1a9fc" "12cb4049000000000000" "13c419" + b"h".hex() * 25 + "14cb4004000000000000" "15ce6553f100"
         "16b3323032342d30352d30315430303a30303a3030" "17a46e616d65"
+        "18cd01b5" "19cd0ba5" "1acd019c" "1b3d" "1cc408" + "5a" * 8 + "1dc3"
     )  # fmt: skip
     assert COPY.pack().hex() == "8401a86f726967696e616c02c420" + "6b" * 32 + "030504a9494d4720312e6a7067"
     assert AUTO.pack().hex() == "8101940" + "7cd8000" + "03cd4000"
@@ -198,6 +205,12 @@ HOSTILE: list[tuple[type[Record], Any]] = [
     (PhotoFacts, {1: 1, 2: 1, 4: 1, 5: "image/jpeg", 9: 91.0}),
     (PhotoFacts, {1: 1, 2: 1, 4: 1, 5: "image/jpeg", 16: float("inf")}),
     (PhotoFacts, {1: 1, 2: 1, 4: 1, 5: "image/jpeg", 19: b"h" * 33}),
+    (PhotoFacts, {1: 1, 2: 1, 4: 1, 5: "image/jpeg", 24: 1001}),
+    (PhotoFacts, {1: 1, 2: 1, 4: 1, 5: "image/jpeg", 25: -1}),
+    (PhotoFacts, {1: 1, 2: 1, 4: 1, 5: "image/jpeg", 26: 2**63}),
+    (PhotoFacts, {1: 1, 2: 1, 4: 1, 5: "image/jpeg", 27: 0.5}),
+    (PhotoFacts, {1: 1, 2: 1, 4: 1, 5: "image/jpeg", 28: b"p" * 9}),
+    (PhotoFacts, {1: 1, 2: 1, 4: 1, 5: "image/jpeg", 29: "yes"}),
     (PhotoFacts, {"width": 1}),
     (PhotoFacts, [1, 2, 3]),
     (PhotoFacts, {1: 1, 2: 1, 4: 1, 5: "image/jpeg", **dict.fromkeys(range(100, 200), 0)}),
