@@ -9,6 +9,7 @@ from PIL import Image
 
 from core import thumbhash
 from core.importing import colour
+from core.importing.looks import Looks, look_at
 
 THUMBNAIL_LONGEST = 320
 MIME = "image/jpeg"
@@ -24,12 +25,13 @@ _BUDGET_SHARE = 0.17
 
 @dataclass(frozen=True, slots=True)
 class Renditions:
-    """Preview and thumbnail as JPEG, the preview's size in pixels, and the placeholder."""
+    """Preview and thumbnail as JPEG, the preview's size in pixels, the placeholder, and how the picture looks."""
 
     preview: bytes
     preview_size: tuple[int, int]
     thumbnail: bytes
     thumbhash: bytes
+    looks: Looks
 
 
 def render(image: Image.Image, profile: bytes | None, original_bytes: int) -> Renditions:
@@ -41,6 +43,7 @@ def render(image: Image.Image, profile: bytes | None, original_bytes: int) -> Re
         preview_size=preview_size,
         thumbnail=_jpeg(thumbnail, _THUMBNAIL_QUALITY, None),
         thumbhash=thumbhash.of_image(thumbnail),
+        looks=look_at(thumbnail, image),
     )
 
 
