@@ -15,6 +15,7 @@ from tui.app.graphics.detection import Answers
 from tui.app.graphics.half_blocks import HalfBlocks
 from tui.app.graphics.kitty import KittyPlaceholders
 from tui.app.graphics.pictures import NoPictures, PictureRenderer
+from tui.app.graphics.sixel import Sixels
 from tui.app.keys import APP, bindings
 from tui.app.settings import Settings
 from tui.app.themes import THEMES, theme_for
@@ -83,6 +84,7 @@ class SafelightApp(App[None]):
         self.syncing = Syncing(self.library)
         self.work = LongWork(self.library, self.syncing)
         self.pictures, self.placeholders, self.cell = self._renderers()
+        self.large_pictures, self.large_cell = self._large_renderer()
         self.whereabouts: Whereabouts | None = None
         """Where the library's screen was when it was locked."""
         self.clock: Callable[[], float] = _seconds_awake_or_not
@@ -241,6 +243,11 @@ class SafelightApp(App[None]):
             return NoPictures(), NoPictures(), _TALL_CELL
         # Sixels scroll with the text and would have to be sent anew each time: tiles are half blocks there, too.
         return half_blocks, half_blocks, _TALL_CELL
+
+    def _large_renderer(self) -> tuple[PictureRenderer, tuple[int, int]]:
+        if self.graphics == "sixel":
+            return Sixels(self._write, self.answers.least_cell), self.answers.least_cell
+        return self.pictures, self.cell
 
     def _write(self, sequences: str) -> None:
         driver = self._driver

@@ -185,8 +185,9 @@ def test_the_grid_frees_what_it_sent(pictured: Bench, monkeypatch: pytest.Monkey
 
 ANSWER = (
     b"\x1b_Gi=31;OK\x1b\\\x1b[6;18;9t\x1bP>|kitty(0.40.0)\x1b\\\x1b[?62;4;c",
-    Answers(kitty=True, sixel=True, name="kitty(0.40.0)", cell=(9, 18)),
+    Answers(kitty=True, sixel=True, name="kitty(0.40.0)", cell=(9, 18), cell_is_known=True),
 )
+WITH_SIXELS = Answers(sixel=True, name="foot(1.16)", cell=(9, 18), cell_is_known=True)
 
 
 @pytest.mark.parametrize(
@@ -220,6 +221,13 @@ def test_nonsense_is_no_answer(received: bytes) -> None:
         ({}, Answers(kitty=True, name="Konsole 23"), "halfblock"),
         ({}, Answers(kitty=True), "halfblock"),
         ({}, Answers(), "halfblock"),
+        ({}, WITH_SIXELS, "sixel"),
+        ({"TMUX": "a session"}, WITH_SIXELS, "halfblock"),
+        ({"STY": "a session"}, WITH_SIXELS, "halfblock"),
+        ({"SAFELIGHT_GRAPHICS": "sixel", "TMUX": "x"}, WITH_SIXELS, "sixel"),
+        ({"SAFELIGHT_GRAPHICS": "halfblock"}, WITH_SIXELS, "halfblock"),
+        ({"NO_COLOR": "1"}, WITH_SIXELS, "none"),
+        ({}, Answers(sixel=True), "halfblock"),
         ({"NO_COLOR": "1"}, ANSWER[1], "none"),
         ({"TERM": "dumb"}, ANSWER[1], "none"),
         ({"SAFELIGHT_GRAPHICS": "none"}, ANSWER[1], "none"),

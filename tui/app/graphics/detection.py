@@ -25,6 +25,7 @@ _QUESTIONS = b"\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\\x1b[16t\x1b[>0q\x1b[c"
 _PATIENCE_S = 0.6
 """As long as a round trip over a slow SSH connection may take; local terminals answer in a few milliseconds."""
 _USUAL_CELL = (10, 20)
+_LEAST_CELL = (6, 12)
 _LARGEST_CELL = 100
 _SIXEL_ATTRIBUTE = "4"
 
@@ -37,12 +38,18 @@ _WITH_PLACEHOLDERS = ("kitty", "ghostty")
 
 @dataclass(frozen=True)
 class Answers:
-    """What a terminal said of itself. `cell` is in pixels, width and height."""
+    """What a terminal said of itself. `cell` is in pixels, width and height: as told, or, if not, as is usual."""
 
     kitty: bool = False
     sixel: bool = False
     name: str = ""
     cell: tuple[int, int] = _USUAL_CELL
+    cell_is_known: bool = False
+
+    @property
+    def least_cell(self) -> tuple[int, int]:
+        """The cell that a picture drawn in pixels may count on: a small one rather than one it is too large for."""
+        return self.cell if self.cell_is_known else _LEAST_CELL
 
 
 def read_answers(data: bytes) -> Answers:
@@ -51,18 +58,21 @@ def read_answers(data: bytes) -> Answers:
     height, width = (int(cell[1]), int(cell[2])) if cell else (0, 0)
     name = _NAME.search(data)
     attributes = _ATTRIBUTES.search(data)
+    is_known = 0 < width <= _LARGEST_CELL and 0 < height <= _LARGEST_CELL
     return Answers(
         kitty=_KITTY_OK.search(data) is not None,
         sixel=attributes is not None and _SIXEL_ATTRIBUTE in attributes[1].decode("ascii").split(";")[1:],
         name=name[1].decode("ascii") if name else "",
-        cell=(width, height) if 0 < width <= _LARGEST_CELL and 0 < height <= _LARGEST_CELL else _USUAL_CELL,
+        cell=(width, height) if is_known else _USUAL_CELL,
+        cell_is_known=is_known,
     )
 
 
 def choose(environment: Mapping[str, str], answers: Answers) -> Graphics:
     """Return how pictures are shown: as `SAFELIGHT_GRAPHICS` says, else as the terminal can.
 
-    Without colours (`NO_COLOR`, a dumb terminal) they are described.
+    Without colours (`NO_COLOR`, a dumb terminal) they are described. Inside tmux and screen, which draw their own
+    screen, pixels are sent only if the variable says so: what answers there may be they, and the picture another's.
     """
     wanted = environment.get(VARIABLE, "").lower()
     for known in GRAPHICS:
@@ -73,6 +83,8 @@ def choose(environment: Mapping[str, str], answers: Answers) -> Graphics:
     inside = environment.get("TMUX") or environment.get("STY")
     if answers.kitty and not inside and answers.name.lower().startswith(_WITH_PLACEHOLDERS):
         return "kitty"
+    if answers.sixel and answers.cell_is_known and not inside:
+        return "sixel"
     return "halfblock"
 
 

@@ -14,7 +14,7 @@ from rich.color import Color
 from rich.segment import Segment
 from rich.style import Style
 
-from tui.app.graphics.pictures import Art
+from tui.app.graphics.pictures import NO_BOUND, Art
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -33,6 +33,8 @@ class HalfBlocks:
     """Draws pictures of half blocks."""
 
     name = "halfblock"
+    most_pixels = NO_BOUND
+    over_cells = False
 
     def __init__(self) -> None:
         """Know no style yet."""
@@ -52,6 +54,9 @@ class HalfBlocks:
             tuple(self._run(pair, sum(1 for _ in run)) for pair, run in groupby(line)) for line in pairs.tolist()
         )
         return Art(cells, _CELL_COST * sum(map(len, cells)))
+
+    def place(self, art: Art, column: int, line: int) -> None:
+        """Nothing lies over cells."""
 
     def free(self, art: Art) -> None:
         """Nothing to free: cells are all there is."""

@@ -37,6 +37,8 @@ class KittyPlaceholders:
     """Draws pictures as placeholder cells, and keeps account of what the terminal holds."""
 
     name = "kitty"
+    most_pixels = 8_000_000
+    over_cells = False
 
     def __init__(self, write: Callable[[str], None], cell: tuple[int, int]) -> None:
         """Send by `write`, which threads may call; a cell is `cell` (width, height) pixels."""
@@ -64,6 +66,9 @@ class KittyPlaceholders:
         style = Style(color=Color.from_rgb(number >> 16, number >> 8 & 255, number & 255))
         cells = tuple((Segment(_row(line, columns), style),) for line in range(lines))
         return Art(cells, len(pixels), number)
+
+    def place(self, art: Art, column: int, line: int) -> None:
+        """Nothing to send: the terminal draws over the placeholders by itself."""
 
     def free(self, art: Art) -> None:
         """Have the terminal forget a picture."""

@@ -36,7 +36,6 @@ class CullTile(Vertical, can_focus=False):
         &.keep .line { color: $success; }
         &.reject .line { color: $error; }
         &.focused .line { background: $primary 30%; text-style: bold; }
-        &.reject PictureView { opacity: 60%; }
     }
     """
 

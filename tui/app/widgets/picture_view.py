@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from rich.segment import Segment
@@ -15,6 +16,7 @@ from tui.cli.output import plain
 
 if TYPE_CHECKING:
     from PIL import Image
+    from textual.geometry import Region
 
     from core.catalog import PhotoRecord
     from tui.app.app import SafelightApp
@@ -48,6 +50,7 @@ class PictureView(Widget):
         self._art: Art | None = None
         self._drawn: tuple[int, int] = (0, 0)
         self._words: list[str] = []
+        self._is_placing = False
 
     def attach(self, pictures: Pictures) -> None:
         """Draw in the threads of `pictures`."""
@@ -78,29 +81,61 @@ class PictureView(Widget):
     def on_unmount(self) -> None:
         """Give the picture back."""
         if self._art is not None:
-            self.app.pictures.free(self._art)
+            self.app.large_pictures.free(self._art)
 
     @work(exclusive=True)
     async def _redraw(self) -> None:
-        image, pictures, renderer = self._image, self._pictures, self.app.pictures
+        image, pictures, renderer = self._image, self._pictures, self.app.large_pictures
         if image is None or pictures is None or not self.size or renderer.name == "none":
             self._replace(None, (0, 0))
             return
-        cell = (float(self.app.cell[0]), float(self.app.cell[1]))
-        drawn = framing(image.size, (self.size.width, self.size.height), cell, self.view)
+        cell = (float(self.app.large_cell[0]), float(self.app.large_cell[1]))
+        share = min(1.0, math.sqrt(renderer.most_pixels / (self.size.width * cell[0] * self.size.height * cell[1])))
+        room = (math.floor(self.size.width * share), math.floor(self.size.height * share))
+        drawn = framing(image.size, room, cell, self.view)
         size = renderer.pixels(drawn.columns, drawn.lines)
 
         def draw() -> Art:
             return renderer.draw(image.resize(size, box=drawn.box, reducing_gap=2.0), drawn.columns, drawn.lines)
 
-        self._replace(await pictures.in_thread(draw), (drawn.columns, drawn.lines))
+        art = await pictures.drawn(draw, renderer.free)
+        self._replace(art, (drawn.columns, drawn.lines))
 
     def _replace(self, art: Art | None, drawn: tuple[int, int]) -> None:
-        before, self._art, self._drawn = self._art, art, drawn
-        self.refresh()
+        before, self._art = self._art, art
+        same_place, self._drawn = drawn == self._drawn, drawn
+        renderer = self.app.large_pictures
+        if before is not None and art is not None and same_place and renderer.over_cells:
+            # The cells under it are the same: without drawing them again nothing is seen between the two.
+            self._place()
+        else:
+            self.refresh()
         if before is not None:
             # Only when the new one is on the screen, so that nothing is seen between them.
-            self.call_after_refresh(self.app.pictures.free, before)
+            self.call_after_refresh(renderer.free, before)
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Return the lines of a part; where pixels lie over cells, they are gone now and follow."""
+        if self._art is not None and self.app.large_pictures.over_cells and not self._is_placing:
+            self._is_placing = True
+            self.call_after_refresh(self._place)
+        return super().render_lines(crop)
+
+    def _place(self) -> None:
+        self._is_placing = False
+        art, room, (columns, lines) = self._art, self.content_region, self._drawn
+        if art is None or columns > room.width or lines > room.height or not self._is_uncovered:
+            return
+        left, top = room.x + (room.width - columns) // 2, room.y + (room.height - lines) // 2
+        self.app.large_pictures.place(art, left, top)
+
+    @property
+    def _is_uncovered(self) -> bool:
+        """Whether nothing stands over it: no dialog, no message in a corner."""
+        if not self.is_attached or self.screen is not self.app.screen:
+            return False
+        region = self.content_region
+        return not any(over.region.overlaps(region) for over in self.screen.query("Toast, Tooltip") if over.display)
 
     @property
     def is_drawn(self) -> bool:

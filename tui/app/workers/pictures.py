@@ -25,6 +25,7 @@ from tui.app.workers.thumbnails import ThumbnailProblem, turned, whole_thumbnail
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
+    from concurrent.futures import Future
 
     from core.blobs import BlobStore
     from core.catalog import Copy, PhotoRecord, ThumbRef
@@ -113,6 +114,20 @@ class Pictures:
     async def in_thread(self, work: Callable[[], _Result]) -> _Result:
         """Run a piece of work in one of the threads."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    async def drawn(self, draw: Callable[[], _Result], free: Callable[[_Result], None]) -> _Result:
+        """As `in_thread`; `free` gets what was made for somebody who did not wait for it."""
+
+        def let_go(done: Future[_Result]) -> None:
+            if not done.cancelled() and done.exception() is None:
+                free(done.result())
+
+        making = self._threads.submit(draw)
+        try:
+            return await asyncio.wrap_future(making)
+        except asyncio.CancelledError:
+            making.add_done_callback(let_go)
+            raise
 
     def _task(self, pid: bytes, rotation: int) -> asyncio.Task[Picture]:
         key = (pid, rotation)
