@@ -298,7 +298,7 @@ class _Positions:
 
 
 def _facts(photo: Prepared, now: int) -> PhotoFacts:
-    facts = photo.done.facts
+    facts, looks = photo.done.facts, photo.done.looks
     fallback = None if facts.taken is not None else dates.fallback(photo.found.path.name, photo.found.modified_at)
     place = facts.location or photo.sidecar.description.location
     return PhotoFacts(
@@ -325,6 +325,12 @@ def _facts(photo: Prepared, now: int) -> PhotoFacts:
         imported_at=now,
         fallback_clock=None if fallback is None else fallback.clock,
         fallback_source=None if fallback is None else fallback.source,
+        brightness=looks.brightness,
+        sharpness=looks.sharpness,
+        colourfulness=looks.colourfulness,
+        flatness=looks.flatness,
+        perceptual_hash=looks.perceptual_hash,
+        screenshot=facts.screenshot or None,
     )
 
 

@@ -1,4 +1,4 @@
-"""The facts of one photo, gathered from the metadata in its file: what is put into the catalog beside the pixels."""
+"""The facts of one photo: those gathered from the metadata in its file, and what was measured of its pixels."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _LATITUDE_REF, _LATITUDE, _LONGITUDE_REF, _LONGITUDE, _ALTITUDE_REF, _ALTITUDE = 1, 2, 3, 4, 5, 6
 _EXPOSURE, _F_NUMBER, _FOCAL, _LENS, _LENS_MAKE = 0x829A, 0x829D, 0x920A, 0xA434, 0xA433
 _ISO_TAGS = (0x8827, 0x8833, 0x8831)
+_USER_COMMENT = 0x9286
+_SCREENSHOT = "Screenshot"
 _MAX_TEXT = 120
 _ORIENTATIONS = range(1, 9)
 
@@ -42,6 +44,26 @@ class FileFacts(msgspec.Struct, frozen=True, array_like=True):
     focal_mm: float | None = None
     description: Description = NOTHING
     motion_s: float | None = None
+    screenshot: bool = False
+
+
+class Looks(msgspec.Struct, frozen=True, array_like=True):
+    """What was measured of a picture.
+
+    Attributes:
+        brightness: mean luma (ITU-R BT.601), in thousandths of white's.
+        sharpness: energy of second differences over that of first ones, in thousandths, across or down, whichever is
+            less, since a camera that moved blurs one way only; ``None`` for a picture without any edge.
+        colourfulness: of Hasler and Süsstrunk, in tenths: 0 for grey, 150 for a little colour, 1000 for much.
+        flatness: how many thousandths of the pixels equal the one to their right.
+        perceptual_hash: 8 bytes of which like pictures share most bits; ``None`` for a picture of hardly any contrast.
+    """
+
+    brightness: int
+    sharpness: int | None
+    colourfulness: int
+    flatness: int
+    perceptual_hash: bytes | None
 
 
 def gather(
@@ -80,6 +102,7 @@ def gather(
         # Date and place of the file's own XMP are facts, already counted above; as words they would be corrections.
         description=msgspec.structs.replace(words, taken=None, location=None),
         motion_s=motion_s,
+        screenshot=_says_screenshot(exif, xmp),
     )
 
 
@@ -90,6 +113,14 @@ def orientation_of(exif: Exif, xmp: Properties) -> int:
         text = next(iter(xmp.get("tiff:Orientation", ())), "1")
         value = float(text) if text.isascii() and text.isdigit() else 1
     return int(value) if value in _ORIENTATIONS else 1
+
+
+def _says_screenshot(exif: Exif, xmp: Properties) -> bool:
+    """Whether the comment says so, as in what iPhones (EXIF) and Macs (XMP as well) make of their screens."""
+    raw = exif.photo.get(_USER_COMMENT)
+    # Eight bytes name the comment's encoding.
+    comment = raw[8:].replace(b"\0", b"").decode("ascii", "replace") if isinstance(raw, bytes) else ""
+    return any(text.strip() == _SCREENSHOT for text in (comment, *xmp.get("exif:UserComment", ())))
 
 
 def _place(exif: Exif) -> tuple[float, float] | None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
 from PIL import Image
+
+from core.importing.facts import Looks
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -31,25 +32,6 @@ _ROWS = 32
 _HASHED_SIDE, _HASH_TERMS = 32, 8
 _LEAST_CONTRAST = 4.0
 """Standard deviation of the grey levels below which a hash would be one of noise, as like all others of its kind."""
-
-
-class Looks(msgspec.Struct, frozen=True, array_like=True):
-    """What was measured of a picture.
-
-    Attributes:
-        brightness: mean luma (ITU-R BT.601), in thousandths of white's.
-        sharpness: energy of second differences over that of first ones, in thousandths, across or down, whichever is
-            less, since a camera that moved blurs one way only; ``None`` for a picture without any edge.
-        colourfulness: of Hasler and Süsstrunk, in tenths: 0 for grey, 150 for a little colour, 1000 for much.
-        flatness: how many thousandths of the pixels equal the one to their right.
-        perceptual_hash: 8 bytes of which like pictures share most bits; ``None`` for a picture of hardly any contrast.
-    """
-
-    brightness: int
-    sharpness: int | None
-    colourfulness: int
-    flatness: int
-    perceptual_hash: bytes | None
 
 
 def look_at(thumbnail: Image.Image, picture: Image.Image) -> Looks:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from core.confinement import PipeBroken, read_exactly, write_all
-from core.importing.facts import FileFacts  # noqa: TC001  msgspec reads the annotations
+from core.importing.facts import FileFacts, Looks  # noqa: TC001  msgspec reads the annotations
 from core.importing.limits import Limits  # noqa: TC001  as above
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
     preview_size: tuple[int, int]
     thumbnail: bytes
     thumbhash: bytes
+    looks: Looks
     labels: Labels | None
     digest: bytes | None = None
     vector: bytes | None = None

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
 from core import thumbhash
 from core.importing import colour
-from core.importing.looks import Looks, look_at
+from core.importing.looks import look_at
+
+if TYPE_CHECKING:
+    from core.importing.facts import Looks
 
 THUMBNAIL_LONGEST = 320
 MIME = "image/jpeg"

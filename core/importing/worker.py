@@ -91,7 +91,14 @@ class _Worker:
             with contextlib.suppress(MlError):
                 vector = self._vector(decoded.image)
         done = protocol.Done(
-            decoded.facts, rendered.preview_size, rendered.thumbnail, rendered.thumbhash, labels, digest, vector
+            decoded.facts,
+            rendered.preview_size,
+            rendered.thumbnail,
+            rendered.thumbhash,
+            rendered.looks,
+            labels,
+            digest,
+            vector,
         )
         return done, rendered.preview
 

@@ -15,7 +15,7 @@ from core.importing.dates import CaptureTime
 from core.importing.description import Description, degrees, from_xmp
 from core.importing.errors import XmpRefused
 from core.importing.exif import Exif, Value
-from core.importing.facts import gather
+from core.importing.facts import Looks, gather
 from core.importing.iptc import Iptc, read_iptc
 from core.importing.protocol import Done
 from core.importing.sidecar import Sidecars, find, takeout_names
@@ -256,7 +256,7 @@ def test_no_metadata_make_facts_that_cannot_be_stored(
     if subsec is not None:
         photo[0x9291] = subsec
     facts = gather(size=(4, 3), orientation=1, mime="image/jpeg", exif=Exif(image, photo, gps), xmp=words, iptc=Iptc())
-    done = Done(facts, (4, 3), b"", b"", None)
+    done = Done(facts, (4, 3), b"", b"", Looks(1000, None, 0, 1000, None), None)
     source = Found(Path("IMG.jpg"), 10, 1.6e9, Sidecars())
     prepared = Prepared(source, bytes(16), 10, None, None, done, sidecar.SidecarReading())  # type: ignore[arg-type]
     committer._facts(prepared, 1_700_000_000).pack()
