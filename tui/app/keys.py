@@ -95,6 +95,9 @@ LIBRARY = Context(
         Action("library.relays", "N", "relays", "relays: list, use, remove"),
         Action("library.alarms", "exclamation_mark", "alarms", "alarms: what is wrong, and what to do"),
         Action("library.sync", "f6", "sync_now", "sync: with all relays, now"),
+        Action("library.models", "M", "models", "models: list, add, use, try; label again"),
+        Action("library.settings", "comma", "settings", "settings: looks, lock, passphrase, space"),
+        Action("library.work", "w", "show_work", "work: how far what takes long is"),
     ),
 )
 
@@ -258,7 +261,42 @@ ALARMS = Context(
     ),
 )
 
-CONTEXTS = (APP, LIBRARY, GRID, SEARCH, PHOTO, CULL, IMPORT, DEVICES, PAIRING, RELAYS, ALARMS)
+MODELS = Context(
+    "Models",
+    "What labels photos. Models are on this machine; which one a library uses is the same on all its devices.",
+    (
+        Action("models.back", "escape,q", "back", "models: back to the library", "Back"),
+        Action("models.use", "u,enter", "use", "model: let it label this library's photos", "Use"),
+        Action("models.add", "a", "add", "models: add one, from a folder or an address", "Add"),
+        Action("models.remove", "x,delete", "remove", "model: delete it from this machine", "Remove"),
+        Action("models.test", "t", "test", "model: try it on generated pictures", "Test"),
+        Action("models.retag", "r", "retag", "photos: label them with the model in use", "Label"),
+        Action("models.refresh", "f5", "reload", "models: read the list again"),
+    ),
+)
+
+SETTINGS = Context(
+    "Settings",
+    "Looks and lock of the app, what this device keeps, passphrase and recovery phrase, space, and checking.",
+    (
+        Action("settings.back", "escape,q", "back", "settings: back to the library", "Back"),
+        Action(
+            "settings.next", "enter,right,space", "change(1)", "setting: next value, or do it", "Change", priority=True
+        ),
+        Action("settings.previous", "left", "change(-1)", "setting: value before", priority=True),
+    ),
+)
+
+WORK = Context(
+    "Long work",
+    "Labelling again, freeing space, verifying, adding a model: it goes on while you look at the library.",
+    (
+        Action("work.back", "escape,q,enter", "back", "work: back, it goes on", "Back"),
+        Action("work.stop", "x", "stop", "work: stop after what is begun", "Stop"),
+    ),
+)
+
+CONTEXTS = (APP, LIBRARY, GRID, SEARCH, PHOTO, CULL, IMPORT, DEVICES, PAIRING, RELAYS, ALARMS, MODELS, SETTINGS, WORK)
 
 
 def bindings(context: Context) -> list[BindingType]:
@@ -286,7 +324,7 @@ _SHOWN = {
     "slash": "/", "plus": "+", "equals_sign": "=", "minus": "-", "left_square_bracket": "[",
     "right_square_bracket": "]", "left_curly_bracket": "{", "right_curly_bracket": "}", "less_than_sign": "<",
     "greater_than_sign": ">", "left": "←", "right": "→", "up": "↑", "down": "↓", "pageup": "page up",
-    "pagedown": "page down", "escape": "esc", "exclamation_mark": "!",
+    "pagedown": "page down", "escape": "esc", "exclamation_mark": "!", "comma": ",",
 }  # fmt: skip
 
 
@@ -308,7 +346,7 @@ def page(contexts: Iterable[Context] = CONTEXTS) -> str:
         "",
         "Made from the program's own table; a test holds them together. The first column is the name to rebind an",
         "action by, in `keys.toml` in the platform's folder for settings (`~/.config/safelight` on Linux), or where",
-        "`SAFELIGHT_CONFIG_DIR` says. `app.toml` beside it may hold `theme` and `density` (small, medium, large).",
+        "`SAFELIGHT_CONFIG_DIR` says. What else can be set is in `app.toml` beside it: docs/app.md has all of it.",
         "",
         "```toml",
         "[keys]",

@@ -19,7 +19,10 @@ from tui.app.screens.help import HelpScreen
 from tui.app.screens.importing import ImportScreen
 from tui.app.screens.jump import JumpScreen, jump_labels
 from tui.app.screens.library import LibraryScreen
+from tui.app.screens.long_work import LongWorkScreen
+from tui.app.screens.models import ModelsScreen
 from tui.app.screens.photo import PhotoScreen
+from tui.app.screens.settings import SettingsScreen
 from tui.app.settings import read_settings
 from tui.app.themes import THEMES
 from tui.app.widgets.search_line import QueryInput
@@ -56,6 +59,9 @@ def test_no_key_has_two_meanings_in_one_place(context: keys.Context) -> None:
         (keys.PHOTO, PhotoScreen),
         (keys.CULL, CullScreen),
         (keys.IMPORT, ImportScreen),
+        (keys.MODELS, ModelsScreen),
+        (keys.SETTINGS, SettingsScreen),
+        (keys.WORK, LongWorkScreen),
     ],
     ids=lambda value: getattr(value, "title", None),
 )
@@ -167,7 +173,7 @@ def test_all_themes_draw_the_library(pictured: Bench) -> None:
             await pilot.press("f2")
             await settled(pilot)
             seen.add(pilot.app.theme)
-            assert screen.grid.render_line(0).cell_length == screen.grid.size.width
+            assert screen.grid.render_line(0).cell_length == screen.grid.scrollable_content_region.width
         assert seen == {theme.name for theme in THEMES}
 
     play(pictured.app(), scene)

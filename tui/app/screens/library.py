@@ -19,6 +19,7 @@ from tui.app.keys import LIBRARY, bindings
 from tui.app.screens.choices import LibraryChoices
 from tui.app.screens.cull_entry import CullEntry
 from tui.app.screens.library_sync import LibrarySync
+from tui.app.screens.library_upkeep import LibraryUpkeep
 from tui.app.widgets.search_line import SearchLine
 from tui.app.widgets.sidebar import Places, Sidebar
 from tui.app.widgets.status_line import StatusLine
@@ -58,7 +59,7 @@ class Whereabouts:
     pid: bytes | None
 
 
-class LibraryScreen(LibraryChoices, LibrarySync, CullEntry, Screen[None]):
+class LibraryScreen(LibraryChoices, LibrarySync, LibraryUpkeep, CullEntry, Screen[None]):
     """All photos, or those of a query."""
 
     app: SafelightApp

@@ -19,6 +19,8 @@ from tui.app.widgets.card import Card
 from tui.cli.output import plain
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from textual.app import ComposeResult
 
     from tui.app.app import SafelightApp
@@ -131,6 +133,10 @@ class WelcomeScreen(Screen[None]):
         said.set_class(wrong, "error")
 
 
+def _to_the_library(screen: PhraseScreen) -> None:
+    screen.app.show_library(offer_import=True)
+
+
 class PhraseScreen(Screen[None]):
     """Shows the recovery phrase, this once, and has two of its words typed before it goes."""
 
@@ -143,9 +149,10 @@ class PhraseScreen(Screen[None]):
     """
     AUTO_FOCUS: ClassVar[str] = "#done"
 
-    def __init__(self, phrase: str) -> None:
-        """Show `phrase`."""
+    def __init__(self, phrase: str, *, on_done: Callable[[PhraseScreen], object] = _to_the_library) -> None:
+        """Show `phrase`; `on_done` goes on once its words are on paper."""
         super().__init__()
+        self._on_done = on_done
         self._words = phrase.split()
         self._asked = sorted(secrets.SystemRandom().sample(range(len(self._words)), _ASKED_WORDS))
 
@@ -203,7 +210,7 @@ class PhraseScreen(Screen[None]):
         self._words = []
         for field in self.query(Input):
             field.value = ""
-        self.app.show_library(offer_import=True)
+        self._on_done(self)
 
     def _table(self, *, hidden: bool = False) -> str:
         words = ["·" * len("recovery") if hidden else word for word in self._words]
