@@ -21,7 +21,8 @@
     │   ├── ModelMismatch      inputs or outputs are not as the manifest declares
     │   ├── ModelUnusable      ONNX Runtime cannot load or run it
     │   └── OutputInvalid      it ran, and what came out cannot be probabilities
-    └── NothingToEvaluate      no photo in the folder has a name the pack knows
+    ├── NothingToEvaluate      no photo in the folder has a name the pack knows
+    └── NothingToLearn         a label cannot be learnt from these examples
 
 Each says what happened and to which thing; ``hint`` says what to do next.
 """
@@ -123,3 +124,7 @@ class OutputInvalid(ModelError):
 
 class NothingToEvaluate(MlError):
     """No photo below the folder has a name the pack knows."""
+
+
+class NothingToLearn(MlError):
+    """A label cannot be learnt from these examples."""
