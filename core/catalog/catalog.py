@@ -432,6 +432,11 @@ class Catalog:
         return listing.months(self._connection)
 
     @_alone
+    def positions(self) -> tuple[list[int], list[int]]:
+        """Return latitudes and longitudes of the photos outside the trash that have them, in parts of `DEGREE_UNIT`."""
+        return listing.positions(self._connection)
+
+    @_alone
     def suggestions(self, field: str, prefix: str = "", limit: int = 20) -> list[Suggestion]:
         """Values of a field of the query language that a word of begins so, most used first.
 

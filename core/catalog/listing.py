@@ -160,6 +160,14 @@ def months(connection: Connection) -> list[tuple[str, int]]:
     return sorted(((month, count) for month, count in counts.items() if count), reverse=True)
 
 
+def positions(connection: Connection) -> tuple[list[int], list[int]]:
+    """Return latitudes and longitudes of the photos outside the trash, as they are stored."""
+    columns = func.json_group_array(photo.c.latitude), func.json_group_array(photo.c.longitude)
+    located = select(*columns).where(photo.c.latitude.is_not(None), photo.c.trashed.is_(None))
+    latitudes, longitudes = connection.execute(located).one()
+    return _numbers.decode(latitudes), _numbers.decode(longitudes)
+
+
 def suggestions(
     connection: Connection, terms: Terms, labels: Callable[[], dict[str, int]], field: str, prefix: str, limit: int
 ) -> list[Suggestion]:
