@@ -22,6 +22,7 @@ from textual.strip import Strip
 from tui.app.grid.contents import Contents, Period
 from tui.app.grid.layout import GridLayout
 from tui.app.grid.marks import Marks
+from tui.app.grid.scroll_bar import GridScrollBar
 from tui.app.grid.tile_lines import TileShape, TileStyles, framed_lines, plain_lines
 from tui.app.keys import GRID, bindings
 from tui.cli.cells import centred, fitted
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from textual import events
+    from textual.scrollbar import ScrollBar
 
     from tui.app.workers.tile_store import TileStore
 
@@ -181,6 +183,15 @@ class PhotoGrid(ScrollView, can_focus=True):
 
     # Drawing
 
+    @property
+    def vertical_scrollbar(self) -> ScrollBar:
+        """The scroll bar, made when it is first asked for, as Textual does."""
+        if self._vertical_scrollbar is None:
+            self._vertical_scrollbar = bar = GridScrollBar(self.scrollbar_size_vertical)
+            bar.display = False
+            self.app._start_widget(self, bar)  # noqa: SLF001 - there is no other way to have a bar of one's own
+        return self._vertical_scrollbar
+
     def render_lines(self, crop: Region) -> list[Strip]:
         """Return strips as they are kept; Textual's own cache by lines of the screen is of no use to what scrolls."""
         top = self.scroll_offset.y
@@ -189,8 +200,9 @@ class PhotoGrid(ScrollView, can_focus=True):
         for line_filter in self.get_line_filters():
             if not isinstance(line_filter, ANSIToTruecolor):
                 strips = [strip.apply_filter(line_filter, self.background_colors[1]) for strip in strips]
-        if crop.column_span != (0, self._width):
-            strips = [strip.crop(*crop.column_span) for strip in strips]
+        left, right = crop.column_span
+        if left > 0 or right < self._width:  # where the scroll bar is, there is nothing to cut
+            strips = [strip.crop(left, min(right, self._width)) for strip in strips]
         return strips
 
     def render_line(self, y: int) -> Strip:
@@ -299,14 +311,11 @@ class PhotoGrid(ScrollView, can_focus=True):
         photos = self.contents.photos
         visible = self.visible_indexes()
         page = max(1, len(visible)) * _PAGES_AHEAD
-        after = range(visible.stop, min(visible.stop + page, len(photos)))
-        before = range(max(0, visible.start - page // 2), visible.start)
-        self._wanted = {photos[index]: index for index in (*visible, *after, *before)}
-        self._tiles.want(
-            [photos[index] for index in visible],
-            [photos[index] for index in (*after, *before)],
-            self._shape.picture,
-        )
+        first = max(0, visible.start - page // 2)
+        near = photos.slice(first, visible.stop + page)
+        before, seen = visible.start - first, visible.stop - first
+        self._wanted = dict(zip(near, range(first, first + len(near)), strict=True))
+        self._tiles.want(near[before:seen], [*near[seen:], *near[:before]], self._shape.picture)
 
     def _redraw_row(self, y: int) -> None:
         line = self._layout_of.line(y)
@@ -343,7 +352,8 @@ class PhotoGrid(ScrollView, can_focus=True):
 
     def on_resize(self) -> None:
         """Lay the photos out for the new width."""
-        self._width = max(1, self.size.width)
+        # The scroll bar is always there, on top of the last columns.
+        self._width = max(1, self.size.width - self.styles.scrollbar_size_vertical)
         self._lay_out_again()
 
     def watch_density(self) -> None:
