@@ -61,7 +61,9 @@ class PhotoSequence:
 
     def slice(self, start: int, stop: int) -> list[bytes]:
         """Return the ids from `start` up to `stop`, as far as there are any."""
-        return [self[index] for index in range(max(0, start), min(stop, len(self)))]
+        ids = self.ids
+        first, end = max(0, start) * PID_BYTES, min(stop, len(self)) * PID_BYTES
+        return [ids[place : place + PID_BYTES] for place in range(first, end, PID_BYTES)]
 
     def index(self, pid: bytes) -> int | None:
         """Return where a photo stands, or None."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import unicodedata
+from functools import lru_cache
 
 
 def width(text: str) -> int:
     """The columns that `text` takes."""
-    return sum(map(_cells, text))
+    return len(text) if text.isascii() else sum(map(_cells, text))
 
 
 def fitted(text: str, cells: int) -> str:
@@ -32,6 +33,7 @@ def centred(text: str, cells: int) -> str:
     return fitted(" " * max(0, (cells - width(text)) // 2) + text, cells)
 
 
+@lru_cache(4096)  # a frame of the app asks for hundreds of them
 def _cells(character: str) -> int:
     """Columns that a terminal gives to `character`."""
     if unicodedata.combining(character) or unicodedata.category(character) in {"Mn", "Me", "Cf"}:
