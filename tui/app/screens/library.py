@@ -59,10 +59,17 @@ class Whereabouts:
     pid: bytes | None
 
 
+class Body(Horizontal):
+    """Sidebar and grid, which cover it: drawing it line by line below them would be a quarter of a frame."""
+
+    BLANK: ClassVar[bool] = True
+
+
 class LibraryScreen(LibraryChoices, LibrarySync, LibraryUpkeep, CullEntry, Screen[None]):
     """All photos, or those of a query."""
 
     app: SafelightApp
+    BLANK: ClassVar[bool] = True
     AUTO_FOCUS: ClassVar[str] = "PhotoGrid"
     BINDINGS = bindings(LIBRARY)
     DEFAULT_CSS = """
@@ -85,7 +92,7 @@ class LibraryScreen(LibraryChoices, LibrarySync, LibraryUpkeep, CullEntry, Scree
     def compose(self) -> ComposeResult:
         """Lay out the parts."""
         yield SearchLine(id="search")
-        with Horizontal(id="body"):
+        with Body(id="body"):
             yield Sidebar(id="sidebar")
             yield PhotoGrid(cell=self.app.cell, described=self.app.graphics == "none", id="grid")
         yield StatusLine(id="status")
