@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from crypto.keys import DeviceSecrets
     from tui.cli.session import Session
 
-_SWITCH_S = 0.001
-"""How long a thread keeps the interpreter to itself: Python's five milliseconds are felt when two of them decode."""
-
 
 def run_app(session: Session) -> int:
     """Run the app on the session's library until it ends; returns the exit code."""
     from tui.app.app import SafelightApp
     from tui.app.graphics.detection import VARIABLE, ask_terminal, choose
+    from tui.app.pauses import keep_pauses_short
     from tui.app.settings import read_settings
 
     answers = ask_terminal()
-    sys.setswitchinterval(_SWITCH_S)
+    keep_pauses_short()
     settings = read_settings()
     environment = dict(os.environ)
     if settings.colour == "none":
