@@ -60,7 +60,7 @@ class Whereabouts:
 
 
 class Body(Horizontal):
-    """Sidebar and grid, which cover it: drawing it line by line below them would be a quarter of a frame."""
+    """Sidebar and grid, which cover it: it is not drawn line by line below them."""
 
     BLANK: ClassVar[bool] = True
 
