@@ -22,8 +22,7 @@ from crdt.operations import Put
 from crdt.records import AutoRecord, BundleEntry, BundleRecord, CopyRecord, PhotoFacts
 from crdt.replica import Replica, new_actor
 from crdt.schema import copy_key, pid_key
-from ml.installed import add_pack
-from tests.ml.colour_packs import ColourPack
+from tests.ml.colour_packs import ColourPack, added_pack
 
 if TYPE_CHECKING:
     from core.library import Library
@@ -52,7 +51,7 @@ wnids = ["c-dark"]
 def labelled(bench: Bench, library: Library, tmp_path: Path) -> tuple[Library, list[bytes]]:
     """Return a library of four photos: a red, a green and a blue one, and one of which the model knows nothing."""
     ids, names = ["c-red", "c-green", "c-blue", "c-dark"], ["Crimson", "Green", "Blue", "Dark"]
-    pack = add_pack(ColourPack(tmp_path / "pack", ids=ids, taxonomy=TAXONOMY, labels=names).write())
+    pack = added_pack(ColourPack(tmp_path / "pack", ids=ids, taxonomy=TAXONOMY, labels=names).write())
     use_pack(library, pack)
     pids = bench.add_photos(library, 4)
     results = [[(0, 0.9)], [(1, 0.8)], [(2, 0.7)], [(0, 0.3), (1, 0.3)]]
@@ -118,7 +117,7 @@ def test_another_model_s_labels_show_only_while_it_is_in_use(
     labelled: tuple[Library, list[bytes]], tmp_path: Path
 ) -> None:
     library, pids = labelled
-    other = add_pack(ColourPack(tmp_path / "other", name="other", labels=["a", "b", "c", "d"]).write())
+    other = added_pack(ColourPack(tmp_path / "other", name="other", labels=["a", "b", "c", "d"]).write())
     result = Put("auto", f"{pid_key(pids[0])}/{other.model}", AutoRecord.of([(1, 0.9)]).pack())
     library.commit({MONTH: [result]}, action="retag", summary="retag")
     assert library.catalog.pids("label:b") == []

@@ -11,8 +11,8 @@ from core.edits import add_label, remove_label
 from core.importing.pipeline import import_paths
 from core.importing.tagging import retag
 from core.labelling import explain, use_pack
-from ml.installed import add_pack, remove_pack
-from tests.ml.colour_packs import ColourPack
+from ml.installed import remove_pack
+from tests.ml.colour_packs import ColourPack, added_pack
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +50,7 @@ def names(library: Library, query: str) -> set[str]:
 def test_labels_come_with_the_import_and_ancestors_with_them(bench: Bench, photos: Path, tmp_path: Path) -> None:
     # White is a third of each colour, which makes it cold at 0.67.
     threshold, ids = "threshold = 0.8", ["-", "c-green", "c-blue", "-"]
-    pack = add_pack(ColourPack(tmp_path / "pack", ids=ids, taxonomy=TAXONOMY, extra_manifest=threshold).write())
+    pack = added_pack(ColourPack(tmp_path / "pack", ids=ids, taxonomy=TAXONOMY, extra_manifest=threshold).write())
     with bench.open() as library:
         use_pack(library, pack)
         assert import_paths(library, [photos], workers=1).added == 4
@@ -78,8 +78,10 @@ def test_labels_come_with_the_import_and_ancestors_with_them(bench: Bench, photo
 def test_another_pack_labels_again_and_the_first_ones_results_are_kept(
     bench: Bench, photos: Path, tmp_path: Path
 ) -> None:
-    first = add_pack(ColourPack(tmp_path / "first").write())
-    second = add_pack(ColourPack(tmp_path / "second", name="farben", labels=["rot", "grün", "blau", "dunkel"]).write())
+    first = added_pack(ColourPack(tmp_path / "first").write())
+    second = added_pack(
+        ColourPack(tmp_path / "second", name="farben", labels=["rot", "grün", "blau", "dunkel"]).write()
+    )
     with bench.open() as library:
         use_pack(library, first)
         import_paths(library, [photos], workers=1)
@@ -92,7 +94,7 @@ def test_another_pack_labels_again_and_the_first_ones_results_are_kept(
 
 
 def test_a_photo_the_model_fails_on_is_imported_without_labels(bench: Bench, photos: Path, tmp_path: Path) -> None:
-    pack = add_pack(ColourPack(tmp_path / "pack", gives="nan on white").write())
+    pack = added_pack(ColourPack(tmp_path / "pack", gives="nan on white").write())
     with bench.open() as library:
         use_pack(library, pack)
         summary = import_paths(library, [photos], workers=1)
@@ -106,7 +108,7 @@ def test_a_photo_the_model_fails_on_is_imported_without_labels(bench: Bench, pho
 
 
 def test_without_its_pack_a_library_takes_photos_and_says_so(bench: Bench, photos: Path, tmp_path: Path) -> None:
-    pack = add_pack(ColourPack(tmp_path / "pack").write())
+    pack = added_pack(ColourPack(tmp_path / "pack").write())
     with bench.open() as library:
         use_pack(library, pack)
         remove_pack("colours")

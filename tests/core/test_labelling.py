@@ -20,8 +20,8 @@ from crdt.operations import Put
 from crdt.records import AutoRecord
 from crdt.schema import pid_key
 from ml.classes import ClassTable
-from ml.installed import add_pack, find_pack, remove_pack
-from tests.ml.colour_packs import ColourPack
+from ml.installed import find_pack, remove_pack
+from tests.ml.colour_packs import ColourPack, added_pack
 
 if TYPE_CHECKING:
     from core.library import Library
@@ -54,7 +54,7 @@ def colour_pack(tmp_path: Path) -> MakePack:
 def pack(colour_pack: MakePack) -> Pack:
     labels = ["Crimson Red", "green", "blue", "dark"]
     maker = colour_pack(ids=["c-red", "c-green", "c-blue", "-"], taxonomy=TAXONOMY, labels=labels)
-    return add_pack(maker.write())
+    return added_pack(maker.write())
 
 
 def record(library: Library, bench: Bench, classes: list[tuple[int, float]], model: str) -> tuple[str, bytes]:
@@ -96,7 +96,7 @@ def test_another_pack_of_the_same_name_is_refused(bench: Bench, pack: Pack, colo
         with pytest.raises(PackRefused, match="no pack") as missing:
             active_pack(library)
         assert missing.value.hint is not None
-        add_pack(colour_pack(dtype="uint8").write())
+        added_pack(colour_pack(dtype="uint8").write())
         with pytest.raises(PackRefused, match="not the one this library was labelled with"):
             active_pack(library)
 
@@ -129,7 +129,7 @@ def test_a_class_table_of_another_device_is_not_trusted() -> None:
 def test_a_labeller_looks_again_when_told_to(colour_pack: MakePack) -> None:
     labeller = Labeller()
     assert labeller("colours@1.0.0", [(0, 0.9)]) == []
-    add_pack(colour_pack().write())
+    added_pack(colour_pack().write())
     assert labeller("colours@1.0.0", [(0, 0.9)]) == []
     labeller.forget()
     assert dict(labeller("colours@1.0.0", [(0, 0.9)])) == {"red": 0.9}
@@ -182,7 +182,7 @@ def test_a_damaged_record_explains_nothing_and_harms_nothing(bench: Bench, pack:
 def test_a_table_of_the_thousand_imagenet_classes_fits_a_setting(shared_data: Path, bench: Bench) -> None:
     manifests = Path(__file__).parent.parent / "ml" / "manifests"
     name = "mobilenet-v1-0.25"
-    pack = add_pack(shared_data / "models" / name, manifest=manifests / f"{name}.toml")
+    pack = added_pack(shared_data / "models" / name, manifest=manifests / f"{name}.toml")
     with bench.open() as library:
         use_pack(library, pack)
         text = library.setting(f"classes:{pack.model}")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ml.installed import add_pack
+from ml.pack import Pack
 from tests.ml.onnx_writer import TYPES, integer, ints, model_file, node, put, tensor_message, value_info
 
 if TYPE_CHECKING:
@@ -150,3 +152,10 @@ class ColourPack:
 
 MakePack = Callable[..., ColourPack]
 """Makes a pack in a folder of its own; the keywords are the fields of ``ColourPack``."""
+
+
+def added_pack(folder: Path) -> Pack:
+    """Install a pack that labels photos."""
+    pack = add_pack(folder)
+    assert isinstance(pack, Pack)
+    return pack
