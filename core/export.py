@@ -194,7 +194,7 @@ def _export(
 def _sidecar(record: PhotoRecord) -> Sidecar:
     here = None if record.latitude is None or record.longitude is None else (record.latitude, record.longitude)
     return Sidecar(
-        labels=tuple(SidecarLabel(label.name, by_model=label.source == "model") for label in record.labels),
+        labels=tuple(SidecarLabel(label.name, by_model=label.source != "user") for label in record.labels),
         rejected=record.rejected,
         caption=record.caption or None,
         rating=record.rating,

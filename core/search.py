@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 
 class SearchLabel(msgspec.Struct, frozen=True):
-    """A label of a photo; ``score`` is 0 to 1, ``model`` is ``null`` where the user gave it."""
+    """A label of a photo; ``score`` is 0 to 1, ``model`` is ``null`` where the user gave it, or taught it."""
 
     name: str
     score: float
-    source: Literal["model", "user"]
+    source: Literal["model", "user", "taught"]
     model: str | None
 
 

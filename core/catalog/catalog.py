@@ -34,6 +34,7 @@ from core.catalog.tables import (
     vector,
     vector_bundle,
 )
+from core.catalog.taught import TaughtWriter
 from core.catalog.terms import Terms
 from core.catalog.writer import PhotoWriter
 from core.errors import AmbiguousPhoto, NoSuchPhoto, UnknownFormat
@@ -180,6 +181,7 @@ class Catalog:
         if document == LIBRARY:
             with self._writing():
                 self._library.update(touched, read)
+                self._taught.forget_others(self._labeller)
                 if any(map_name == "setting" for map_name, _ in touched):
                     self._labeller.forget()
             return
@@ -199,6 +201,7 @@ class Catalog:
         with self._writing():
             if document == LIBRARY:
                 self._library.load(read)
+                self._taught.forget_others(self._labeller)
                 self._labeller.forget()
                 return
             entries = read_entries(read, self._labeller)
@@ -342,6 +345,22 @@ class Catalog:
         return reading.thumbnails_of(self._connection, pids)
 
     @_alone
+    def set_taught(self, name: str, scores: Mapping[bytes, float], state: str) -> None:
+        """Label exactly these photos (pid: score, 0 to 1) with a label that was taught, as ``state`` of its making."""
+        with self._writing():
+            self._taught.put(name, scores, state, self._labeller)
+
+    @_alone
+    def taught_state(self, name: str) -> str | None:
+        """Return the state as of which a taught label's photos are known here; ``None`` if they are not."""
+        return self._taught.state(name)
+
+    @_alone
+    def decisions(self, name: str) -> tuple[list[bytes], list[bytes]]:
+        """Return the photos to which the user gave a label, and those of which he took it away, each sorted."""
+        return self._taught.decisions(label_name(name))
+
+    @_alone
     def vector_bundles(self, model: str) -> list[tuple[str, bytes]]:
         """Return which bundles hold vectors of a model: document that says so and blob id, sorted."""
         number = self._terms.known("vectors", model)
@@ -475,6 +494,7 @@ class Catalog:
         self._photos = PhotoWriter(self._connection, self._terms)
         self._bundles = BundleWriter(self._connection, self._terms)
         self._library = LibraryWriter(self._connection, self._terms)
+        self._taught = TaughtWriter(self._connection, self._terms)
         self._selector = Selector(self._connection, self._terms, self._labeller.active)
         self._counted_labels = None
 

@@ -54,6 +54,8 @@ USER = "user"
 """Stands for a model where the user gave the label."""
 IMPLIED = "implied"
 """Stands for a model where the user gave a more special label."""
+TAUGHT = "taught"
+"""Stands for a model where the label was learnt from the user's examples."""
 
 
 class FactsEntry(msgspec.Struct, array_like=True):
@@ -182,7 +184,7 @@ def join(parts: Mapping[str, PhotoEntry], labeller: Labeller) -> PhotoEntry:
     return PhotoEntry(
         facts=next((entry.facts for entry in entries if entry.facts is not None), None),
         copies=tuple(sorted({copy.blob_id: copy for entry in reversed(entries) for copy in entry.copies}.values())),
-        labels=_accepted((label for entry in entries for label in entry.labels), rejected, labeller),
+        labels=accepted((label for entry in entries for label in entry.labels), rejected, labeller),
         rejected=tuple(rejected),
         albums=tuple(
             sorted({album: position for entry in reversed(entries) for album, position in entry.albums}.items())
@@ -263,7 +265,7 @@ def _labels(
     found.extend(LabelEntry(name, USER, SCORE_UNIT) for name in given)
     # A beagle is a dog: what the user says of a photo is said of all more general labels too.
     found.extend(LabelEntry(above, IMPLIED, SCORE_UNIT) for name in given for above in labeller.above(name))
-    return _accepted(found, rejected, labeller)
+    return accepted(found, rejected, labeller)
 
 
 def _model_labels(model: str, packed: bytes, labeller: Labeller) -> Sequence[tuple[str, float]]:
@@ -273,7 +275,7 @@ def _model_labels(model: str, packed: bytes, labeller: Labeller) -> Sequence[tup
         return ()
 
 
-def _accepted(labels: Iterable[LabelEntry], rejected: Iterable[str], labeller: Labeller) -> tuple[LabelEntry, ...]:
+def accepted(labels: Iterable[LabelEntry], rejected: Iterable[str], labeller: Labeller) -> tuple[LabelEntry, ...]:
     """Return the labels that the user did not reject: what is no dog is no beagle either, unless the user said so."""
     refused = set(rejected)
     below = {name for denied in refused for name in labeller.below(denied)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 from sqlalchemy import bindparam, delete, update
@@ -21,13 +22,21 @@ if TYPE_CHECKING:
 TEXT_MAPS = ("device", "relay", "search", "setting", "vocabulary")
 """Maps whose texts are kept as they are."""
 
-_MAPS = ("album", *TEXT_MAPS)
+TAUGHT_MAP = "taught"
+"""Map whose values are long and wanted seldom: of these the hash is kept, which tells when one has changed."""
+
+_MAPS = ("album", TAUGHT_MAP, *TEXT_MAPS)
 _NAME_ALBUM = update(album).where(album.c.id == bindparam("number")).values(name=bindparam("new_name"))
 _SET = insert(library_value)
 _SET_VALUE = _SET.on_conflict_do_update(index_elements=["map", "key"], set_={"value": _SET.excluded.value})
 _UNSET_VALUE = delete(library_value).where(
     library_value.c.map == bindparam("of_map"), library_value.c.key == bindparam("of_key")
 )
+
+
+def value_digest(value: bytes) -> str:
+    """Return the hash that stands for a long value."""
+    return hashlib.blake2b(value, digest_size=16).hexdigest()
 
 
 class LibraryWriter:
@@ -54,6 +63,8 @@ class LibraryWriter:
 
     def _put(self, map_name: str, key: str, value: Scalar | None) -> None:
         text = value if isinstance(value, str) else None
+        if map_name == TAUGHT_MAP and isinstance(value, bytes):
+            text = value_digest(value)
         if map_name == "album":
             self._connection.execute(_NAME_ALBUM, {"number": self._terms.album(key), "new_name": text})
         elif text is None:

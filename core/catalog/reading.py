@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from sqlalchemy import BindParameter, bindparam, select
 
-from core.catalog.entry import IMPLIED, USER
+from core.catalog.entry import IMPLIED, TAUGHT, USER
 from core.catalog.query_sql import listed
 from core.catalog.records import Copy, DateSource, Extra, LabelRecord, PhotoRecord, ThumbRef
 from core.catalog.tables import (
@@ -52,6 +52,10 @@ class _Labels:
         self._scores[number] = max(score, self._scores.get(number, 0))
         if model == USER:
             self._shown[number] = LabelRecord(name, 1.0, "user", None)
+        elif model == TAUGHT:
+            # Examples of the user's own say more than a model that was made for everybody.
+            if number not in self._shown or self._shown[number].source == "model":
+                self._shown[number] = LabelRecord(name, score / SCORE_UNIT, "taught", None)
         elif model != IMPLIED and number not in self._shown:
             # What is implied finds the photo, but is not shown: it would look like the user's own word.
             self._shown[number] = LabelRecord(name, score / SCORE_UNIT, "model", model)
@@ -159,7 +163,7 @@ def thumbnails_of(connection: Connection, pids: Iterable[bytes]) -> dict[bytes, 
 
 
 def _by_weight(label: LabelRecord) -> tuple[bool, float, str]:
-    return label.model is not None, -label.score, label.name
+    return label.source != "user", -label.score, label.name
 
 
 def _record(

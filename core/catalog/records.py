@@ -29,13 +29,13 @@ class LabelRecord(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         name: in its compared form (lower case), as in the documents.
         score: 0 to 1; 1.0 for the user's own.
-        source: who says so.
-        model: ``name@version``, ``None`` for the user's own.
+        source: who says so; ``taught``: it was learnt from the user's examples.
+        model: ``name@version``, ``None`` for the user's own and for what was taught.
     """
 
     name: str
     score: float
-    source: Literal["model", "user"]
+    source: Literal["model", "user", "taught"]
     model: str | None
 
 

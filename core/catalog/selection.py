@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 from sqlalchemy import func, select
 
-from core.catalog.entry import IMPLIED, USER
+from core.catalog.entry import IMPLIED, TAUGHT, USER
 from core.catalog.query_sql import (
     by_albums,
     by_condition,
@@ -372,7 +372,7 @@ class Selector:
 
     def _believed(self) -> set[str]:
         active = self._active_model()
-        return {USER, IMPLIED} if active is None else {USER, IMPLIED, active}
+        return {USER, IMPLIED, TAUGHT} if active is None else {USER, IMPLIED, TAUGHT, active}
 
     def _everything(self) -> tuple[Photos, int]:
         if self._all is None:

@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-VERSION = 6
+VERSION = 7
 """Of the tables and of how their rows are made from the shards."""
 
 APPLICATION_ID = 0x534C4354
@@ -169,6 +169,17 @@ thumbnail = Table(
     Column("offset", Integer, nullable=False),
     Column("length", Integer, nullable=False),
     PrimaryKeyConstraint("pid", "bundle", "document"),
+    sqlite_with_rowid=False,
+)
+
+taught = Table(
+    "taught",
+    metadata,
+    # What the labels that were taught say, by photo id: it stands while the photo's own rows come, go and change.
+    Column("pid", LargeBinary, nullable=False),
+    Column("label", Integer, nullable=False),
+    Column("score", Integer, nullable=False),  # in parts of SCORE_UNIT
+    PrimaryKeyConstraint("pid", "label"),
     sqlite_with_rowid=False,
 )
 

@@ -14,7 +14,7 @@ import msgspec
 from sqlalchemy import delete, insert, select
 from sqlalchemy.dialects import sqlite
 
-from core.catalog.entry import CopyEntry, FactsEntry, LabelEntry, PhotoEntry, join
+from core.catalog.entry import TAUGHT, CopyEntry, FactsEntry, LabelEntry, PhotoEntry, join
 from core.catalog.records import DateSource, Extra
 from core.catalog.tables import (
     album_photo,
@@ -25,6 +25,7 @@ from core.catalog.tables import (
     photo,
     rejected,
 )
+from core.catalog.taught import taught_labels, with_taught
 from core.query.words import BREAK, words
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ class PhotoWriter:
     ) -> None:
         known = self._known(entries)
         parts = self._parts(entries)
+        taught = taught_labels(self._connection, self._terms, entries)
         kept: list[tuple[bytes, str, bytes]] = []
         shown: dict[bytes, tuple[str, PhotoEntry]] = {}
         for pid, entry in entries.items():
@@ -127,7 +129,7 @@ class PhotoWriter:
             joined = join(said, labeller) if len(said) > 1 else next(iter(said.values()), None)
             if joined is not None and joined.shown:
                 home = min(name for name, other in said.items() if other.facts is not None)
-                shown[pid] = (home, joined)
+                shown[pid] = (home, with_taught(joined, taught.get(pid, ()), labeller))
         if parts:
             self._connection.execute(delete(part).where(part.c.pid.in_(list(parts))))
         self._many("part", kept)
@@ -288,7 +290,11 @@ class PhotoWriter:
             facts=facts,
             copies=tuple(CopyEntry(c.blob_id, bool(c.preview), c.blob_key, c.size, c.name) for c in copies),
             labels=tuple(
-                sorted(LabelEntry(terms.label_name(g.label), terms.text(g.model) or "", g.score) for g in labels)
+                sorted(
+                    LabelEntry(terms.label_name(given.label), model, given.score)
+                    for given in labels
+                    if (model := terms.text(given.model) or "") != TAUGHT  # no document says so
+                )
             ),
             rejected=tuple(sorted(terms.label_name(number) for number in refused)),
             albums=tuple(sorted((terms.album_id(a.album), float(a.position)) for a in albums)),

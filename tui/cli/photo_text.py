@@ -78,7 +78,7 @@ def facts(photo: PhotoRecord) -> list[tuple[str, str]]:
     if place and extra.altitude_m is not None:
         place += f", {extra.altitude_m:.0f} m"
     labels = ", ".join(
-        f"{label.name} {label.score:.2f}" if label.source == "model" else f"{label.name} (yours)"
+        f"{label.name} {label.score:.2f}" if label.source != "user" else f"{label.name} (yours)"
         for label in photo.labels
     )
     rows = [
