@@ -5,17 +5,20 @@ every field, and keeps the numbers it does not know, so that a record changed by
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import msgspec
 from msgspec import Meta
 
+from crdt.documents import PID_BYTES
 from crdt.errors import RecordInvalid
 
 MAX_RECORD_BYTES = 65_536
 MAX_UNKNOWN_FIELDS = 64
 STRONGEST_CLASSES = 32
+MAX_EXAMPLES = 2_000
+"""Photos that show what was taught, and as many that do not: with them the record fits its map."""
 PROBABILITY_UNIT = 65_535
 """Probabilities are stored as integers of this part: a resolution of 1.5e-5 in a third of the bytes of a float."""
 
@@ -34,6 +37,7 @@ _Share = Annotated[int, Meta(ge=0, le=1000)]
 _Ratio = Annotated[int, Meta(ge=0, le=10_000)]
 _Key = Annotated[bytes, Meta(min_length=32, max_length=32)]
 _Pid = Annotated[bytes, Meta(min_length=16, max_length=16)]
+_Examples = Annotated[bytes, Meta(max_length=PID_BYTES * MAX_EXAMPLES)]
 _ModelName = Annotated[str, Meta(min_length=1, max_length=200)]
 
 
@@ -288,6 +292,39 @@ class AutoRecord(Record, kw_only=True):
     def classes(self) -> list[tuple[int, float]]:
         """List class index and probability, strongest first."""
         return [(index, part / PROBABILITY_UNIT) for index, part in zip(self.flat[::2], self.flat[1::2], strict=True)]
+
+
+class TaughtRecord(Record, kw_only=True):
+    """The photos by which a label was taught; what is learnt from them is worked out on each device.
+
+    Attributes:
+        positive: photos that show it: their ids, one after another, at most 2000.
+        negative: photos that do not, likewise. Use :meth:`of` and :func:`listed_pids`.
+        at: when they were last changed, in UTC seconds.
+    """
+
+    numbers: ClassVar[Mapping[int, str]] = {1: "positive", 2: "negative", 3: "at"}
+
+    positive: _Examples = b""
+    negative: _Examples = b""
+    at: _Seconds | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.positive) % PID_BYTES or len(self.negative) % PID_BYTES:
+            raise ValueError("the examples are no whole ids")
+        positive, negative = listed_pids(self.positive), listed_pids(self.negative)
+        if len({*positive, *negative}) != len(positive) + len(negative):
+            raise ValueError("a photo is an example twice")
+
+    @classmethod
+    def of(cls, positive: Iterable[bytes], negative: Iterable[bytes], *, at: int | None = None) -> Self:
+        """Return the record of these examples, sorted."""
+        return cls(positive=b"".join(sorted(positive)), negative=b"".join(sorted(negative)), at=at)
+
+
+def listed_pids(joined: bytes) -> list[bytes]:
+    """Return the ids that stand one after another."""
+    return [joined[at : at + PID_BYTES] for at in range(0, len(joined), PID_BYTES)]
 
 
 _DECODER = msgspec.msgpack.Decoder(dict[int, Any])

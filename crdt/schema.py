@@ -100,7 +100,7 @@ SHAPES: Mapping[DocumentKind, Mapping[str, MapShape]] = MappingProxyType(
                 "relay": MapShape("URL", "text, at most 4096 bytes", _text(4096)),
                 "search": MapShape("name", "query, text, at most 4096 bytes", _text(4096)),
                 "vocabulary": MapShape("label key", "how the label is written, text, at most 1024 bytes", _text(1024)),
-                "taught": MapShape("label key", "packed examples, at most 65,536 bytes", _packed(MAX_VALUE_BYTES)),
+                "taught": MapShape("label key", "TaughtRecord, packed, at most 65,536 bytes", _packed(MAX_VALUE_BYTES)),
                 "setting": MapShape("name", "text, at most 4096 bytes", _text(4096)),
             }
         ),

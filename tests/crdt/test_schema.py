@@ -13,7 +13,17 @@ from hypothesis import strategies as st
 
 from crdt.documents import LIBRARY, DocumentKind, document_kind, is_document_name, shard_name
 from crdt.errors import CrdtError, DocumentNameInvalid, RecordInvalid, ValueRefused
-from crdt.records import AutoRecord, BundleEntry, BundleRecord, CopyRecord, PhotoFacts, Record
+from crdt.records import (
+    MAX_EXAMPLES,
+    AutoRecord,
+    BundleEntry,
+    BundleRecord,
+    CopyRecord,
+    PhotoFacts,
+    Record,
+    TaughtRecord,
+    listed_pids,
+)
 from crdt.schema import (
     album_key,
     auto_key,
@@ -29,7 +39,9 @@ from crdt.schema import (
 
 PID = bytes.fromhex("a0123456789abcdef0123456789abcde")
 VECTORS = Path(__file__).resolve().parent.parent / "vectors" / "crdt-records.json"
-KINDS: dict[str, type[Record]] = {kind.__name__: kind for kind in (PhotoFacts, CopyRecord, BundleRecord, AutoRecord)}
+KINDS: dict[str, type[Record]] = {
+    kind.__name__: kind for kind in (PhotoFacts, CopyRecord, BundleRecord, AutoRecord, TaughtRecord)
+}
 pids = st.binary(min_size=16, max_size=16)
 
 
@@ -131,6 +143,7 @@ FACTS = PhotoFacts(width=4000, height=3000, size=3_000_000, mime="image/jpeg")
 COPY = CopyRecord(role="original", key=b"k" * 32, size=5, file_name="IMG 1.jpg")
 BUNDLE = BundleRecord(kind="thumb", key=b"k" * 32, entries=[BundleEntry(PID, 0, 1000), BundleEntry(PID, 1000, 5)])
 AUTO = AutoRecord.of([(7, 0.5), (3, 0.25)])
+TAUGHT = TaughtRecord.of([PID, b"\x01" * 16], [b"\x02" * 16], at=1_700_000_000)
 FULL = PhotoFacts(
     width=1,
     height=2,
@@ -164,7 +177,7 @@ FULL = PhotoFacts(
 )
 
 
-@pytest.mark.parametrize("record", [FACTS, FULL, COPY, BUNDLE, AUTO], ids=lambda r: type(r).__name__)
+@pytest.mark.parametrize("record", [FACTS, FULL, COPY, BUNDLE, AUTO, TAUGHT], ids=lambda r: type(r).__name__)
 def test_records_come_back_as_packed(record: Record) -> None:
     packed = record.pack()
     assert type(record).unpack(packed) == record
@@ -227,6 +240,12 @@ HOSTILE: list[tuple[type[Record], Any]] = [
     (AutoRecord, {1: [-1, 5]}),
     (AutoRecord, {1: [1, 5] * 33}),
     (AutoRecord, {}),
+    (TaughtRecord, {1: b"x" * 17}),
+    (TaughtRecord, {1: bytes(16) * 2}),
+    (TaughtRecord, {1: bytes(16), 2: bytes(16)}),
+    (TaughtRecord, {2: bytes(16 * 2001)}),
+    (TaughtRecord, {1: "text"}),
+    (TaughtRecord, {3: -1}),
 ]
 
 
@@ -242,7 +261,7 @@ def test_the_record_vectors_are_those_made_here() -> None:
         ),
         "good": [
             {"record": type(record).__name__, "packed": record.pack().hex(), "fields": _fields(record)}
-            for record in (FACTS, FULL, COPY, BUNDLE, AUTO)
+            for record in (FACTS, FULL, COPY, BUNDLE, AUTO, TAUGHT)
         ],
         "bad": [{"record": kind.__name__, "packed": msgspec.msgpack.encode(fields).hex()} for kind, fields in HOSTILE],
     }
@@ -261,7 +280,7 @@ def _fields(record: Record) -> dict[str, Any]:
     return {str(number): shown(value) for number, value in sorted(fields.items())}
 
 
-@pytest.mark.parametrize("case", range(5))
+@pytest.mark.parametrize("case", range(6))
 def test_good_records_are_read(case: int) -> None:
     vector = _vectors()["good"][case]
     record = KINDS[vector["record"]].unpack(bytes.fromhex(vector["packed"]))
@@ -277,7 +296,7 @@ def test_records_out_of_bounds_are_refused_on_reading(case: int) -> None:
     assert raised.value.hint
 
 
-@pytest.mark.parametrize("kind", [PhotoFacts, CopyRecord, BundleRecord, AutoRecord])
+@pytest.mark.parametrize("kind", list(KINDS.values()))
 def test_bytes_that_are_no_record_are_refused(kind: type[Record]) -> None:
     for data in (
         b"",
@@ -294,7 +313,7 @@ def test_bytes_that_are_no_record_are_refused(kind: type[Record]) -> None:
 
 @given(st.binary(max_size=200))
 def test_no_bytes_cause_another_error(data: bytes) -> None:
-    for kind in (PhotoFacts, CopyRecord, BundleRecord, AutoRecord):
+    for kind in KINDS.values():
         try:
             kind.unpack(data)
         except CrdtError:
@@ -328,5 +347,10 @@ def test_automatic_classes_keep_the_strongest() -> None:
 def test_the_largest_records_fit_their_maps() -> None:
     entries = [BundleEntry(os.urandom(16), 2**22, 2**20)] * 2048
     assert len(BundleRecord(kind="vector", key=b"k" * 32, entries=entries, model="m" * 200).pack()) <= 65_536
+    taught = TaughtRecord.of(
+        [os.urandom(16) for _ in range(MAX_EXAMPLES)], [os.urandom(16) for _ in range(MAX_EXAMPLES)]
+    )
+    assert len(taught.pack()) <= 65_536
+    assert len(listed_pids(taught.positive)) == MAX_EXAMPLES
     assert len(AutoRecord.of([(2**31, 1.0)] * 40, at=2**33).pack()) <= 2048
     assert len(CopyRecord(role="original", key=b"k" * 32, size=2**40, file_name="é" * 400).pack()) <= 2048
