@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
 
+from core.catalog.looks import looks_of
 from core.catalog.records import DateSource, Extra
 from core.catalog.tables import DEGREE_UNIT, SCORE_UNIT
 from core.query.values import wall_clock_ms
@@ -77,6 +78,9 @@ class FactsEntry(msgspec.Struct, array_like=True):
     aperture: int | None
     focal: int | None
     motion: int | None
+    looks: int
+    brightness: int | None
+    perceptual_hash: int | None
     extra: Extra
 
 
@@ -326,6 +330,9 @@ def _facts(value: Scalar | None) -> FactsEntry | None:
         aperture=_thousandths(facts.f_number),
         focal=_thousandths(facts.focal_mm),
         motion=_thousandths(facts.motion_s),
+        looks=looks_of(facts),
+        brightness=facts.brightness,
+        perceptual_hash=_signed(facts.perceptual_hash),
         extra=Extra(
             thumbhash=facts.thumbhash,
             altitude_m=facts.altitude_m,
@@ -334,6 +341,10 @@ def _facts(value: Scalar | None) -> FactsEntry | None:
             date_source=facts.date_source if facts.wall_clock is not None else facts.fallback_source,
         ),
     )
+
+
+def _signed(packed: bytes | None) -> int | None:
+    return None if packed is None else int.from_bytes(packed, "big", signed=True)
 
 
 def _thousandths(value: float | None) -> int | None:

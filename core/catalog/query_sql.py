@@ -29,10 +29,11 @@ from sqlalchemy.sql.expression import UnaryExpression
 from sqlalchemy.sql.operators import custom_op
 from sqlalchemy.sql.visitors import replacement_traverse
 
+from core.catalog.looks import bit_of
 from core.catalog.records import DateSource
 from core.catalog.tables import DEGREE_UNIT, album, album_photo, label_photo, photo, words
 from core.errors import QueryError
-from core.query.fields import COLOURS, EARTH_KM, MEDIA_TYPES
+from core.query.fields import COLOURS, EARTH_KM, LOOKS, MEDIA_TYPES
 from core.query.nodes import Colour, Flag, IdPrefix, MediaType, Near, Node, Range, Similar, Text
 from core.query.words import contains
 from core.query.words import words as words_of
@@ -54,6 +55,7 @@ _RANGES = {
     "iso": (photo.c.iso, 1),
     "aperture": (photo.c.aperture, 1000),
     "focal": (photo.c.focal, 1000),
+    "brightness": (photo.c.brightness, 10),
     "date": (photo.c.taken, 1),
     "imported": (photo.c.imported, 1),
 }
@@ -64,6 +66,13 @@ _NOTHING: ColumnElement[int] = literal_column("0")
 _UPRIGHT = photo.c.rotation.in_([literal_column("0"), literal_column("180")])
 _WIDE, _HIGH = photo.c.width > photo.c.height, photo.c.width < photo.c.height
 _RATED = photo.c.rating > _NOTHING
+
+
+def _looks(name: str) -> Condition:
+    # The first half is the condition of the index, which holds the few photos that look any special way.
+    return and_(photo.c.looks != _NOTHING, photo.c.looks.op("&")(bit_of(name)) != _NOTHING)
+
+
 _PLAIN_FLAGS: dict[tuple[str, str], Condition] = {
     ("is", "favourite"): photo.c.favourite == _ONE,
     ("is", "trash"): photo.c.trashed.is_not(None),
@@ -74,6 +83,7 @@ _PLAIN_FLAGS: dict[tuple[str, str], Condition] = {
     ("is", "square"): photo.c.width == photo.c.height,
     ("is", "motion"): photo.c.motion.is_not(None),
     ("is", "guessed-date"): photo.c.taken_from == literal_column(str(int(DateSource.GUESS))),
+    **{("is", name): _looks(name) for name in LOOKS},
     ("has", "gps"): photo.c.latitude.is_not(None),
     ("has", "caption"): photo.c.caption.is_not(None),
     ("has", "date"): photo.c.taken_from.in_(

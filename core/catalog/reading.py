@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import BindParameter, bindparam, select
 
 from core.catalog.entry import IMPLIED, TAUGHT, USER
+from core.catalog.looks import named
 from core.catalog.query_sql import listed
 from core.catalog.records import Copy, DateSource, Extra, LabelRecord, PhotoRecord, ThumbRef
 from core.catalog.tables import (
@@ -78,6 +79,7 @@ _PHOTOS = select(
     photo.c.imported, photo.c.width, photo.c.height, photo.c.size, photo.c.mime, photo.c.camera, photo.c.lens,
     photo.c.iso, photo.c.aperture, photo.c.focal, photo.c.motion, photo.c.latitude, photo.c.longitude, photo.c.caption,
     photo.c.rating, photo.c.favourite, photo.c.rotation, photo.c.trashed, photo.c.extra,
+    photo.c.looks, photo.c.brightness,
 ).where(listed(photo.c.id))  # fmt: skip
 _LABELS = select(label_photo.c.photo, label_photo.c.label, label_photo.c.model, label_photo.c.score).where(
     listed(label_photo.c.photo)
@@ -177,6 +179,7 @@ def _record(
     (
         _, pid, document, name, taken, offset, source, imported, width, height, size, mime, camera, lens, iso, aperture,
         focal, motion, latitude, longitude, caption, rating, favourite, rotation, trashed, extra,
+        looks, brightness,
     ) = row  # fmt: skip
     return PhotoRecord(
         pid=pid,
@@ -209,6 +212,8 @@ def _record(
         trashed_at=trashed,
         extra=_extra.decode(extra) if extra else _NO_EXTRA,
         score=found_score,
+        looks=named(looks),
+        brightness=None if brightness is None else brightness / 1000,
     )
 
 

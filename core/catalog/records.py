@@ -91,7 +91,11 @@ class PhotoRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         rotation: 0, 90, 180 or 270 degrees clockwise, asked for by the user.
         trashed_at: UTC seconds; ``None`` outside the trash.
         extra: facts that are only shown.
-        score: how sure the labels asked for are, on average, 0 to 1; ``None`` where the query asks for none.
+        looks: what was measured of the picture: some of ``core.query.fields.LOOKS``.
+        brightness: mean luma, 0 (black) to 1 (white); ``None`` if it was not measured.
+        score: how sure the labels asked for are, on average, or how well a description fits, 0 to 1; ``None`` where the
+            query asks for neither.
+        sure: whether a description fits for sure, and is no maybe; ``None`` where the query asks for none.
     """
 
     pid: bytes
@@ -124,6 +128,9 @@ class PhotoRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     trashed_at: int | None
     extra: Extra
     score: float | None = None
+    sure: bool | None = None
+    looks: tuple[str, ...] = ()
+    brightness: float | None = None
 
     @property
     def id(self) -> str:

@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-VERSION = 7
+VERSION = 8
 """Of the tables and of how their rows are made from the shards."""
 
 APPLICATION_ID = 0x534C4354
@@ -54,6 +54,8 @@ photo = Table(
     Column("rotation", Integer, nullable=False),
     Column("mime", Integer, nullable=False),  # term
     Column("colours", Integer, nullable=False),  # those that stand out: core.catalog.colours
+    Column("looks", Integer, nullable=False),  # what was measured of the picture: core.catalog.looks
+    Column("brightness", Integer),  # mean luma in thousandths
     Column("iso", Integer),
     Column("aperture", Integer),  # f-number in thousandths
     Column("focal", Integer),  # micrometres
@@ -72,6 +74,7 @@ photo = Table(
     Column("longitude", Integer),
     Column("document", Integer, nullable=False),  # term: where its facts stand
     Column("taken_offset", Integer),  # minutes from UTC; NULL: unknown
+    Column("perceptual_hash", Integer),  # 64 bits, signed
     Column("pid", LargeBinary, nullable=False, unique=True),
     Column("name", Text),  # of the file, the first of its names
     Column("caption", Text),  # NULL: none
@@ -84,6 +87,7 @@ Index("photo_size", photo.c.size, photo.c.pid)
 Index("photo_name", photo.c.name, photo.c.pid)
 Index("photo_rating", photo.c.rating, photo.c.pid)
 Index("photo_models", photo.c.models)
+Index("photo_looks", photo.c.looks, sqlite_where=photo.c.looks != 0)
 Index("photo_favourite", photo.c.favourite, sqlite_where=photo.c.favourite == 1)
 Index("photo_captioned", photo.c.taken_from, sqlite_where=photo.c.caption.is_not(None))
 Index("photo_trashed", photo.c.trashed, sqlite_where=photo.c.trashed.is_not(None))

@@ -15,6 +15,7 @@ from sqlalchemy import delete, insert, select
 from sqlalchemy.dialects import sqlite
 
 from core.catalog.entry import TAUGHT, CopyEntry, FactsEntry, LabelEntry, PhotoEntry, join
+from core.catalog.looks import with_names
 from core.catalog.records import DateSource, Extra
 from core.catalog.tables import (
     album_photo,
@@ -240,6 +241,7 @@ class PhotoWriter:
     def _photo_row(self, home: str, entry: PhotoEntry, colours: int) -> tuple[int | None, ...]:
         """Return the numbers of a photo's row, between its own and its id."""
         facts, terms = entry.facts, self._terms
+        names = [one.name for one in entry.copies if one.name is not None]
         if facts is None:
             raise TypeError("a photo without facts has no row")
         taken, offset, source = facts.taken, facts.taken_offset, facts.taken_from
@@ -247,11 +249,11 @@ class PhotoWriter:
             (taken, offset), source = entry.corrected, DateSource.USER
         models = " ".join(sorted({given.model for given in entry.labels})) or None
         return (
-            facts.width, facts.height, entry.rotation or 0, terms.require("mime", facts.mime), colours, facts.iso,
-            facts.aperture, facts.focal, facts.motion, source, facts.size, entry.rating or 0, int(entry.favourite),
-            taken, facts.imported, entry.trashed, terms.number("camera", facts.camera),
-            terms.number("lens", facts.lens), terms.number("models", models), facts.latitude, facts.longitude,
-            terms.require("document", home), offset,
+            facts.width, facts.height, entry.rotation or 0, terms.require("mime", facts.mime), colours,
+            with_names(facts.looks, names), facts.brightness, facts.iso, facts.aperture, facts.focal, facts.motion,
+            source, facts.size, entry.rating or 0, int(entry.favourite), taken, facts.imported, entry.trashed,
+            terms.number("camera", facts.camera), terms.number("lens", facts.lens), terms.number("models", models),
+            facts.latitude, facts.longitude, terms.require("document", home), offset, facts.perceptual_hash,
         )  # fmt: skip
 
     def _words(self, statement: str, texts: Iterable[tuple[int, list[str], str]]) -> None:
@@ -279,6 +281,7 @@ class PhotoWriter:
             width=row.width, height=row.height, size=row.size, mime=terms.text(row.mime) or "",
             camera=terms.text(row.camera), lens=terms.text(row.lens), latitude=row.latitude, longitude=row.longitude,
             iso=row.iso, aperture=row.aperture, focal=row.focal, motion=row.motion,
+            looks=row.looks, brightness=row.brightness, perceptual_hash=row.perceptual_hash,
             extra=_EXTRA_DECODER.decode(row.extra),
         )  # fmt: skip
         corrected = (row.taken, row.taken_offset) if row.taken_from == DateSource.USER else None

@@ -34,8 +34,16 @@ IS_FLAGS: Mapping[str, str] = {
     "square": "as wide as high",
     "motion": "has a moving part inside the file",
     "guessed-date": "its date is a guess from the file's name or time",
+    "dark": "is dark all in all",
+    "bright": "is bright all in all",
+    "blurry": "nothing in it is sharp",
+    "black-and-white": "has no colours",
+    "screenshot": "shows a screen, not the world",
 }
 """Values of ``is:`` and what they say of a photo."""
+
+LOOKS = ("dark", "bright", "blurry", "black-and-white", "screenshot")
+"""Those values of ``is:`` that were measured of the picture."""
 
 HAS_FLAGS: Mapping[str, str] = {
     "gps": "says where it was taken",
@@ -49,7 +57,10 @@ HAS_FLAGS: Mapping[str, str] = {
 }
 """Values of ``has:`` and what they say of a photo."""
 
-_FLAG_ALIASES = {"favorite": "favourite", "labeled": "labelled", "unlabeled": "unlabelled", "trashed": "trash"}
+_FLAG_ALIASES = {
+    "favorite": "favourite", "labeled": "labelled", "unlabeled": "unlabelled", "trashed": "trash",
+    "bw": "black-and-white", "b&w": "black-and-white", "monochrome": "black-and-white", "blurred": "blurry",
+}  # fmt: skip
 _HAS_ALIASES = {"location": "gps", "labels": "label", "albums": "album"}
 
 MEDIA_TYPES: Mapping[str, frozenset[str]] = {
@@ -183,6 +194,13 @@ def _rating(value: Value) -> Node:
     return Range(field="rating", low=low, high=high, span=value.span)
 
 
+def _brightness(value: Value) -> Node:
+    low, high = values.read_range(value.text, values.percentage)
+    if any(bound is not None and not 0 <= bound.value <= 100 for bound in (low, high)):  # noqa: PLR2004 - per cent
+        raise BadValue("brightness goes from 0 (black) to 100 (white)")
+    return Range(field="brightness", low=low, high=high, span=value.span)
+
+
 def _near(value: Value) -> Node:
     parts = [part.strip() for part in value.text.split(",")]
     distance = _DISTANCE.fullmatch(parts[-1].lower()) if len(parts) == _NEAR_PARTS else None
@@ -222,6 +240,7 @@ FIELDS: Mapping[str, Field] = {
     "near": Field("latitude, longitude, distance", "38.72,-9.14,10km", _near),
     "type": Field("the kind of file", "raw", _media_type),
     "colour": Field("a colour that stands out", "red", _colour),
+    "brightness": Field("mean light in per cent", "<20", _brightness),
     "width": Field("pixels, as shown", ">=4000", partial(_range, "width", partial(values.number, whole=True))),
     "height": Field("pixels, as shown", "<1000", partial(_range, "height", partial(values.number, whole=True))),
     "size": Field("of the file", ">2MB", partial(_range, "size", values.size)),

@@ -138,8 +138,9 @@ class Range(_Placed):
     """A number between two ends; never true of a photo in which the number is unknown.
 
     Attributes:
-        field: ``rating``, ``width``, ``height``, ``size`` (bytes), ``iso``, ``aperture``, ``focal`` (mm), ``date``
-            (milliseconds of the wall clock since 1970-01-01T00:00) or ``imported`` (UTC seconds).
+        field: ``rating``, ``width``, ``height``, ``size`` (bytes), ``iso``, ``aperture``, ``focal`` (mm),
+            ``brightness`` (per cent), ``date`` (milliseconds of the wall clock since 1970-01-01T00:00) or ``imported``
+            (UTC seconds).
         low: the lower end, ``None`` for none.
         high: the upper end, ``None`` for none.
     """

@@ -85,6 +85,11 @@ def focal_length(text: str) -> Stretch:
     return number(text.lower().removesuffix("mm"), whole=False)
 
 
+def percentage(text: str) -> Stretch:
+    """Return a number of hundredths, with or without ``%`` after it."""
+    return number(text.removesuffix("%"), whole=False)
+
+
 def wall_clock_ms(moment: datetime) -> int:
     """Milliseconds between 1970-01-01T00:00 and a time without zone, on the same wall clock."""
     return round((moment - _EPOCH) / timedelta(milliseconds=1))

@@ -61,6 +61,7 @@ def plans(catalog: Catalog, query: str, sort: str = "taken") -> list[str]:
         ("has:gps", "USING COVERING INDEX photo_place"),
         ("has:caption", "USING INDEX photo_captioned"),
         ("is:favourite", "USING COVERING INDEX photo_favourite"),
+        ("is:blurry", "USING COVERING INDEX photo_looks"),
         ("is:trash", "USING COVERING INDEX photo_trashed"),
         ("is:labelled", "USING COVERING INDEX photo_models (models=?"),
         ("id:0a", "USING COVERING INDEX sqlite_autoindex_photo_1 (pid>? AND pid<?)"),

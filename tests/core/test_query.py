@@ -98,6 +98,8 @@ def test_the_example_of_the_documentation_parses() -> None:
         ("size:2MB", "size:2000000"),
         ("f:f/2.8", "aperture:2.8"),
         ("focal:50mm", "focal:50"),
+        ("brightness:<20%", "brightness:<20"),
+        ("is:bw", "is:black-and-white"),
         ("near:1,2,500m", "near:1,2,0.5km"),
         ("id:3FA9", "id:3fa9"),
         ("cafe\u0301", "caf\u00e9"),
