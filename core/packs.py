@@ -150,6 +150,74 @@ def evaluate_pack(name: str, folder: Path, *, progress: Callable[[int, int], obj
         return evaluate.evaluate(find_pack(name), folder, threads=threads, decode=_decode, progress=progress)
 
 
+@dataclass(frozen=True)
+class CalibrationResult:
+    """What a fit found; precision and coverage are of photos that the thresholds had not seen."""
+
+    model: str
+    photos: int
+    file: str
+    precision: float
+    """That was asked for."""
+    held_out_precision: float | None
+    """Of each half of the photos by thresholds fitted on the other; None where they are too few."""
+    held_out_interval: tuple[float, float] | None
+    """Of 95 %."""
+    held_out_coverage: float | None
+
+
+def calibrate_pack(
+    name: str, folder: Path, *, precision: float, progress: Callable[[int, int], object] | None = None
+) -> CalibrationResult:
+    """Fit an installed pack's thresholds on the photos below `folder`, for a precision of 0-1, and keep them.
+
+    They hold on this machine, until they are fitted again or forgotten.
+
+    Raises:
+        PackRefused: the pack does not run, there are no such photos, or no threshold reaches the precision.
+    """
+    from ml import evaluate
+    from ml.calibration import Calibration, keep_calibration
+    from ml.calibration_fit import fit
+    from ml.installed import find_pack
+
+    with _refusals():
+        pack = find_pack(name)
+        threads = os.cpu_count() or 1
+        measured = evaluate.measure(pack, folder, threads=threads, decode=_decode, progress=progress)
+        halves = evaluate.figures_of_halves(measured.rules, measured.photos, precision)
+        thresholds = fit(measured.rules, evaluate.labelled(measured.photos), precision=precision)
+        if thresholds is None:
+            raise PackRefused(
+                f"no threshold makes {precision:.0%} of {pack.model}'s labels right on these photos",
+                hint="Ask for less with --precision, or give more photos: some hundreds, of many things.",
+            )
+        path = keep_calibration(Calibration.of(thresholds, pack, precision))
+    held_out = None if halves is None else halves.all
+    return CalibrationResult(
+        model=pack.model,
+        photos=len(measured.photos),
+        file=str(path),
+        precision=precision,
+        held_out_precision=None if held_out is None else held_out.precision.share,
+        held_out_interval=None if held_out is None else held_out.precision.interval,
+        held_out_coverage=None if held_out is None else held_out.coverage.share,
+    )
+
+
+def forget_calibration(name: str) -> bool:
+    """Go back to the thresholds that an installed pack came with; tells whether it had been calibrated here.
+
+    Raises:
+        PackRefused: there is no such pack.
+    """
+    from ml import calibration
+    from ml.installed import find_pack
+
+    with _refusals():
+        return calibration.forget_calibration(find_pack(name).model)
+
+
 def _decode(path: Path) -> Image.Image:
     """Open a photo as the import would: every format, and the same bounds."""
     from core.importing.decode import decode

@@ -5,13 +5,22 @@ Apart from ``ml.pack``, because every command that opens a library asks for the 
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
+
+import platformdirs
 
 from ml.errors import PackNotFound
 
 BUILTIN_FOLDER = Path(__file__).parent / "packs" / "safelight-mini"
 _MANIFEST = "pack.toml"
+
+
+def data_folder() -> Path:
+    """Where what the user adds lives: ``SAFELIGHT_DATA_DIR``, else the platform's data folder."""
+    root = os.environ.get("SAFELIGHT_DATA_DIR")
+    return Path(root) if root else platformdirs.user_data_path("safelight", appauthor=False)
 
 
 def builtin_folder() -> Path:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
+from ml.calibration import usable_calibration
 from ml.errors import LabelsInvalid, TaxonomyInvalid
 from ml.taxonomy import BUILTIN, Taxonomy, name_problem
 
@@ -21,6 +22,9 @@ _MAX_PACKED = 1 << 20
 """Largest packed table read, bytes after inflating."""
 
 
+Threshold = Annotated[float, msgspec.Meta(gt=0, lt=1)]
+
+
 class ClassEntry(msgspec.Struct, frozen=True, array_like=True):
     """One output of a model."""
 
@@ -30,18 +34,24 @@ class ClassEntry(msgspec.Struct, frozen=True, array_like=True):
     """What people call it; empty for the background."""
 
 
-class ClassTable(msgspec.Struct, frozen=True):
+class ClassTable(msgspec.Struct, frozen=True, omit_defaults=True):
     """All that is needed to turn a model's stored results into labels: much smaller than the model."""
 
     model: str
     """``name@version``."""
     entries: tuple[ClassEntry, ...]
     background: int
-    threshold: Annotated[float, msgspec.Meta(gt=0, lt=1)]
+    threshold: Threshold
     taxonomy: str | None
     """Name of a built-in taxonomy, or None when ``taxonomy_text`` or nothing applies."""
     taxonomy_text: str | None = None
     """The pack's own taxonomy file."""
+    class_threshold: Threshold | None = None
+    """What a class needs to be shown under its own name; None: half the doubt that ``threshold`` leaves."""
+    label_thresholds: dict[str, Threshold] = {}
+    """Labels that need something else than ``threshold``."""
+    class_thresholds: dict[str, Threshold] = {}
+    """Classes, by name, that need something else than ``class_threshold``."""
 
     def pack(self) -> bytes:
         """Return the table as bytes, for devices that do not have the pack; classes of ImageNet go without saying."""
@@ -74,7 +84,10 @@ class ClassTable(msgspec.Struct, frozen=True):
 
 
 def class_table(pack: Pack) -> ClassTable:
-    """Return the class table of an opened pack. Raises TaxonomyInvalid and what ``Pack.labels`` raises."""
+    """Return the class table of an opened pack, calibrated where it has been.
+
+    Raises TaxonomyInvalid and what ``Pack.labels`` raises.
+    """
     output = pack.manifest.output
     builtin, text = BUILTIN if output.wordnet is not None else None, None
     if pack.manifest.taxonomy is not None and pack.manifest.taxonomy in pack.manifest.files:
@@ -89,6 +102,15 @@ def class_table(pack: Pack) -> ClassTable:
         taxonomy=builtin,
         taxonomy_text=text,
     )
+    calibration = usable_calibration(pack)
+    if calibration is not None:
+        table = msgspec.structs.replace(
+            table,
+            threshold=calibration.threshold,
+            class_threshold=calibration.class_threshold,
+            label_thresholds=calibration.labels,
+            class_thresholds=calibration.classes,
+        )
     taxonomy = table.open_taxonomy()
     ids = pack.class_ids()
     if ids is None:

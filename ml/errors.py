@@ -5,6 +5,7 @@
     MlError
     ├── ManifestInvalid        pack.toml cannot be used; names file and line
     ├── TaxonomyInvalid        a taxonomy cannot be used; names file and line
+    ├── CalibrationInvalid     a calibration cannot be used; names file and line
     ├── PackError
     │   ├── PackNotFound       no such pack is installed
     │   ├── PackExists         another pack of that name and version is installed
@@ -56,6 +57,10 @@ class ManifestInvalid(_SourceError):
 
 class TaxonomyInvalid(_SourceError):
     """A taxonomy cannot be used."""
+
+
+class CalibrationInvalid(_SourceError):
+    """A calibration cannot be used."""
 
 
 class PackError(MlError):

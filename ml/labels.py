@@ -2,7 +2,8 @@
 
 A label's probability is the sum over its classes. It is shown when that clears the label's threshold, together with
 everything above it, so that ``label:animal`` finds the dog. A class also is a label of its own, under its own name and
-below its labels; being the narrowest claim, it must leave at most half the doubt that a label may leave.
+below its labels; being the narrowest claim, it must leave at most half the doubt that a label may leave, unless a
+calibration says what it needs.
 """
 
 from __future__ import annotations
@@ -47,13 +48,14 @@ class Reason:
 
 
 @dataclass(frozen=True)
-class _Node:
+class Node:
     """One label of a pack: of the taxonomy, or a class under its own name."""
 
     label: str
     needed: float
     above: tuple[int, ...]
     """Indices of all nodes above, nearest first."""
+    is_class: bool = False
 
 
 class LabelRules:
@@ -65,14 +67,15 @@ class LabelRules:
         ``spell`` turns a name into the label as it is stored; where it gives an empty text there is no such label.
         """
         self.table = table
-        self._nodes: list[_Node] = []
+        self._nodes: list[Node] = []
         self._counts_for: list[tuple[int, ...]] = []
         taxonomy = table.open_taxonomy()
         numbers = {label: number for number, label in enumerate(taxonomy.labels)}
         for label in taxonomy.labels.values():
-            needed = label.threshold if label.threshold is not None else table.threshold
+            own = label.threshold if label.threshold is not None else table.threshold
+            needed = table.label_thresholds.get(label.name, own)
             above = tuple(numbers[name] for name in taxonomy.ancestors(label.name))
-            self._nodes.append(_Node(spell(label.name), needed, above))
+            self._nodes.append(Node(spell(label.name), needed, above))
         for index, entry in enumerate(table.entries):
             if index == table.background:
                 self._counts_for.append(())
@@ -81,9 +84,19 @@ class LabelRules:
             # Holders first: nearest first is the order in which labels are explained.
             above = tuple(dict.fromkeys([*holders, *(number for h in holders for number in self._nodes[h].above)]))
             # Nothing stands above the classes of a pack without taxonomy: there they are the labels.
-            needed = _halved_doubt(table.threshold) if above else table.threshold
+            narrow = table.class_threshold if table.class_threshold is not None else _halved_doubt(table.threshold)
+            needed = table.class_thresholds.get(entry.name, narrow if above else table.threshold)
             self._counts_for.append((len(self._nodes), *above))
-            self._nodes.append(_Node(spell(entry.name), needed, above))
+            self._nodes.append(Node(spell(entry.name), needed, above, is_class=True))
+
+    @property
+    def nodes(self) -> Sequence[Node]:
+        """Every label that can be given; what ``scores`` and ``Node.above`` count by."""
+        return self._nodes
+
+    def scores(self, classes: RawClasses) -> dict[int, float]:
+        """Every node with a probability above 0: index in ``nodes`` to probability."""
+        return self._sums(classes)
 
     def roll_up(self, classes: RawClasses) -> dict[str, float]:
         """Every label with a probability above 0: label to probability."""
@@ -100,7 +113,13 @@ class LabelRules:
         """Return the labels to show that are not merely above another one shown."""
         sums = self._sums(classes)
         shown = self._shown(sums)
-        covered = {above for number in shown for above in self._nodes[number].above}
+        # A class may bear its label's name (cup): then they are one label, and neither hides the other.
+        covered = {
+            above
+            for number in shown
+            for above in self._nodes[number].above
+            if self._nodes[above].label != self._nodes[number].label
+        }
         names = {self._nodes[number].label for number in covered}
         scores = self._by_label({n: sums[n] for n in shown if n not in covered and self._nodes[n].label not in names})
         return sorted(scores.items(), key=lambda item: (-item[1], item[0]))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar, get_args
 import msgspec
 
 if TYPE_CHECKING:
-    from ml.errors import ManifestInvalid, TaxonomyInvalid
+    from ml.errors import CalibrationInvalid, ManifestInvalid, TaxonomyInvalid
 
 Struct = TypeVar("Struct", bound=msgspec.Struct)
 KeyPath = tuple[str | int, ...]
@@ -33,7 +33,9 @@ _STEP = re.compile(r"\.(?P<name>[A-Za-z_][A-Za-z0-9_]*)|\[(?P<index>\d+|\.\.\.)\
 class TomlSource:
     """One TOML file's text and name, parsed."""
 
-    def __init__(self, data: bytes, name: str, error: type[ManifestInvalid | TaxonomyInvalid]) -> None:
+    def __init__(
+        self, data: bytes, name: str, error: type[CalibrationInvalid | ManifestInvalid | TaxonomyInvalid]
+    ) -> None:
         """Parse ``data``; ``name`` is how errors call the file, ``error`` their class."""
         self.name = name
         self._error = error
@@ -51,14 +53,16 @@ class TomlSource:
         except RecursionError as cause:
             raise error("nested too deeply", source=name, line=None) from cause
 
-    def _syntax_error(self, cause: tomllib.TOMLDecodeError) -> ManifestInvalid | TaxonomyInvalid:
+    def _syntax_error(self, cause: tomllib.TOMLDecodeError) -> CalibrationInvalid | ManifestInvalid | TaxonomyInvalid:
         message = str(cause)
         found = re.search(r"\(at line (\d+), column (\d+)\)$", message)
         line = int(found[1]) if found else self.text.rstrip().count("\n") + 1
         reason = re.sub(r"\s*\(at [^()]*\)$", "", message)
         return self._error(f"not valid TOML: {reason[:1].lower()}{reason[1:]}", source=self.name, line=line)
 
-    def invalid(self, message: str, key: KeyPath = (), *, hint: str | None = None) -> ManifestInvalid | TaxonomyInvalid:
+    def invalid(
+        self, message: str, key: KeyPath = (), *, hint: str | None = None
+    ) -> CalibrationInvalid | ManifestInvalid | TaxonomyInvalid:
         """Return an error at the line where ``key`` stands, or where the nearest table around it begins."""
         while key and not _contains(self.values, key):
             key = key[:-1]
@@ -86,7 +90,9 @@ class TomlSource:
         except msgspec.ValidationError as cause:
             raise self._conversion_error(str(cause), kind) from cause
 
-    def _conversion_error(self, message: str, kind: type[msgspec.Struct]) -> ManifestInvalid | TaxonomyInvalid:
+    def _conversion_error(
+        self, message: str, kind: type[msgspec.Struct]
+    ) -> CalibrationInvalid | ManifestInvalid | TaxonomyInvalid:
         place = _AT.search(message)
         key: KeyPath = _steps(place["path"], self.values) if place else ()
         reason = _AT.sub("", message)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
 
 import pytest
 from PIL import Image
 
 from ml.classes import class_table
 from ml.errors import NothingToEvaluate
-from ml.evaluate import TruthNames, calibration_error, evaluate
+from ml.evaluate import Rate, calibration_error, evaluate
 from ml.labels import LabelRules
 from ml.pack import Pack
+from ml.reliability_diagram import reliability_diagram
+from ml.truth import TruthNames
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,6 +60,10 @@ def test_figures_of_a_folder_with_known_mistakes(pack: Pack, tmp_path: Path) -> 
     assert result.unknown == ("octopus",)
     assert [path for path, _ in result.unreadable] == [str(tmp_path / "red" / "6.png")]
     assert seen[-1] == (5, 5)
+    assert [(wrong.truth, wrong.label, wrong.photos) for wrong in result.confusions] == [("red", "green", 1)]
+    assert sum(found.photos for found in result.reliability) == 4
+    assert (result.plain.known.precision, result.plain.known.coverage) == (Rate(3, 4), Rate(4, 4))
+    assert result.halves is None
 
 
 def test_files_are_named_by_class_id_or_label_too(pack: Pack, tmp_path: Path) -> None:
@@ -104,3 +111,21 @@ def test_calibration_error_is_the_distance_of_confidence_from_accuracy() -> None
     assert calibration_error([(1.0, True)] * 4) == 0
     assert calibration_error([(0.9, True), (0.9, False)]) == pytest.approx(0.4)
     assert calibration_error([(0.9, True), (0.9, True), (0.1, False), (0.1, False)]) == pytest.approx(0.1)
+
+
+def test_intervals_are_wilsons() -> None:
+    low, high = Rate(9, 10).interval
+    assert (low, high) == pytest.approx((0.5958, 0.9821), abs=1e-4)
+    assert Rate(0, 0).interval == (0, 1)
+    assert Rate(10, 10).interval == pytest.approx((0.7225, 1), abs=1e-4)
+
+
+def test_the_diagram_is_an_svg_that_says_what_it_shows(pack: Pack, tmp_path: Path) -> None:
+    photo(tmp_path / "red" / "1.png", RED)
+    photo(tmp_path / "red" / "2.png", GREEN)
+    result = evaluate(pack, tmp_path)
+    root = ET.fromstring(reliability_diagram(result.reliability, 'a <b> & "c"', result.ece))  # noqa: S314  # our own
+    texts = [element.text or "" for element in root.iter()]
+    assert 'a <b> & "c": reliability' in texts
+    assert any("2 photos, 50% right" in text for text in texts)
+    assert "prefers-color-scheme: dark" in "".join(texts)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from tui.cli import output
+from tui.cli import evaluation_text, output
 from tui.cli.options import json_option, library_options
 from tui.cli.progress import progress_bar
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from core.packs import PackDescription
+    from ml.evaluate import Evaluation
     from tui.cli.session import Session
 
 
@@ -132,12 +133,15 @@ def test(session: Session, name: str | None, as_json: bool) -> None:
 @command.command("eval")
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @click.option("--pack", "name", metavar="NAME", help="Default: the pack in use.")
+@click.option("--svg", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Draw the reliability.")
+@click.option("--details", is_flag=True, help="With --json: everything that is printed otherwise, too.")
 @json_option
 @library_options
-def evaluate(session: Session, folder: Path, name: str | None, as_json: bool) -> None:
+def evaluate(session: Session, folder: Path, name: str | None, svg: Path | None, as_json: bool, details: bool) -> None:
     """Measure a pack on photos with known answers.
 
-    DIR holds folders, or files, that are named by class, WordNet id or label: `dog/1.jpg` or `n02084071_dog.jpg`.
+    DIR holds folders, or files, that are named by class, WordNet id or label: `dog/1.jpg` or `n02084071_dog.jpg`. What
+    the folders of Caltech-101 show is known to Safelight.
     """
     from core import packs
 
@@ -148,16 +152,66 @@ def evaluate(session: Session, folder: Path, name: str | None, as_json: bool) ->
         output.warn(f"{output.count(len(result.unknown), 'name')} the pack does not know, left out: {shown} …")
     for path, reason in result.unreadable:
         output.warn(f"{output.plain(path)}: {output.plain(reason)}")
+    if svg is not None:
+        _draw(svg, result, folder)
     if as_json:
-        figures = ("photos", "top1", "top5", "precision", "coverage", "ece")
-        output.json_lines([{figure: getattr(result, figure) for figure in figures}])
+        output.json_lines([evaluation_text.facts(result, details=details)])
         return
-    output.line(f"{result.photos:,} photos")
-    output.line(f"top-1      {result.top1:.1%}")
-    output.line(f"top-5      {result.top5:.1%}")
-    output.line(f"precision  {result.precision:.1%}  of the labels given are right")
-    output.line(f"coverage   {result.coverage:.1%}  of the photos get a label")
-    output.line(f"ece        {result.ece:.3f}  how far the scores are from the truth")
+    for line in evaluation_text.lines(result):
+        output.line(line)
+
+
+@command.command("calibrate")
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR", required=False)
+@click.option("--pack", "name", metavar="NAME", help="Default: the pack in use.")
+@click.option(
+    "--precision",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.9,
+    show_default=True,
+    help="Share of the labels shown that are to be right.",
+)
+@click.option("--reset", is_flag=True, help="Go back to the thresholds the pack came with.")
+@json_option
+@library_options
+def calibrate(
+    session: Session, folder: Path | None, name: str | None, precision: float, reset: bool, as_json: bool
+) -> None:
+    """Fit a pack's thresholds, one for each label, on photos with known answers, named as for `model eval`.
+
+    They hold on this machine, for every library that uses the pack; labels are derived anew when one is opened. Give
+    photos like your own, some hundreds, and some of things that the pack does not know.
+    """
+    from core import packs
+
+    pack = name or _active_or_builtin(session)
+    if reset == (folder is not None):
+        raise click.UsageError("give either DIR or --reset")
+    if folder is None:
+        had = packs.forget_calibration(pack)
+        output.say(f"{pack} uses the thresholds it came with{'' if had else ', as before'}.")
+        return
+    with progress_bar("Evaluating", shown=not as_json) as advance:
+        result = packs.calibrate_pack(pack, folder, precision=precision, progress=advance)
+    if as_json:
+        output.json_lines([result])
+        return
+    output.line(f"Fitted {result.model} on {result.photos:,} photos, for {precision:.0%} right: {result.file}")
+    if result.held_out_precision is None or result.held_out_interval is None:
+        output.warn("too few photos to say how well the thresholds do on others")
+    else:
+        low, high = result.held_out_interval
+        held_out = f"{result.held_out_precision:.1%} right ({low:.1%} to {high:.1%})"
+        output.line(f"On each half, fitted on the other: {held_out}, {result.held_out_coverage:.1%} get a label")
+
+
+def _draw(svg: Path, result: Evaluation, folder: Path) -> None:
+    from ml.reliability_diagram import reliability_diagram
+
+    try:
+        svg.write_text(reliability_diagram(result.reliability, folder.absolute().name, result.ece), encoding="utf-8")
+    except OSError as error:
+        raise click.ClickException(f"{svg}: cannot be written: {error.strerror}") from error
 
 
 def _use(session: Session, name: str) -> None:
