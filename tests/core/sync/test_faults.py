@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from core.sync.report import SyncReport
     from tests.core.sync.conftest import Device
 
-CUTS = 14
+CUTS = 9
 """How many of the places where a connection can be cut are tried, each way; which ones differs from run to run of the
 suite as little as the bytes do."""
 
-CASES = 28
+CASES = 18
 SHARES = 2
 
 
