@@ -6,6 +6,7 @@ joins has no position yet, and who invites must know of every revocation first.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Final
 
 from core.errors import RelayRefused
@@ -35,7 +36,7 @@ def fetch_entries(client: RelayClient) -> list[bytes]:
     while True:
         after = position
         with relay_errors(client.url):
-            page = patience.run(lambda after=after: client.log(after, kinds=[KIND_MEMBERSHIP]))  # type: ignore[misc]
+            page = patience.run(functools.partial(client.log, after, kinds=[KIND_MEMBERSHIP]))
         entries += [item.body for item in page.items if item.kind == KIND_MEMBERSHIP and item.body is not None]
         if not page.more:
             return entries

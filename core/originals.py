@@ -10,6 +10,8 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Final, Literal
 
+import msgspec
+
 from core.errors import BlobMissing, CoreError, NoSuchPhoto, NoSuchRelay, RelayUnreachable
 from core.whereabouts import Whereabouts
 from crdt.documents import LIBRARY
@@ -119,8 +121,8 @@ class Originals:
                 if self._unasked:
                     raise self._unasked[0] from None  # a relay that did not answer may have it
                 raise
-            return first
-        return copy
+            copy = first
+        return self._that_opens(pid, copy)
 
     def fetch_ahead(self, pids: Collection[bytes], role: Role = "original") -> None:
         """Fetch what is not here of these photos, several at once. What cannot be had is for `ensure` to tell."""
@@ -146,6 +148,17 @@ class Originals:
         if not copies:
             raise NoSuchPhoto(f"photo {pid.hex()} has no {role}", hint="It may have been purged meanwhile.")
         return copies
+
+    def _that_opens(self, pid: bytes, copy: Copy) -> Copy:
+        """Return a copy with the key and size that its blob has, whatever another device wrote of them."""
+        from core.copy_records import repair
+        from core.sync.alarms import SyncAlarms
+
+        done = repair(self._library, pid, copy.blob_id)
+        if done is None:
+            return copy
+        SyncAlarms(self._library).raise_(done.alarm)
+        return msgspec.structs.replace(copy, key=done.record.key, size=done.record.size)
 
     def _find(self, pid: bytes, role: Role) -> list[Copy]:
         return [copy for copy in self._library.catalog.copies(pid) if copy.role == role]

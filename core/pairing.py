@@ -7,6 +7,7 @@ library before anybody else is told, and the relay is told before anything else 
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from typing import TYPE_CHECKING
 
@@ -122,11 +123,10 @@ def invite_at(
                 if place == len(urls):
                     raise
                 continue
-            shown = client.url
             return invite(
                 library,
                 client,
-                on_code=lambda code, shown=shown: on_code(shown, code),  # type: ignore[misc]
+                on_code=functools.partial(on_code, client.url),
                 confirm=confirm,
                 stop=stop,
                 pace=pace,

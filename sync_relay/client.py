@@ -93,9 +93,12 @@ class RelayClient:
 
     # Who is there, and who asks
 
-    def about(self) -> wire.About:
-        """Return what kind of relay this is; raise `UpdateNeeded` if it does not speak this program's protocol."""
-        about = self._line.ask("GET", wire.BASE, wire.About)
+    def about(self, *, timeout_s: float | None = None) -> wire.About:
+        """Return what kind of relay this is; raise `UpdateNeeded` if it does not speak this program's protocol.
+
+        `timeout_s` stands in for the client's own, where it is shorter.
+        """
+        about = self._line.ask("GET", wire.BASE, wire.About, timeout_s=timeout_s)
         if about.relay != "safelight":
             raise self._line.odd("what it is, and it is no relay of this kind")
         if wire.PROTOCOL not in about.protocols:

@@ -116,10 +116,11 @@ class Line:
         token: str = "",
         limit: int = SMALL_BYTES,
         statuses: Collection[int] = (200,),
+        timeout_s: float | None = None,
     ) -> Answer:
         """Send a small request and return the answer, decoded; of a larger body than `limit`, nothing is kept."""
         content = b"" if body is None else msgspec.msgpack.encode(body)
-        with self._sent(method, path, content, token, statuses) as response:
+        with self._sent(method, path, content, token, statuses, timeout_s) as response:
             return self.decode(response, answer, limit)
 
     def tell(self, method: str, path: str, *, body: wire.Struct | None = None, token: str = "") -> None:
@@ -138,13 +139,15 @@ class Line:
         headers: dict[str, str] | None = None,
         body: Iterable[bytes] | None = None,
         statuses: Collection[int] = (200,),
+        timeout_s: float | None = None,
     ) -> Iterator[httpx2.Response]:
         """Send a request and give the answer before its body is read. Errors of the relay are raised here."""
         import httpx2
 
         from sync_relay.client_sockets import Body, Patience
 
-        patience = Patience(self.timeout_s)
+        timeout_s = min(self.timeout_s, timeout_s or self.timeout_s)
+        patience = Patience(timeout_s)
         sent = Body(body or ())
         fields = {"host": self.address.origin.partition("://")[2], "accept": wire.MSGPACK}
         if token:
@@ -156,7 +159,7 @@ class Line:
             stream=sent,
             extensions={
                 "timeout": {
-                    "connect": min(_CONNECT_SECONDS, self.timeout_s),
+                    "connect": min(_CONNECT_SECONDS, timeout_s),
                     "read": patience,
                     "write": patience,
                     "pool": _POOL_SECONDS,
@@ -221,7 +224,13 @@ class Line:
 
     @contextlib.contextmanager
     def _sent(
-        self, method: str, path: str, content: bytes, token: str, statuses: Collection[int]
+        self,
+        method: str,
+        path: str,
+        content: bytes,
+        token: str,
+        statuses: Collection[int],
+        timeout_s: float | None = None,
     ) -> Iterator[httpx2.Response]:
         headers = {}
         if content:
@@ -230,7 +239,9 @@ class Line:
             headers = {"content-length": "0"}
         self.traffic.add(sent=len(content))
         body = [content] if content else None
-        with self.open(method, path, token=token, headers=headers, body=body, statuses=statuses) as response:
+        with self.open(
+            method, path, token=token, headers=headers, body=body, statuses=statuses, timeout_s=timeout_s
+        ) as response:
             yield response
 
     def _open_transport(self) -> httpx2.BaseTransport:

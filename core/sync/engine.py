@@ -7,6 +7,7 @@ keeps no other from being brought up to date.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import threading
 from typing import TYPE_CHECKING, Final
@@ -17,6 +18,7 @@ from core.relay_errors import relay_errors
 from core.sync.alarms import SyncAlarms
 from core.sync.checkpoints import checkpoint_if_due, confirm_pending
 from core.sync.fetch import Fetch, Fetched
+from core.sync.greeting import Greeting
 from core.sync.holdings import say_what_is_held
 from core.sync.link import Link
 from core.sync.patience import Patience, Stopped
@@ -101,9 +103,15 @@ class SyncEngine:
         """
         report = SyncReport()
         links = self._open_links(report, urls, full=full)
-        transfers = Transfers(self.library, [link.client for link in links], progress=self._blob_progress)
+        transfers = Transfers(self.library, [], progress=self._blob_progress)
+        step = functools.partial(self._take_and_give, report, transfers, pull=pull, full=full, originals=originals)
         try:
-            self._take_and_give(report, links, transfers, pull=pull, full=full, originals=originals)
+            with Greeting(links) as greeting:
+                first = greeting.first()
+                done = step(first, []) if first else []
+                others = greeting.later(first)
+                if others:
+                    step(others, done)
         except Stopped:
             pass
         finally:
@@ -125,32 +133,41 @@ class SyncEngine:
     def _take_and_give(
         self,
         report: SyncReport,
-        links: list[Link],
         transfers: Transfers,
+        links: list[Link],
+        done: list[Link],
         *,
         pull: Collection[str],
         full: bool,
         originals: bool | None,
-    ) -> None:
+    ) -> list[Link]:
+        """Take from `links` and give to them; `done` have had their turn, and get what these brought.
+
+        Returns those with which all went well.
+        """
+        transfers.clients = [link.client for link in (*done, *links)]
         live = [
             link
             for link in links
-            if link.url not in pull or self._try(link, lambda link=link: self._pull(link, transfers))  # type: ignore[misc]
+            if link.url not in pull or self._try(link, functools.partial(self._pull, link, transfers))
         ]
-        live = self._still_used(report, live)
+        live = self._still_used(report, [*done, *live])
         transfers.clients = [link.client for link in live]
         if pull:
             finish_purges(self.library)
         if full:
             self._now_and_then(report, everything=len(live) == len(report.relays))
+        if self.given == self.standing():
+            live = [link for link in live if link not in done]
         self.given = self.standing()
-        live = [link for link in live if self._try(link, lambda link=link: self._push(link, transfers, full=full))]  # type: ignore[misc]
-        transfers.clients = [link.client for link in live]
+        live = [link for link in live if self._try(link, functools.partial(self._push, link, transfers, full=full))]
+        transfers.clients = [link.client for link in dict.fromkeys((*live, *done))]
         self._fetch(report, live, transfers, originals=originals, retry=full)
         if full:
             self._confirm(live, transfers)
         for link in live:
-            self._try(link, lambda link=link: link.remember(done=link.report.error is None))  # type: ignore[misc]
+            self._try(link, functools.partial(link.remember, done=link.report.error is None))
+        return live
 
     def _open_links(self, report: SyncReport, urls: Sequence[str], *, full: bool) -> list[Link]:
         for url in set(self._links) - set(self.relays.urls()):
@@ -243,6 +260,10 @@ class SyncEngine:
         self._try(live[0], fetch.run)
         self._fetched = fetch.known
         live[0].report.blobs_down += fetch.count
+        report.alarms += [alarm for alarm in fetch.alarms if self.alarms.raise_(alarm)]
+        if fetch.alarms:
+            for link in live:
+                self._try(link, functools.partial(self._push, link, transfers, full=False))
         report.missing = fetch.missing
 
     def _confirm(self, live: list[Link], transfers: Transfers) -> None:
@@ -257,9 +278,9 @@ class SyncEngine:
         moved = self.library.log.last_position() != before
         for link in live:
             if moved:
-                self._try(link, lambda link=link: self._push(link, transfers))  # type: ignore[misc]
+                self._try(link, functools.partial(self._push, link, transfers))
             if prunes:
-                self._try(link, lambda link=link: Push(self.library, link, transfers).state(prunes))  # type: ignore[misc]
+                self._try(link, functools.partial(Push(self.library, link, transfers).state, prunes))
 
     def _become_new(self) -> None:
         """Somebody else writes as this device: from here on, this folder is a device of its own."""

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from core.base import BASES_FACT
+from core.copy_records import repair
 from core.errors import IntegrityAlarm
 from core.log import BLOB_PURGED
 from core.originals import keeps_every_original
-from core.sync.named_blobs import NamedBlob, blobs_named, blobs_of_documents
+from core.sync.named_blobs import NamedBlob, blobs_named, blobs_of_documents, copies_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -67,9 +68,12 @@ class Fetch:
         self.count = 0
         self.missing = 0
         """How many blobs no relay has."""
+        self.alarms: list[IntegrityAlarm] = []
+        """Records of copies that other devices had written over."""
+        self._copies: dict[bytes, tuple[str, bytes]] = {}
 
     def run(self) -> None:
-        """Bring everything here that is wanted and not here, the newest first."""
+        """Bring everything here that is wanted and not here, the newest first; what is here has to open afterwards."""
         library = self._library
         known = self.known
         last = library.log.last_position()
@@ -90,6 +94,7 @@ class Fetch:
         wanted = self._unfetched(wanted)
         count, left = self._transfers.fetch_all(list(reversed(wanted)))
         self.count = count
+        self._put_records_right()
         lacking = [(blob.id, blob.role == "bundle", blob.size or 0) for blob in left]
         if not self._retry:
             lacking += known.lacking
@@ -123,7 +128,22 @@ class Fetch:
     def _named_since(self, position: int) -> Iterable[NamedBlob]:
         while page := self._library.log.past_position(position, _PAGE):
             yield from blobs_named(self._library, self._bodies(page))
+            self._note_copies(page)
             position = page[-1].position
+
+    def _note_copies(self, page: Sequence[StoredEnvelope]) -> None:
+        """Remember what other devices wrote of copies whose blobs are here, or are fetched now."""
+        others = [stored for stored in page if stored.device != self._library.device_id]
+        for document, pid, blob_id in copies_named(self._bodies(others)):
+            if self._originals or self._library.blobs.exists(blob_id):
+                self._copies[blob_id] = (document, pid)
+
+    def _put_records_right(self) -> None:
+        for blob_id, (document, pid) in self._copies.items():
+            if self._library.blobs.exists(blob_id):
+                done = repair(self._library, pid, blob_id, [document])
+                if done is not None:
+                    self.alarms.append(done.alarm)
 
     def _documents(self, bases: bytes) -> list[str]:
         """Return the documents of the checkpoints that the log builds on, the newest month last."""

@@ -87,6 +87,11 @@ class Link:
             traffic.received - self._traffic[1],
         )
 
+    @property
+    def is_connected(self) -> bool:
+        """Tell whether this process has signed in, and nothing has gone wrong since."""
+        return self.client.session is not None and self.vector is not None
+
     def ask(self, request: Callable[[], Answer]) -> Answer:
         """Return what `request` to the client returns, with the run's patience."""
         return self.patience.run(request)

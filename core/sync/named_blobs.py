@@ -53,6 +53,16 @@ def blobs_named(library: Library, bodies: Iterable[EnvelopeBody]) -> list[NamedB
     return list(found.values())
 
 
+def copies_named(bodies: Iterable[EnvelopeBody]) -> Iterator[tuple[str, bytes, bytes]]:
+    """Yield (document, photo's id, blob) of what looks like the key of a copy in envelopes."""
+    for body in bodies:
+        for part in body.payload:
+            if part.document != LIBRARY and is_document_name(part.document):
+                for change in part.changes:
+                    for pid, digits in _COPY.findall(change):
+                        yield part.document, bytes.fromhex(pid.decode()), bytes.fromhex(digits.decode())
+
+
 def blobs_of_documents(library: Library, documents: Iterable[str]) -> Iterator[NamedBlob]:
     """Yield the blobs that documents name now, however they came to."""
     for document in documents:

@@ -7,6 +7,7 @@ for instead of the whole log.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -75,7 +76,7 @@ class Pull:
         client = self._link.client
         while True:
             after = self._link.state.cursor
-            page = self._link.ask(lambda after=after: client.log(after))  # type: ignore[misc]
+            page = self._link.ask(functools.partial(client.log, after))
             yield page
             if not page.more:
                 return
@@ -92,7 +93,7 @@ class Pull:
         vector = self._library.log.heads()
         complete = True
         while True:
-            page = self._link.ask(lambda after=after: client.past(vector, after))  # type: ignore[misc]
+            page = self._link.ask(functools.partial(client.past, vector, after))
             self._take(page)
             complete = not self._report_pruned(page) and complete
             if not page.more:
@@ -107,7 +108,7 @@ class Pull:
         client, after = self._link.client, 0
         prunes: list[wire.Item] = []
         while True:
-            page = self._link.ask(lambda after=after: client.log(after, kinds=_RULES))  # type: ignore[misc]
+            page = self._link.ask(functools.partial(client.log, after, kinds=_RULES))
             self._take(page)
             prunes += (item for item in page.items if item.kind == wire.KIND_PRUNE)
             if not page.more:

@@ -6,6 +6,7 @@ whole at any moment. Everything may be repeated; where the relay stands is known
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import time
 from dataclasses import replace
@@ -81,7 +82,7 @@ class Push:
             if not self._has_snapshots(statement):
                 continue
             try:
-                self._link.ask(lambda statement=statement: self._link.client.append_statements([statement]))  # type: ignore[misc]
+                self._link.ask(functools.partial(self._link.client.append_statements, [statement]))
             except errors.PruneRefused:
                 continue  # it does not hold all that the entry names; asked again next time
             told = [*told, _digest(statement)][-_MOST_TOLD:]
@@ -134,7 +135,7 @@ class Push:
         while low < high:
             middle = (low + high) // 2
             ours = self._library.log.hash_at(device, middle)
-            theirs = self._link.ask(lambda middle=middle: self._link.client.envelope(device, middle))  # type: ignore[misc]
+            theirs = self._link.ask(functools.partial(self._link.client.envelope, device, middle))
             if ours is None or theirs is None or envelope_hash(theirs) == ours:
                 low = middle + 1
             else:
@@ -353,7 +354,7 @@ class Push:
                 doomed[start : start + statements.MAX_BLOBS],
                 time=int(time.time()),
             )
-            self._append(lambda said=said: self._link.client.append_statements([said]), 1)  # type: ignore[misc]
+            self._append(functools.partial(self._link.client.append_statements, [said]), 1)
         self._link.facts = msgspec.structs.replace(self._link.facts, purged=digest)
 
     def _has_snapshots(self, statement: bytes) -> bool:

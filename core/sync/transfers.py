@@ -6,6 +6,7 @@ network, nothing else.
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 from collections import OrderedDict
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from core.blobs import BlobStore, StagedBlob, damaged_in_transit
-from core.errors import BlobDamaged, BlobMissing, CoreError, RelayQuotaFull, StorageFailed
+from core.errors import BlobDamaged, BlobMissing, CoreError, Forged, RelayQuotaFull, StorageFailed
 from core.relay_errors import refusal, relay_errors
 from core.sync.alarms import SyncAlarms
 from core.sync.named_blobs import NamedBlob
@@ -73,8 +74,8 @@ class Transfers:
         `progress(url, stage, blobs done, blobs in all, bytes)` is called on the caller's thread.
         """
         self.clients = list(clients)
-        self.damaged: list[BlobDamaged] = []
-        """Alarms that are new: blobs that came in, or lie here, as something else than they are."""
+        self.damaged: list[BlobDamaged | Forged] = []
+        """Alarms that are new: blobs that came in, or lie here, as something else than they are, or are said to be."""
         self._library = library
         self._store = library.blobs
         self._alarms = SyncAlarms(library)
@@ -171,7 +172,7 @@ class Transfers:
         for client in self.clients:
             try:
                 with relay_errors(client.url):
-                    (state,) = self._patience.run(lambda client=client: client.blob_states([blob_id]))  # type: ignore[misc]
+                    (state,) = self._patience.run(functools.partial(client.blob_states, [blob_id]))
             except CoreError as error:
                 failure = error
                 continue
@@ -185,12 +186,12 @@ class Transfers:
         count = 0
         for start in range(0, len(wanted), wire.MAX_ITEMS):
             some = wanted[start : start + wire.MAX_ITEMS]
-            states = self._patience.run(lambda some=some: client.blob_states([blob.id for blob in some]))  # type: ignore[misc]
+            states = self._patience.run(functools.partial(client.blob_states, [blob.id for blob in some]))
             here = []
             for blob, state in zip(some, states, strict=True):
                 if state.state not in _HERE:
                     left.append(blob)
-                elif state.size != (blob.size or min(state.size, MAX_UNKNOWN_BYTES)):
+                elif state.size > _most(blob):
                     self._raise(damaged_in_transit(blob.id, f"the relay has {state.size} bytes of it"), client.url)
                     left.append(blob)
                 else:
@@ -216,6 +217,8 @@ class Transfers:
                     except errors.NotThere:
                         failed.append(blob)
                         continue
+                    if staged.ref.size != (blob.size or staged.ref.size):
+                        self._raise(_said_wrong(blob, staged.ref.size), None)
                     waiting.append(staged)
                     count += 1
                     size += staged.ref.size
@@ -284,8 +287,8 @@ class Transfers:
             if other is client:
                 continue
             try:
-                (state,) = self._patience.run(lambda other=other: other.blob_states([blob.id]))  # type: ignore[misc]
-                if state.state not in _HERE or (blob.size is not None and state.size != blob.size):
+                (state,) = self._patience.run(functools.partial(other.blob_states, [blob.id]))
+                if state.state not in _HERE or state.size > _most(blob):
                     continue
                 staged = self._receive(other, blob.id, state.size)
             except (Unreachable, errors.RelayError, BlobDamaged):
@@ -297,7 +300,7 @@ class Transfers:
                 self._store.discard([staged])
         raise BlobMissing(f"blob {blob.id.hex()} is neither here nor at another relay")
 
-    def _raise(self, alarm: BlobDamaged, url: str | None) -> None:
+    def _raise(self, alarm: BlobDamaged | Forged, url: str | None) -> None:
         if self._alarms.raise_(alarm, url):
             self.damaged.append(alarm)
 
@@ -395,6 +398,19 @@ def damaged_here(blob_id: bytes) -> BlobDamaged:
     return BlobDamaged(
         f"blob {blob_id.hex()} is damaged: it is empty",
         hint="Restore this file from a backup of the library's `blobs` folder; a relay may have it, too.",
+    )
+
+
+def _most(blob: NamedBlob) -> int:
+    """Return how many bytes are fetched for a blob: what its record says may be wrong, and its id tells in the end."""
+    return max(blob.size or 0, MAX_UNKNOWN_BYTES)
+
+
+def _said_wrong(blob: NamedBlob, size: int) -> Forged:
+    return Forged(
+        f"a device wrote that blob {blob.id.hex()} has {blob.size} bytes; it has {size}, and its id says that they are "
+        "the right ones",
+        hint="Nothing is lost. `safelight log` shows what each device did: look at the one that wrote it.",
     )
 
 

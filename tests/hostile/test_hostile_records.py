@@ -16,11 +16,13 @@ from core import edits, history
 from core.devices import devices
 from core.envelope_body import KIND_CHECKPOINT, Inverse, Snapshot
 from core.log import BLOB_PURGED
+from core.originals import Originals
 from core.verify import verify
 from crdt.documents import LIBRARY
 from crdt.operations import Delete, Put
 from crdt.records import BundleEntry, BundleRecord, CopyRecord
 from crdt.replica import Replica, new_actor
+from sync_relay.client import RelayClient
 from tests.core.sync.conftest import converged
 from tests.hostile.conftest import Hostile, place, reads_nothing, still_sound, sync_all
 
@@ -89,8 +91,10 @@ class TestRecordsOfFiles:
         ]
         client.append(mallory.edit(MONTH, *operations))
         alarms = [alarm for device in pair for alarm in device.engine.run(originals=True).alarms]
-        assert {alarm.name for alarm in alarms} == {"blob-damaged"}
-        assert any(blobs[0].hex() in str(alarm) for alarm in alarms)
+        # The relay has what the ids say: it is the record that is wrong, and nobody calls the relay's bytes damaged.
+        assert {alarm.name for alarm in alarms} == {"forged"}
+        assert all(any(blob.hex() in str(alarm) for alarm in alarms) for blob in blobs)
+        assert all(alarm.relay is None for device in pair for alarm in device.engine.alarms.list())
         for device in pair:
             size = sum(path.stat().st_size for path in (device.root / "blobs").rglob("*") if path.is_file())
             assert size < 1 << 20
@@ -100,6 +104,59 @@ class TestRecordsOfFiles:
         converged(first, second)
         assert first.library.catalog.photo(pids[0]) is not None
         still_sound(first, second)
+
+
+class TestRecordsWrittenOver:
+    def test_an_original_whose_key_a_member_writes_over_opens_again_on_every_device(
+        self, pair: tuple[Device, Device], mallory: Hostile, relay: Relay
+    ) -> None:
+        """Only one key opens a blob, and it stands in the history: whoever has the blob can tell which it was."""
+        first, second = pair
+        (pid,) = first.photos()
+        (copy,) = first.library.catalog.copies(pid)
+        content = first.library.blobs.read(copy.blob_id, copy.key)
+        sync_all(first, second)
+        key = f"{pid.hex()}/{copy.blob_id.hex()}"
+        mallory.replicas[MONTH] = _replica_of(first, mallory)
+        for lie in (
+            CopyRecord(role="original", key=bytes(32), size=copy.size),
+            CopyRecord(role="original", key=copy.key, size=copy.size + 1),
+        ):
+            mallory.at(relay).append(mallory.edit(MONTH, Put("copy", key, lie.pack())))
+            (named,) = [alarm for alarm in first.engine.run().alarms if alarm.name == "forged"]
+            assert mallory.id.hex()[:12] in str(named)
+            assert named.hint
+            first.engine.alarms.clear()
+            second.engine.run()
+            for device in pair:
+                (now,) = device.library.catalog.copies(pid)
+                assert now == copy
+            mallory.replicas[MONTH] = _replica_of(first, mallory)
+        with Originals(second.library, connect=RelayClient) as originals:
+            now = originals.ensure(pid)
+        assert second.library.blobs.read(now.blob_id, now.key) == content
+        converged(first, second)
+        still_sound(first, second)
+
+    def test_whoever_opens_it_before_its_device_has_synced_finds_the_key_too(
+        self, pair: tuple[Device, Device], mallory: Hostile, relay: Relay
+    ) -> None:
+        first, second = pair
+        (pid,) = first.photos()
+        (copy,) = first.library.catalog.copies(pid)
+        sync_all(first, second)
+        mallory.replicas[MONTH] = _replica_of(first, mallory)
+        lie = CopyRecord(role="original", key=b"k" * 32, size=copy.size)
+        mallory.at(relay).append(mallory.edit(MONTH, Put("copy", f"{pid.hex()}/{copy.blob_id.hex()}", lie.pack())))
+        second.engine.run()
+        assert [one.key for one in second.library.catalog.copies(pid)] == [lie.key]
+        with Originals(second.library, connect=RelayClient) as originals:
+            assert originals.ensure(pid).key == copy.key
+        assert [one.key for one in second.library.catalog.copies(pid)] == [copy.key]
+        assert [kept.name for kept in second.engine.alarms.list()] == ["forged"]
+        sync_all(second, first)
+        assert first.engine.alarms.list() == []
+        converged(first, second)
 
 
 class TestHistory:

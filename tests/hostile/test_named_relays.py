@@ -7,11 +7,18 @@ first, so that no new one keeps it from them.
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from core.errors import RelayUnreachable
 from core.sync.relays import MAX_RELAYS, Relays
 from crdt.documents import LIBRARY
 from crdt.operations import Put
+from sync_relay.client import RelayClient
 from tests.core.sync.conftest import converged
 from tests.hostile.conftest import sync_all
 
@@ -71,3 +78,59 @@ class TestTooMany:
         first.photos()
         sync_all(first, second, rounds=1)
         converged(first, second)
+
+
+class Swallower:
+    """A machine that takes every connection and says nothing, until it is let go."""
+
+    def __init__(self) -> None:
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        self._taken: list[socket.socket] = []
+        self.was_asked = threading.Event()
+        self._thread = threading.Thread(target=self._take)
+        self._thread.start()
+
+    def _take(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                self._taken.append(self._listening.accept()[0])
+                self.was_asked.set()
+
+    def let_go(self) -> None:
+        # A thread that waits for a connection keeps the socket open: only what it accepts wakes it.
+        with contextlib.suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+        self._thread.join()
+        for taken in self._taken:
+            taken.close()
+
+
+class TestOneThatSaysNothing:
+    def test_the_others_are_synced_with_while_it_is_waited_for(
+        self, pair: tuple[Device, Device], mallory: Hostile, relay: Relay
+    ) -> None:
+        first, _ = pair
+        swallower = Swallower()
+        with ThreadPoolExecutor(1) as thread:
+            try:
+                first.library.commit(
+                    {LIBRARY: [Put("relay", swallower.url, "")]}, action="relay.use", summary="another"
+                )
+                first.photos()
+                seq, _ = first.library.log.head(first.id)
+                under_way = thread.submit(first.engine.run)
+                client = RelayClient(relay.url)
+                client.sign_in(mallory.remote.secrets, mallory.library_id, 0)
+                until = time.monotonic() + 40  # less than a request may take
+                while seq > next(head.seq for head in client.heads().heads if head.device_id == first.id):
+                    assert time.monotonic() < until, "it waits for the one that says nothing"
+                    time.sleep(0.05)
+                assert swallower.was_asked.wait(40)
+                client.close()
+            finally:
+                swallower.let_go()
+            by_url = {one.url: one.error for one in under_way.result().relays}
+        assert by_url[relay.url] is None
+        assert isinstance(by_url[swallower.url], RelayUnreachable)
