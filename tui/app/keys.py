@@ -75,6 +75,7 @@ LIBRARY = Context(
         Action("library.save_search", "ctrl+s", "save_search", "search: save it under a name"),
         Action("library.forget_search", "ctrl+d", "forget_search", "search: forget a saved one"),
         Action("library.cull", "c", "cull", "photos: cull those marked, or all that are shown", "Cull"),
+        Action("library.name_place", "P", "name_place", "place: name the one that is shown"),
         Action("library.import", "i", "import_photos", "photos: import a folder", "Import"),
         Action("library.refresh", "f5", "reload", "view: read the library again"),
         Action("photos.label", "t", "add_label", "photos: add a label", "Label"),

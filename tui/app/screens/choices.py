@@ -8,6 +8,9 @@ from textual import work
 from textual.fuzzy import Matcher
 
 from core.edits import remember_search
+from core.errors import QueryError
+from core.query import parse
+from core.query.nodes import Near
 from tui.app import edits
 from tui.app.screens.ask import AskScreen, Choice
 from tui.app.widgets.sidebar import Places, Sidebar
@@ -119,6 +122,30 @@ class LibraryChoices:
         )
         if query is not None:
             self.show_query(query)
+
+    @work(group="ask")
+    async def action_name_place(self: LibraryScreen) -> None:
+        """Ask what to call the place whose photos are shown."""
+        try:
+            shown = parse(self.ordering.query).root
+        except QueryError:
+            shown = None
+        if not isinstance(shown, Near):
+            self.say("choose a place in the sidebar first, or search with near:", error=True)
+            return
+        here = f"{shown.latitude:.2f}, {shown.longitude:.2f}"
+        name = await self.app.push_screen_wait(
+            AskScreen(f"Name the place at {here}", placeholder="its name; nothing takes it away")
+        )
+        if name is not None:
+
+            def call(library: Library) -> str:
+                from core.places import name_place
+
+                kept = name_place(library, shown.latitude, shown.longitude, name)
+                return f"this place is {kept}" if kept else "this place has no name"
+
+            self.change(call, [])
 
     @work(group="ask")
     async def action_save_search(self: LibraryScreen) -> None:

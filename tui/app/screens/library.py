@@ -13,6 +13,7 @@ from textual.widgets import Footer, Input
 from core.catalog import SORT_KEYS
 from core.errors import CoreError, QueryError
 from tui.app import edits
+from tui.app.dropped_terms import alternatives
 from tui.app.grid.contents import Contents, Ordering
 from tui.app.grid.photo_grid import DENSITIES, PhotoGrid
 from tui.app.keys import LIBRARY, bindings
@@ -28,7 +29,7 @@ from tui.app.workers.tile_store import TileStore
 from tui.cli.output import count, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from textual.app import ComposeResult
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 _WATCH_S = 2.0
 """How often other processes' changes are looked for."""
+_MOST_ALTERNATIVES = 5
 _NARROW = 70
 """Columns below which the sidebar stays away unless it is asked for."""
 _SORT_NAMES = {
@@ -194,10 +196,34 @@ class LibraryScreen(LibraryChoices, LibrarySync, LibraryUpkeep, CullEntry, Scree
         self.query_one(SearchLine).found(count(found, "photo"))
         if not found:
             self.grid.explain_emptiness(self._nothing_text())
+            if self._ordering.query:
+                self._tell_what_would_be_found(self._ordering.query)
 
-    def _nothing_text(self) -> list[str]:
+    @work(exclusive=True, group="alternatives")
+    async def _tell_what_would_be_found(self, query: str) -> None:
+        """Say what a search that finds nothing would find without each of its terms; one question at a time."""
+        found: list[tuple[int, str]] = []
+        try:
+            instead = await self.app.library.ask(lambda library: alternatives(library, query), lane="instead")
+            for other in instead:
+                photos = await self.app.library.ask(
+                    lambda library, other=other: library.catalog.count(other.query),  # type: ignore[misc]
+                    lane="instead",
+                    background=True,
+                )
+                if photos:
+                    found.append((photos, other.change))
+        except (Superseded, NotOpen, CoreError):
+            return
+        if self._ordering.query == query and not len(self.grid.contents.photos):
+            found.sort(key=lambda pair: -pair[0])
+            lines = [f"{plain(change)}: {count(photos, 'photo')}" for photos, change in found[:_MOST_ALTERNATIVES]]
+            self.grid.explain_emptiness(self._nothing_text(lines))
+
+    def _nothing_text(self, instead: Sequence[str] = ()) -> list[str]:
         if self._ordering.query:
-            return ["Nothing is found by", "", plain(self._ordering.query), "", "esc shows all photos again"]
+            would = [*instead, ""] if instead else []
+            return ["Nothing is found by", "", plain(self._ordering.query), "", *would, "esc shows all photos again"]
         if self.app.importer.is_running:
             return ["The first photos are on their way."]
         return ["There are no photos here yet.", "", "i imports a folder"]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from textual import work
+from textual import on, work
 from textual.screen import Screen
 
+from tui.app.widgets.sidebar import Sidebar
 from tui.app.widgets.status_line import StatusLine
 from tui.app.workers.library_thread import NotOpen
 from tui.cli.output import plain
@@ -69,6 +70,7 @@ class LibrarySync(Screen[None]):
         else:
             self.say("no relay is in use: N adds one", error=True)
 
+    @on(Sidebar.DevicesWanted)
     def action_devices(self) -> None:
         """Show the devices."""
         from tui.app.screens.devices import DevicesScreen

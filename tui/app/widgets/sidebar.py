@@ -1,7 +1,8 @@
-"""The sidebar: where to look. Every line is a query, with the number of photos it finds."""
+"""The sidebar: where to look. A line is a query, with the number of photos it finds, or a device and its last sync."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -23,15 +24,24 @@ if TYPE_CHECKING:
 
 _COLUMNS = 24
 _MOST_LABELS = 300
+_MOST_PLACES = 12
+DEVICES = "\0devices"
+"""Stands for a query in the lines that lead to the list of devices."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """One line: what it is called, what it searches for, how many photos that finds (None: not counted)."""
+    """One line: what it is called, what it searches for, how many photos that finds (None: not counted), or a word."""
 
     title: str
     query: str
     photos: int | None = None
+    word: str = ""
+
+    @property
+    def about(self) -> str:
+        """What stands at the end of the line."""
+        return self.word if self.photos is None else f"{self.photos:,}"
 
 
 @dataclass(frozen=True)
@@ -51,8 +61,8 @@ class Places:
         return cls(tuple(sections))
 
     def all(self) -> list[Place]:
-        """Return every line, without the sections."""
-        return [place for _, places in self.sections for place in places]
+        """Return every line that searches, without the sections."""
+        return [place for _, places in self.sections for place in places if place.query != DEVICES]
 
 
 def _fixed(library: Library) -> tuple[Place, ...]:
@@ -72,6 +82,30 @@ def _labels(library: Library) -> tuple[Place, ...]:
     return tuple(Place(name, f"label:{quoted(name)}", count) for name, count in counts)
 
 
+def _locations(library: Library) -> tuple[Place, ...]:
+    from core.places import places
+
+    return tuple(Place(one.title, one.query, one.photos) for one in places(library, most=_MOST_PLACES))
+
+
+def _devices(library: Library) -> tuple[Place, ...]:
+    """The other devices, and when each was last heard of: the library's first one has nobody to sync with."""
+    from core.devices import devices
+
+    others = [one for one in devices(library) if not one.this and not one.revoked]
+    return tuple(Place(one.name or one.device_id.hex()[:8], DEVICES, word=_when(one.last_seen)) for one in others)
+
+
+def _when(at: int | None) -> str:
+    """Return a time as shortly as it can be told: of today the minute, else the day."""
+    if at is None:
+        return "never"
+    then, now = time.localtime(at), time.localtime()
+    if then[:3] == now[:3]:
+        return time.strftime("%H:%M", then)
+    return time.strftime("%d.%m." if then[0] == now[0] else "%Y-%m-%d", then)
+
+
 _FIXED = (
     ("All photos", ""),
     ("♥ Favourites", "is:favourite"),
@@ -84,6 +118,8 @@ _SECTIONS: tuple[tuple[str, Callable[[Library], tuple[Place, ...]]], ...] = (
     ("", _fixed),
     ("Saved searches", _saved),
     ("Albums", _albums),
+    ("Places", _locations),
+    ("Devices", _devices),
     ("Labels", _labels),
 )
 
@@ -111,6 +147,9 @@ class Sidebar(OptionList):
         def __init__(self, query: str) -> None:
             self.query = query
             super().__init__()
+
+    class DevicesWanted(Message):
+        """A device was chosen: whoever did it wants to see the list of them."""
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         """Show nothing yet."""
@@ -146,11 +185,13 @@ class Sidebar(OptionList):
         """Tell which query was chosen."""
         event.stop()
         query = self._queries[event.option_index]
-        if query is not None:
+        if query == DEVICES:
+            self.post_message(self.DevicesWanted())
+        elif query is not None:
             self.post_message(self.Chosen(query))
 
 
 def _line(place: Place) -> Text:
-    count = "" if place.photos is None else f"{place.photos:,}"
-    name = fitted(plain(place.title), _COLUMNS - len(count) - 1)
-    return Text.assemble(name, " ", (count, "dim"), no_wrap=True)
+    about = place.about
+    name = fitted(plain(place.title), _COLUMNS - len(about) - 1)
+    return Text.assemble(name, " ", (about, "dim"), no_wrap=True)
