@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -24,7 +25,9 @@ from tui.app.workers.importing import Importer
 from tui.app.workers.library_thread import LibraryThread
 from tui.app.workers.long_work import LongWork
 from tui.app.workers.syncing import Syncing
+from tui.app.workers.viewers import Viewers
 from tui.cli.output import count
+from tui.plain_copy import remove_leftovers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,6 +88,7 @@ class SafelightApp(App[None]):
         self.work = LongWork(self.library, self.syncing)
         self.pictures, self.placeholders, self.cell = self._renderers()
         self.large_pictures, self.large_cell = self._large_renderer()
+        self.viewers = Viewers()
         self.whereabouts: Whereabouts | None = None
         """Where the library's screen was when it was locked."""
         self.clock: Callable[[], float] = _seconds_awake_or_not
@@ -108,6 +112,7 @@ class SafelightApp(App[None]):
             self.notify(complaint, severity="warning")
         self.set_interval(_IDLE_LOOK_S, self.lock_if_idle)
         self._releasing = self.set_interval(_RELEASE_S, self._release_keys, pause=True)
+        self.run_worker(remove_leftovers, thread=True, exit_on_error=False)
         self.show_start()
 
     async def on_event(self, event: events.Event) -> None:
@@ -219,7 +224,10 @@ class SafelightApp(App[None]):
         self.show_start(why)
 
     async def action_quit(self) -> None:
-        """Finish what is begun, and end."""
+        """Finish what is begun, and end; a screen with something that would be lost asks first."""
+        ask = getattr(self.screen, "ask_before_leaving", None)
+        if ask is not None and ask():
+            return
         await self.leave_library()
         self.exit()
 
@@ -228,6 +236,7 @@ class SafelightApp(App[None]):
         self.work.stop()
         await self.syncing.close()
         await self.importer.close()
+        await asyncio.to_thread(self.viewers.close)
         await self.library.close()
 
     async def on_unmount(self) -> None:

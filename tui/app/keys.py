@@ -170,6 +170,8 @@ PHOTO = Context(
         Action("photo.rotate_back", "R", "rotate(270)", "photo: turn the other way"),
         Action("photo.trash", "d,delete", "trash", "photo: into the trash, or out of it"),
         Action("photo.undo", "u", "undo", "library: undo the last edit"),
+        Action("photo.fetch", "g", "fetch", "photo: get the original from a relay"),
+        Action("photo.outside", "o", "open_outside", "photo: open in another program"),
         Action("photo.facts", "i", "toggle_facts", "view: show or hide the facts"),
         Action("photo.zoom_in", "plus,equals_sign", "zoom(1)", "picture: zoom in"),
         Action("photo.zoom_out", "minus", "zoom(-1)", "picture: zoom out"),

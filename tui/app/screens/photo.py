@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import work
 from textual.containers import Horizontal
 from textual.screen import Screen
-from textual.widgets import Footer
+from textual.widgets import Footer, Static
 
 from core import labelling
 from core.errors import CoreError
@@ -15,6 +15,7 @@ from tui.app import edits
 from tui.app.keys import PHOTO, bindings
 from tui.app.screens.ask import AskScreen
 from tui.app.screens.choices import known_values
+from tui.app.screens.photo_original import PhotoOriginal
 from tui.app.screens.text import TextScreen
 from tui.app.widgets.photo_facts import PhotoFacts
 from tui.app.widgets.picture_view import PictureView, words_for
@@ -39,14 +40,17 @@ if TYPE_CHECKING:
 _NARROW = 80
 
 
-class PhotoScreen(Screen[int]):
+class PhotoScreen(PhotoOriginal, Screen[int]):
     """Shows the photos of a grid one by one; its result is where the grid's cursor goes."""
 
     app: SafelightApp
     AUTO_FOCUS: ClassVar[str] = ""
     BINDINGS = bindings(PHOTO)
     DEFAULT_CSS = """
-    PhotoScreen #body { height: 1fr; }
+    PhotoScreen {
+        & #body { height: 1fr; }
+        & #notice { height: auto; max-height: 3; padding: 0 1; background: $panel; color: $warning; display: none; }
+    }
     """
 
     def __init__(self, contents: Contents, index: int, tiles: TileStore) -> None:
@@ -56,6 +60,7 @@ class PhotoScreen(Screen[int]):
         self._index = index
         self._tiles = tiles
         self._record: PhotoRecord | None = None
+        self._brought: bytes | None = None
         self._facts_wanted: bool | None = None
         self.pictures = Pictures(self.app.library)
 
@@ -64,6 +69,7 @@ class PhotoScreen(Screen[int]):
         with Horizontal(id="body"):
             yield PictureView(id="picture")
             yield PhotoFacts(id="facts-panel")
+        yield Static("", id="notice", markup=False)
         yield StatusLine(id="status")
         yield Footer(show_command_palette=False, compact=True)
 
@@ -110,17 +116,33 @@ class PhotoScreen(Screen[int]):
         turned = self._record is not None and same and self._record.rotation != record.rotation
         self._record = record
         self.facts.show(record, keep_choice=same)
-        self.facts.problem(None)
         self._tell_place()
-        if same and not turned:
-            return
-        began = False
+        # An edit must not end what brings the picture, which may still be on its way.
+        if turned or not same or self._brought != pid:
+            self._brought = pid
+            self._bring(record, place, keep_view=same and not turned)
+
+    @work(exclusive=True, group="picture")
+    async def _bring(self, record: PhotoRecord, place: ThumbRef | None, *, keep_view: bool) -> None:
         async for picture in self.pictures.stages(record, place):
             self.picture.describe(words_for(record, picture.problem))
-            self.picture.show(picture.image, same=began)
-            began = picture.image is not None
-            self.facts.problem(picture.problem)
+            self.picture.show(picture.image, same=keep_view)
+            keep_view = keep_view or picture.image is not None
+        problem = picture.problem or ""
+        self.notice(f"{problem} · g gets it from a relay" if problem and picture.elsewhere else problem)
         self._prefetch()
+
+    def notice(self, text: str) -> None:
+        """Say above the status line what holds for this photo, until another one is shown."""
+        notice = self.query_one("#notice", Static)
+        notice.update(plain(text))
+        notice.display = bool(text)
+
+    def show_anew(self) -> None:
+        """Show the photo again: there is more of it now."""
+        self.pictures.forget(self.pid)
+        self._brought = None
+        self._show(same=True)
 
     def _prefetch(self) -> None:
         photos = self._contents.photos

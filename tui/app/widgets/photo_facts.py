@@ -74,7 +74,6 @@ class PhotoFacts(VerticalScroll, can_focus=False):
         &.hidden { display: none; }
         & .title { color: $primary; text-style: bold; margin-top: 1; }
         & #caption { color: $accent; }
-        & #problem { color: $warning; }
     }
     """
 
@@ -94,7 +93,6 @@ class PhotoFacts(VerticalScroll, can_focus=False):
         yield Static("none: the model is sure of nothing", id="no-labels", markup=False)
         yield Static("Facts", classes="title")
         yield Static("", id="facts", markup=False)
-        yield Static("", id="problem", markup=False)
 
     def show(self, record: PhotoRecord, *, keep_choice: bool) -> None:
         """Show a photo; `keep_choice`: it is the same one, and the chosen label stays so."""
@@ -120,10 +118,6 @@ class PhotoFacts(VerticalScroll, can_focus=False):
             if name not in _LEFT_OUT:
                 rows.add_row(name, Text(value[:_ID_DIGITS] if name == "id" else value))
         self.query_one("#facts", Static).update(rows)
-
-    def problem(self, text: str | None) -> None:
-        """Say why the picture is not the best there is."""
-        self.query_one("#problem", Static).update(plain(text or ""))
 
     @property
     def chosen(self) -> LabelLine | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from rich.segment import Segment
@@ -163,6 +164,7 @@ class PictureView(Widget):
 
     def _words_line(self, y: int) -> Strip:
         room = self.size.width
-        at = y - (self.size.height - len(self._words)) // 2
-        text = self._words[at] if 0 <= at < len(self._words) else ""
+        lines = [line for words in self._words for line in wrap(words, max(1, room - 2))]
+        at = y - max(0, self.size.height - len(lines)) // 2
+        text = lines[at] if 0 <= at < len(lines) else ""
         return Strip([Segment(centred(text, room), self.rich_style)], room)

@@ -45,7 +45,7 @@ _THUMBNAIL_SIZE = (320, 320)
 class Picture:
     """The pixels of a photo, turned as the user wants; `problem` says why they are not the best there are.
 
-    `elsewhere`: what is missing is no loss, and another device or a relay has it.
+    `elsewhere`: what is missing may be at a relay.
     """
 
     image: Image.Image | None
@@ -58,6 +58,7 @@ class _Source:
     record: PhotoRecord
     copies: Sequence[Copy]
     thumbnail: ThumbRef | None
+    has_relay: bool
 
 
 class Pictures:
@@ -166,8 +167,8 @@ class Pictures:
         quick = _from_thumbnail(blobs, source.record, source.thumbnail)
         if missing and problem is None:
             here = "only its thumbnail is" if quick.image is not None else "neither it nor its thumbnail is"
-            problem = f"{here} on this device"
-        return Picture(quick.image, problem or quick.problem, elsewhere=missing)
+            problem = f"{here} on this device" + ("" if source.has_relay else ", and the library uses no relay")
+        return Picture(quick.image, problem or quick.problem, elsewhere=missing and source.has_relay)
 
     def _original(self, blobs: BlobStore, source: _Source, copy: Copy) -> Image.Image:
         if copy.size > IN_MEMORY_BYTES:
@@ -183,7 +184,11 @@ class Pictures:
 def _source(library: Library, pid: bytes) -> _Source | None:
     catalog = library.catalog
     record = catalog.photo(pid)
-    return None if record is None else _Source(record, catalog.copies(pid), catalog.thumbnail(pid))
+    if record is None:
+        return None
+    from core.sync.relays import Relays
+
+    return _Source(record, catalog.copies(pid), catalog.thumbnail(pid), has_relay=bool(Relays(library).urls()))
 
 
 def _preview(blobs: BlobStore, copy: Copy) -> Image.Image:

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import shutil
 import signal
-import subprocess
 import sys
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -20,12 +14,11 @@ from tui.cli.progress import sync_bar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
     from types import FrameType
 
     from core.sync.report import SyncProgress
     from tui.cli.session import Session
-
-VIEWER_VARIABLE = "SAFELIGHT_VIEWER"
 
 
 @click.command("open")
@@ -34,7 +27,7 @@ VIEWER_VARIABLE = "SAFELIGHT_VIEWER"
     "--with",
     "program",
     metavar="PROGRAM",
-    help=f"The program that shows it; its end ends this command. Default: {VIEWER_VARIABLE}, else the platform's.",
+    help="The program that shows it; its end ends this command. Default: SAFELIGHT_VIEWER, else the platform's.",
 )
 @yes_option
 @library_options
@@ -47,22 +40,21 @@ def command(session: Session, photo: str, program: str | None, yes: bool) -> int
 
     An original that is not on this device is fetched from a relay first, and stays; `safelight free` removes it again.
     """
-    from core.export import write_original
     from core.originals import Originals
+    from tui.plain_copy import PlainCopy, remove_leftovers
 
     with session.open_library() as library:
         pid = library.catalog.resolve(photo)
         output.warn("this writes the photo in the clear to a private temporary folder until you are done")
         confirm("Go on?", yes=yes)
+        remove_leftovers()
+        record = library.catalog.photo(pid)
         with sync_bar(shown=True) as advance, Originals(library, progress=_fetching(advance)) as originals:
             originals.ensure(pid)
-        with tempfile.TemporaryDirectory(
-            prefix="safelight-open-", dir=_memory_folder(library.catalog.photo(pid))
-        ) as folder:
+        with PlainCopy(None if record is None else record.size) as copy:
             previous = signal.signal(signal.SIGTERM, _stop)
             try:
-                path = write_original(library, pid, Path(folder))
-                return _show(path, program or os.environ.get(VIEWER_VARIABLE))
+                return _show(copy.write(library, pid), program)
             finally:
                 signal.signal(signal.SIGTERM, previous)
 
@@ -79,46 +71,19 @@ def _stop(_signal: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _memory_folder(record: object) -> Path | None:
-    """A folder of the user's that is in memory and has room for the photo; None for the platform's temporary folder."""
-    named = os.environ.get("XDG_RUNTIME_DIR")
-    size = getattr(record, "size", None)
-    if sys.platform != "linux" or not named or not isinstance(size, int):
-        return None
-    folder = Path(named)
-    try:
-        roomy = shutil.disk_usage(folder).free > 4 * size
-    except OSError:
-        return None
-    return folder if roomy and os.access(folder, os.W_OK | os.X_OK) else None
-
-
 def _show(path: Path, program: str | None) -> int:
-    if program is not None:
-        return _run([*shlex.split(program), str(path)])
-    if sys.platform == "win32":
-        os.startfile(path)  # noqa: S606 - the program that the system has for this file, as asked
-    else:
-        opener = "open" if sys.platform == "darwin" else "xdg-open"
-        if shutil.which(opener) is None:
-            raise click.UsageError(
-                f"this system has no {opener}: name a program by --with PROGRAM or {VIEWER_VARIABLE}"
-            )
-        status = _run([opener, str(path)])
-        if status != 0:
-            return status
-    # These return at once and leave the viewer running, which may not even have read the file yet.
-    if output.is_terminal(sys.stdin):
-        click.pause("Press a key when you are done: the copy is then removed.", err=True)
-    return 0
+    from tui.plain_copy import NoViewer, open_by_platform, says_when_it_is_done, start_viewer, viewer_command
 
-
-def _run(arguments: list[str]) -> int:
     try:
-        finished = subprocess.run(arguments, check=False)
-    except FileNotFoundError as error:
-        raise click.UsageError(f"there is no program '{output.plain(arguments[0])}'") from error
-    if finished.returncode != 0:
-        output.error(f"{output.plain(arguments[0])} ended with status {finished.returncode}")
-        return 1
+        arguments = viewer_command(path, program)
+        if arguments is None:
+            open_by_platform(path)
+        elif (status := start_viewer(arguments, quiet=False).wait()) != 0:
+            output.error(f"{output.plain(arguments[0])} ended with status {status}")
+            return 1
+    except NoViewer as error:
+        raise click.UsageError(f"{output.plain(str(error))}; or use --with PROGRAM") from error
+    # The platform's opener returns at once and leaves the viewer running, which may not even have read the file yet.
+    if not says_when_it_is_done(program) and output.is_terminal(sys.stdin):
+        click.pause("Press a key when you are done: the copy is then removed.", err=True)
     return 0
