@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from core.base import Base
     from core.catalog import Catalog
+    from core.catalog.descriptions import Likeness
     from core.errors import IntegrityAlarm, SyncAlarm
     from core.log import Vector
     from crdt.replica import Replica
@@ -284,7 +285,15 @@ class Library:
     @property
     def catalog(self) -> Catalog:
         """The catalog as of the last `refresh` or `commit`."""
-        return self._view.catalog
+        catalog = self._view.catalog
+        if catalog.describer is None:
+            catalog.describer = self._described
+        return catalog
+
+    def _described(self, text: str) -> Sequence[Likeness]:
+        from core.text_search import rank_by_text
+
+        return rank_by_text(self, text).photos
 
     @property
     def alarms(self) -> Sequence[IntegrityAlarm]:

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from core.catalog.descriptions import asked_texts
+from core.query import parse
+
 if TYPE_CHECKING:
     from core.catalog.records import PhotoRecord
 
@@ -43,7 +46,9 @@ class SearchResult(msgspec.Struct, frozen=True):
         favourite: whether it is marked.
         albums: names, sorted.
         location: where it was taken, or ``null``.
-        score: how sure the labels asked for are, on average, 0 to 1; ``null`` where the query asks for none.
+        score: how sure the labels asked for are, on average, or how well a description fits, 0 to 1; ``null`` where the
+            query asks for neither.
+        sure: whether a description fits for sure, or may; left out where the query asks for none.
     """
 
     id: str
@@ -60,6 +65,7 @@ class SearchResult(msgspec.Struct, frozen=True):
     albums: list[str]
     location: Location | None
     score: float | None
+    sure: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 def search_result(photo: PhotoRecord) -> SearchResult:
@@ -80,7 +86,17 @@ def search_result(photo: PhotoRecord) -> SearchResult:
         albums=list(photo.albums),
         location=Location(photo.latitude or 0.0, photo.longitude or 0.0) if located else None,
         score=None if photo.score is None else round(photo.score, 4),
+        sure=msgspec.UNSET if photo.sure is None else photo.sure,
     )
+
+
+def default_sort(query: str) -> str:
+    """What the answer to a query is ordered by if nobody says: descriptions best first, all else by date.
+
+    Raises:
+        QueryError: the query cannot be understood.
+    """
+    return "score" if asked_texts(parse(query)) else "taken"
 
 
 def taken_at(photo: PhotoRecord) -> str | None:

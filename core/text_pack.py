@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 _HOW = "`safelight model add FOLDER --use` brings one, `safelight retag` lets it look at the photos: docs/models.md."
 
 
-def text_pack(library: LabelledLibrary) -> ImageTextPack:
-    """Return the image-text pack that this library names.
+def text_pack(library: LabelledLibrary, *, verify: bool = True) -> ImageTextPack:
+    """Return the image-text pack that this library names; without `verify` its files are checked when they are read.
 
     Raises:
         NoTextEncoder: it names none, or one that is not installed here, is damaged, or is another of the same name.
@@ -32,7 +32,7 @@ def text_pack(library: LabelledLibrary) -> ImageTextPack:
             hint=_HOW,
         )
     try:
-        pack = find_image_text_pack(model)
+        pack = find_image_text_pack(model, verify=verify)
     except PackNotFound as error:
         raise NoTextEncoder(
             f"descriptions need the image-text pack {model}, which is not installed on this machine", hint=_HOW

@@ -71,14 +71,15 @@ def find_pack(name: str) -> Pack:
     return builtin_pack() if _builtin_is(name) else _opened(_folder_of(name), Pack)
 
 
-def find_image_text_pack(name: str) -> ImageTextPack:
+def find_image_text_pack(name: str, *, verify: bool = True) -> ImageTextPack:
     """Return the image-text pack called ``name`` or ``name@version``, the newest without a version.
 
+    Without ``verify`` its files are checked when they are read: hashing both encoders takes longer than a search.
     Raises PackNotFound, with the nearest name as hint, and what ``ImageTextPack.open`` raises.
     """
     if _builtin_is(name):
         return ImageTextPack.open(builtin_folder())
-    return _opened(_folder_of(name), ImageTextPack)
+    return _opened(_folder_of(name), ImageTextPack, verify=verify)
 
 
 def find_any_pack(name: str) -> AnyPack:
@@ -194,8 +195,8 @@ def _open(folder: Path) -> AnyPack:
     return _opened(folder, type(describe_pack(folder)))
 
 
-def _opened(folder: Path, kind: type[_Kind]) -> _Kind:
-    pack = kind.open(folder)
+def _opened(folder: Path, kind: type[_Kind], *, verify: bool = True) -> _Kind:
+    pack = kind.open(folder) if verify else kind.describe(folder)
     if pack.model != folder.name:
         raise PackError(f"{folder}: holds the pack {pack.model}", hint="Remove the folder and add the pack again.")
     return pack

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from core.catalog import listing, reading
 from core.catalog.bundles import BUNDLE_MAP, BundleWriter
 from core.catalog.connection import empty_database, open_database, write_database
+from core.catalog.descriptions import answer, with_likeness
 from core.catalog.entry import PART_MAPS, PHOTO_MAPS, USER, PhotoEntry, read_entries, read_entry
 from core.catalog.labels import LibraryLabeller
 from core.catalog.library_document import LibraryWriter
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
+    from core.catalog.descriptions import Describer
     from core.catalog.entry import ReplicaReader
     from core.catalog.labels import Labeller
     from core.catalog.listing import Suggestion
@@ -88,6 +90,8 @@ class Catalog:
         self._guard = threading.RLock()
         self._connection = connection
         self._labeller = LibraryLabeller(self.setting) if labeller is None else labeller
+        self.describer: Describer | None = None
+        """Who knows which photos a text describes; whoever opens a library says so."""
         self._counted_labels: dict[str, int] | None = None
         self._sequences: SequenceMaker | None = None
         self._prepare()
@@ -233,7 +237,6 @@ class Catalog:
 
     # Finding photos
 
-    @_alone
     def search(
         self,
         query: Query | str = "",
@@ -246,7 +249,7 @@ class Catalog:
         """Return the photos a query finds.
 
         Args:
-            query: as typed, or parsed.
+            query: as typed, or parsed; by default the one that finds all photos outside the trash.
             sort: what they are ordered by, one of `SORT_KEYS`; photos that lack it come last.
             descending: largest, newest, best first; by default so for everything but names.
             limit: how many at most; all by default.
@@ -255,12 +258,12 @@ class Catalog:
         Raises:
             QueryError: the query cannot be understood, or asks for what this library cannot answer.
         """
-        parsed = _parsed(query)
-        numbers = self._numbers(parsed, sort, descending=descending, limit=limit, offset=offset)
-        scoring = self._selector.scoring(parsed)
-        return reading.records(self._connection, self._terms, numbers, self._selector.models(), scoring)
+        with self._asked(query) as asked:
+            numbers = self._numbers(asked, sort, descending=descending, limit=limit, offset=offset)
+            scoring = self._selector.scoring(asked)
+            found = reading.records(self._connection, self._terms, numbers, self._selector.models(), scoring)
+            return with_likeness(found, self._selector.likeness(asked))
 
-    @_alone
     def pids(
         self,
         query: Query | str = "",
@@ -271,25 +274,26 @@ class Catalog:
         offset: int = 0,
     ) -> list[bytes]:
         """Return the ids of the photos a query finds; arguments and errors as for :meth:`search`."""
-        numbers = self._numbers(_parsed(query), sort, descending=descending, limit=limit, offset=offset)
-        return listing.pids_of(self._connection, numbers)
+        with self._asked(query) as asked:
+            numbers = self._numbers(asked, sort, descending=descending, limit=limit, offset=offset)
+            return listing.pids_of(self._connection, numbers)
 
-    @_alone
     def sequence(
         self, query: Query | str = "", sort: str = "taken", *, descending: bool | None = None
     ) -> PhotoSequence:
         """Return all photos a query finds, with their days, for scrolling; arguments as for :meth:`search`."""
-        if self._sequences is None or not self._sequences.is_current():
-            from core.catalog.sequence import SequenceMaker  # numpy: no command needs it to search
+        with self._asked(query) as asked:
+            if self._sequences is None or not self._sequences.is_current():
+                from core.catalog.sequence import SequenceMaker  # numpy: no command needs it to search
 
-            self._sequences = SequenceMaker(self._connection)
-        numbers = self._numbers(_parsed(query), sort, descending=descending, limit=None, offset=0)
-        return self._sequences.sequence(numbers)
+                self._sequences = SequenceMaker(self._connection)
+            numbers = self._numbers(asked, sort, descending=descending, limit=None, offset=0)
+            return self._sequences.sequence(numbers)
 
-    @_alone
     def count(self, query: Query | str = "") -> int:
         """How many photos a query finds; errors as for :meth:`search`."""
-        return self._selector.find(_parsed(query)).bit_count()
+        with self._asked(query) as asked:
+            return self._selector.find(asked).bit_count()
 
     @_alone
     def photo(self, pid: bytes) -> PhotoRecord | None:
@@ -499,6 +503,18 @@ class Catalog:
         self._counted_labels = None
 
     @contextmanager
+    def _asked(self, query: Query | str) -> Iterator[Query]:
+        """Read the query, find out what its descriptions describe, and only then be alone with the catalog.
+
+        Whoever describes asks the library, and another thread may hold that and wait for the catalog.
+        """
+        asked = parse(query) if isinstance(query, str) else query
+        answers = answer(asked, self.describer)
+        with self._guard:
+            self._selector.told(answers)
+            yield asked
+
+    @contextmanager
     def _writing(self, *, forget: bool = True) -> Iterator[None]:
         """All of a change, or nothing of it."""
         try:
@@ -514,5 +530,5 @@ class Catalog:
             self._counted_labels = None
 
 
-def _parsed(query: Query | str) -> Query:
-    return parse(query) if isinstance(query, str) else query
+def _with_likeness(record: PhotoRecord, score: float, sure: bool) -> PhotoRecord:
+    return msgspec.structs.replace(record, score=score, sure=sure)

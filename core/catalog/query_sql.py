@@ -32,9 +32,8 @@ from sqlalchemy.sql.visitors import replacement_traverse
 from core.catalog.looks import bit_of
 from core.catalog.records import DateSource
 from core.catalog.tables import DEGREE_UNIT, album, album_photo, label_photo, photo, words
-from core.errors import QueryError
 from core.query.fields import COLOURS, EARTH_KM, LOOKS, MEDIA_TYPES
-from core.query.nodes import Colour, Flag, IdPrefix, MediaType, Near, Node, Range, Similar, Text
+from core.query.nodes import Colour, Flag, IdPrefix, MediaType, Near, Node, Range, Text
 from core.query.words import contains
 from core.query.words import words as words_of
 
@@ -208,21 +207,6 @@ def by_words(text: str, *, prefix: bool, field: str | None = None) -> Select[str
         bindparam("row", f'"{row}"{" *" if prefix else ""}')
     )
     return select(func.json_group_array(words.c.rowid)).where(matches)
-
-
-def refuse_what_is_missing(node: Node, query: str) -> None:
-    """Raise :class:`QueryError` for a node that this version understands but cannot answer."""
-    match node:
-        case Similar(span=span):
-            raise QueryError(
-                "descriptions need a model that understands text, and the one in use does not",
-                query=query,
-                column=span.column,
-                length=span.length,
-                hint="search for labels and words instead: label:dog beach",
-            )
-        case _:
-            pass
 
 
 def _range(node: Range) -> Condition:

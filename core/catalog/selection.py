@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 from sqlalchemy import func, select
 
+from core.catalog.descriptions import asked_texts, combined, describes
 from core.catalog.entry import IMPLIED, TAUGHT, USER
+from core.catalog.listing import numbers_of
 from core.catalog.query_sql import (
     by_albums,
     by_condition,
@@ -28,13 +30,12 @@ from core.catalog.query_sql import (
     column_condition,
     in_any_album,
     listed,
-    refuse_what_is_missing,
 )
 from core.catalog.tables import album, album_photo, free_number, label_photo, photo
 from core.catalog.tables import words as words_table
 from core.errors import QueryError
 from core.query.fields import nearest
-from core.query.nodes import And, Flag, Node, Not, Or, Text, Words, walk
+from core.query.nodes import And, Flag, Node, Not, Or, Similar, Text, Words, walk
 from core.query.words import contains, words
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
     from sqlalchemy.sql.elements import ColumnElement
 
+    from core.catalog.descriptions import Answers
     from core.catalog.terms import Terms
     from core.catalog.writer import Rewritten
     from core.query import Query
@@ -150,6 +152,11 @@ class Selector:
         self._orders: dict[_Order, list[int]] = {}
         self._scored: dict[tuple[Scoring, bool], list[int]] = {}
         self._all: tuple[Photos, int] | None = None
+        self._answers: Answers = {}
+
+    def told(self, answers: Answers) -> None:
+        """Take note of what the descriptions of the next query find."""
+        self._answers = answers
 
     def forget(self) -> None:
         """Forget all answers: the catalog has changed in ways that touch any photo."""
@@ -177,8 +184,6 @@ class Selector:
             QueryError: if the query asks for what cannot be answered here.
         """
         nodes = walk(query.root)
-        for node in nodes:
-            refuse_what_is_missing(node, query.text)
         found = self._set(query.root)
         trash = Flag(field="is", name="trash")
         if trash in nodes:
@@ -192,6 +197,9 @@ class Selector:
         stop = found.bit_count() if limit is None else min(found.bit_count(), offset + limit)
         if stop <= offset:
             return []
+        texts = asked_texts(query)
+        if sort == "score" and texts:
+            return self._by_likeness(found, texts, stop, descending=descending)[offset:]
         if sort == "score":
             return self._by_score(found, self.scoring(query), stop, descending=descending)[offset:]
         return self._by_column(found, _Order(sort, descending), stop)[offset:]
@@ -223,6 +231,24 @@ class Selector:
             others = found & ~self.among(scored)
             picked += self._by_column(others, _Order("taken", descending=True), stop - len(picked))
         return picked
+
+    def _by_likeness(self, found: Photos, texts: Sequence[str], stop: int, *, descending: bool) -> list[int]:
+        """Return the photos that look like the texts, and the others after them, newest first."""
+        numbers = self._described(list(combined(self._answers, texts)))
+        picked = self._held(found, numbers if descending else numbers[::-1], stop)
+        if len(picked) < stop:
+            others = found & ~self.among(numbers)
+            picked += self._by_column(others, _Order("taken", descending=True), stop - len(picked))
+        return picked
+
+    def likeness(self, query: Query) -> dict[bytes, tuple[float, bool]]:
+        """Return the score and the sureness of the photos that the query's descriptions found."""
+        return combined(self._answers, asked_texts(query))
+
+    def _described(self, pids: Sequence[bytes]) -> list[int]:
+        """Return the numbers of photos, in their order; those that are gone meanwhile are left out."""
+        known = numbers_of(self._connection, pids)
+        return [known[pid] for pid in pids if pid in known]
 
     def numbers(self, found: Photos) -> list[int]:
         """Numbers of all photos of a set, ascending."""
@@ -268,6 +294,9 @@ class Selector:
         return int.from_bytes(held, "little")
 
     def _set(self, node: Node) -> Photos:
+        if describes(node):
+            # Its answer changes with the vectors, of which nothing here knows; whoever gave it has kept it.
+            return self._ask(node)
         known = self._sets.get(node)
         if known is not None and known.edits == len(self._edits):
             self._sets.move_to_end(node)
@@ -310,6 +339,9 @@ class Selector:
                 return self._in_albums(wanted, within, prefix=prefix)
             case Text(field="name" | "caption" as field, text=wanted, prefix=prefix):
                 return self._photos(by_words(wanted, prefix=prefix, field=field), _WORDS, within)
+            case Similar(text=wanted):
+                found = self.among(self._described([pid for pid, _, _ in self._answers[wanted]]))
+                return found if within is None else found & within.photos
             case Flag(field="has", name="album"):
                 return self._photos(in_any_album(), _IN_ALBUM, within)
             case _:

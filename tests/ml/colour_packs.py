@@ -154,8 +154,8 @@ MakePack = Callable[..., ColourPack]
 """Makes a pack in a folder of its own; the keywords are the fields of ``ColourPack``."""
 
 
-def added_pack(folder: Path) -> Pack:
+def added_pack(folder: Path, manifest: Path | None = None) -> Pack:
     """Install a pack that labels photos."""
-    pack = add_pack(folder)
+    pack = add_pack(folder, manifest=manifest)
     assert isinstance(pack, Pack)
     return pack

@@ -1,6 +1,6 @@
 """Tiny image-text packs made on the spot: colours for pictures, and the words for those colours for texts.
 
-The image encoder gives the mean of each channel. The text encoder counts tokens: "red", "green" and "blue" are words of
+The image encoder gives the mean of each channel. The text encoder counts tokens: "red", "lime" and "blue" are words of
 its vocabulary, each with a direction of its own.
 """
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 CONTEXT = 16
 _WORDS = {
     "red": ["r e", "re d</w>"],
-    "green": ["g r", "e e", "gr ee", "gree n</w>"],
+    "lime": ["l i", "m e</w>", "li me</w>"],
     "blue": ["b l", "u e</w>", "bl ue</w>"],
 }
 _PAIRS = [pair for pairs in _WORDS.values() for pair in pairs]

@@ -54,7 +54,7 @@ def standin_folder(shared_data: Path, folder: Path) -> Path:
 @pytest.mark.parametrize("variety", [{}, {"mask": True, "dtype": "int32"}, {"batch": 1}, {"batch": 3}], ids=str)
 def test_pictures_and_words_meet(tmp_path: Path, variety: dict[str, object]) -> None:
     pack = ImageTextPack.open(Maker(tmp_path / "pack", **variety).write())  # type: ignore[arg-type]
-    words = TextEncoder(pack).encode(["a red thing", "GREEN", "so blue", "", "red " * 50])
+    words = TextEncoder(pack).encode(["a red thing", "LIME", "so blue", "", "red " * 50])
     pictures = ImageEncoder(pack).encode([Image.new("RGB", (40, 30), name) for name in ("red", "lime", "blue")])
     assert np.linalg.norm(words, axis=1) == pytest.approx(1, abs=1e-5)
     assert np.linalg.norm(pictures, axis=1) == pytest.approx(1, abs=1e-5)

@@ -19,13 +19,15 @@ _NAME_CELLS = 30
 _NARROW = 80
 _LONG_EXPOSURE = 0.5
 """Seconds; shorter ones are fractions on every camera's display."""
+_SURE = {True: "sure", False: "maybe"}
 _DIM, _BOLD, _END = "\x1b[2m", "\x1b[1m", "\x1b[0m"
 
 
 def tab_line(photo: PhotoRecord) -> str:
-    """Id, date, name and labels (joined by commas), separated by tabs."""
+    """Id, date, name and labels (joined by commas), separated by tabs; for a description, `sure` or `maybe` last."""
     labels = ", ".join(output.plain(label.name) for label in photo.labels)
-    return "\t".join((photo.id, photo.taken_at or "", output.plain(photo.filename or ""), labels))
+    fields = [photo.id, photo.taken_at or "", output.plain(photo.filename or ""), labels]
+    return "\t".join(fields if photo.sure is None else [*fields, _SURE[photo.sure]])
 
 
 def id_digits(photos: int) -> int:
@@ -49,7 +51,8 @@ class Table:
         identity = photo.id[: self._digits]
         date = (photo.taken or "no date").replace("T", " ")[:_DATE_CELLS].ljust(_DATE_CELLS)
         name = fitted(output.plain(photo.filename or ""), name_cells)
-        marks = ("♥ " if photo.favourite else "") + ("★" * photo.rating + " " if photo.rating else "")
+        marks = "" if photo.sure is None else f"{_SURE[photo.sure]:<5}  "
+        marks += ("♥ " if photo.favourite else "") + ("★" * photo.rating + " " if photo.rating else "")
         used = self._digits + 2 + _DATE_CELLS + 2 + name_cells + 2
         labels = fitted(
             marks + ", ".join(output.plain(label.name) for label in photo.labels), max(0, self._width - used)

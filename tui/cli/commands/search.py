@@ -42,7 +42,13 @@ class SortOrder(click.ParamType[tuple[str, bool | None]]):
 
 @click.command("search", context_settings=QUERY_SETTINGS)
 @click.argument("query", nargs=-1, metavar="[QUERY]")
-@click.option("--sort", "order", type=SortOrder(), metavar="FIELD[:desc]", help="Default: date, newest first.")
+@click.option(
+    "--sort",
+    "order",
+    type=SortOrder(),
+    metavar="FIELD[:desc]",
+    help="Default: date, newest first; descriptions best first.",
+)
 @click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most N photos. Default: all.")
 @click.option("--count", "only_count", is_flag=True, help="Print how many photos there are, and nothing else.")
 @json_option
@@ -61,6 +67,7 @@ def command(
     safelight search label:dog -label:cat
     safelight search 'is:favourite rating:>=3 date:2024-05..2024-08'
     safelight search 'camera:"Pixel 8" (beach OR sea)'
+    safelight search '~"a puppy in the snow" date:2024'
 
     docs/search.md has the whole language. Photos in the trash are found by is:trash alone.
 
@@ -92,7 +99,9 @@ def command(
 def _photos(
     library: Library, query: str, order: tuple[str, bool | None] | None, limit: int | None
 ) -> Iterator[PhotoRecord]:
-    field, descending = order or ("date", None)
+    from core.search import default_sort
+
+    field, descending = order or (default_sort(query), None)
     offset = 0
     while limit is None or offset < limit:
         size = _PAGE if limit is None else min(_PAGE, limit - offset)

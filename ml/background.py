@@ -1,0 +1,96 @@
+"""How far a picture's likeness to a text stands out from its likeness to a hundred texts that were not asked for.
+
+The cosine of a picture and a text says little by itself: some pictures are near every text and some texts near every
+picture, and each model has a range of its own. So it is measured in standard deviations above the mean of the same
+picture's cosines with a fixed background of everyday prompts. This is test normalisation, as speaker verification does
+with a cohort of impostors (Auckenthaler, Carey, Lloyd-Thomas, "Score Normalization for Text-Independent Speaker
+Verification Systems", Digital Signal Processing 10, 2000). What it finds is measured in docs/search.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from ml.image_text import TextEncoder
+
+PROMPTS_FILE = Path(__file__).parent / "prompts" / "background.txt"
+
+MAYBE = 2.0
+"""Standard deviations above the background from which a picture may be meant."""
+SURE = 3.5
+"""And from which it is taken to be: one in four thousand of normally distributed cosines is there by chance."""
+_BEATEN_BY = 1
+"""How many prompts of the background may fit better: that of the same thing in other words, and no second one."""
+_SAME = 0.95
+"""Cosine from which a prompt of the background says what the text says."""
+_LEAST_SPREAD = 1e-6
+_LEAST_PROMPTS = 20
+"""Of so few a mean and a spread say something; fewer are left only of a text that is like all the others."""
+
+
+@dataclass(frozen=True)
+class Sought:
+    """A text to look for, and the background it has to stand out from."""
+
+    text: NDArray[np.float32]
+    """``[D]``, of length 1."""
+    background: NDArray[np.float32]
+    """``[B, D]``, rows of length 1."""
+
+    @classmethod
+    def of(cls, text: NDArray[np.float32], background: NDArray[np.float32]) -> Sought:
+        """Leave prompts out of the background that say what the text says, or tell the model nothing."""
+        likeness = background @ text
+        return cls(text, background[(likeness < _SAME) & background.any(axis=1)])
+
+    @property
+    def is_distinct(self) -> bool:
+        """Whether the text says anything that the background does not: else no picture can stand out."""
+        return len(self.background) >= _LEAST_PROMPTS
+
+    @property
+    def direction(self) -> NDArray[np.float32]:
+        """``[D]``; its product with a picture is how far that is above the mean of the background, in cosines."""
+        centre: NDArray[np.float32] = self.text - self.background.mean(axis=0)
+        return centre
+
+    def stand_out(self, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return for ``[N, D]`` pictures how many standard deviations above the background they are, ``[N]``.
+
+        Minus infinity where the picture fits several prompts of the background better.
+        """
+        against = pictures @ self.background.T
+        own = pictures @ self.text
+        spread = np.maximum(against.std(axis=1), _LEAST_SPREAD)
+        above: NDArray[np.float32] = ((own - against.mean(axis=1)) / spread).astype(np.float32)
+        above[(against > own[:, None]).sum(axis=1) > _BEATEN_BY] = -np.inf
+        return above
+
+
+def background_prompts() -> list[str]:
+    """Return the prompts of the background, in the order of their file."""
+    return PROMPTS_FILE.read_text(encoding="utf-8").splitlines()
+
+
+def encode_prompts(encoder: TextEncoder, texts: Sequence[str]) -> NDArray[np.float32]:
+    """Return ``[N, D]`` for texts as people type them, put as captions of photos, which models learnt from.
+
+    One word alone is read as anything from a name to a brand; after "a photo of" it is a thing (Radford et al., 2021,
+    section 3.1.4). Raises as ``TextEncoder.encode``.
+    """
+    captions = [text if text.casefold().startswith("a photo") else f"a photo of {text}" for text in texts]
+    return encoder.encode(captions)
+
+
+def score(above: float) -> float:
+    """Return standard deviations above the background as a number from 0 to 1: a half where a picture is sure."""
+    return float(1 / (1 + np.exp(SURE - above)))

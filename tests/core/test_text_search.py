@@ -1,0 +1,146 @@
+"""Photos are found by what a text describes: after import and retag, ranked, cut off, together with other terms."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from PIL import Image
+
+from core import edits, packs
+from core.errors import NoTextEncoder, QueryError
+from core.importing.pipeline import import_paths
+from core.importing.tagging import retag
+from core.search import default_sort, search_result
+from core.text_search import rank_by_text
+from core.vectors import open_vectors
+from ml.background import background_prompts, score
+from ml.installed import remove_pack
+from tests.ml.colour_packs import ColourPack
+from tests.ml.image_text_packs import ImageTextPack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from core.importing.events import ImportEvent
+    from core.library import Library
+    from tests.core.conftest import Bench
+
+COLOURS = {"red": (240, 5, 5), "brick": (200, 60, 60), "green": (5, 240, 5), "blue": (5, 5, 240), "grey": (90, 90, 90)}
+MODEL = "colour-words@1.0.0"
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name, colour in COLOURS.items():
+        Image.new("RGB", (90, 60), colour).save(folder / f"{name}.png")
+    return folder
+
+
+@pytest.fixture
+def describing(bench: Bench, photos: Path, tmp_path: Path) -> Iterator[Library]:
+    """Return a library of five photos and both kinds of packs."""
+    packs.add_pack(str(ColourPack(tmp_path / "labels").write()))
+    packs.add_pack(str(ImageTextPack(tmp_path / "words").write()))
+    with bench.open() as library:
+        packs.use_pack(library, "colours")
+        packs.use_pack(library, "colour-words")
+        assert import_paths(library, [photos], workers=1).added == len(COLOURS)
+        yield library
+
+
+def names(library: Library, query: str, sort: str = "score") -> list[str]:
+    return [str(record.filename).removesuffix(".png") for record in library.catalog.search(query, sort)]
+
+
+def test_a_description_ranks_and_goes_with_the_rest(describing: Library) -> None:
+    catalog = describing.catalog
+    assert names(describing, '~"a red thing"') == ["red", "brick"]
+    assert names(describing, "~blue") == ["blue"]
+    assert names(describing, '~"a red thing" name:brick') == ["brick"]
+    assert set(names(describing, "~red OR ~lime")) == {"red", "brick", "green"}
+    assert set(names(describing, "-~red -~lime")) == {"blue", "grey"}
+    assert set(names(describing, "(name:grey OR ~blue) -name:red", "name")) == {"grey", "blue"}
+    assert catalog.count("~red") == len(catalog.pids("~red")) == len(catalog.sequence("~red")) == 2
+    assert names(describing, "~xyzzy") == [], "words that say no more than any other prompt"
+    assert names(describing, "label:red ~red") == ["red", "brick"], "the labelling pack labels as it did"
+    (blue,) = catalog.search("~blue")
+    edits.trash(describing, [blue.pid])
+    assert names(describing, "~blue") == []
+    assert names(describing, "~blue is:trash") == ["blue"]
+
+
+def test_sure_and_maybe_are_told_apart(describing: Library) -> None:
+    found = describing.catalog.search("~red", "score")
+    assert [(record.sure, record.score is not None and record.score >= 0.5) for record in found] == [(True, True)] * 2
+    assert search_result(found[0]).sure is True
+    assert search_result(describing.catalog.search("")[0]).score is None
+    assert describing.catalog.search("name:red")[0].sure is None
+    assert score(2) == pytest.approx(0.182, abs=1e-3)
+    assert score(3.5) == 0.5
+    assert default_sort("~red date:2024") == "score"
+    assert default_sort("-~red") == default_sort("red") == "taken"
+
+
+def test_new_photos_are_found_at_once_and_old_ones_after_a_retag(bench: Bench, photos: Path, tmp_path: Path) -> None:
+    packs.add_pack(str(ColourPack(tmp_path / "labels").write()))
+    packs.add_pack(str(ImageTextPack(tmp_path / "words").write()))
+    with bench.open() as library:
+        packs.use_pack(library, "colours")
+        import_paths(library, [photos / "red.png", photos / "green.png"], workers=1)
+        packs.use_pack(library, "colour-words")
+        with pytest.raises(NoTextEncoder, match="not looked at any photo") as caught:
+            rank_by_text(library, "red")
+        assert "retag" in (caught.value.hint or "")
+        import_paths(library, [photos / "brick.png"], workers=1)
+        assert names(library, "~red") == ["brick"]
+        summary = retag(library, workers=1)
+        assert (summary.added, summary.skipped) == (2, 1)
+        assert names(library, "~red") == ["red", "brick"]
+        assert retag(library, workers=1).added == 0, "nothing is computed twice"
+        assert len(open_vectors(library, MODEL)) == len(open_vectors(library, "colours@1.0.0")) == 3
+
+
+def test_a_text_that_says_nothing_finds_nothing(bench: Bench, photos: Path, tmp_path: Path) -> None:
+    packs.add_pack(str(ImageTextPack(tmp_path / "words", text_gives="zero").write()))
+    with bench.open() as library:
+        packs.use_pack(library, "colour-words")
+        assert rank_by_text(library, "xyzzy").photos == [], "an empty library is no error"
+        import_paths(library, [photos], workers=1)
+        assert rank_by_text(library, "xyzzy").photos == []
+
+
+def test_without_a_pack_the_query_says_which_to_bring(bench: Bench, photos: Path) -> None:
+    with bench.open() as library:
+        import_paths(library, [photos], label=False, workers=1)
+        with pytest.raises(QueryError, match="MobileCLIP-S2") as caught:
+            library.catalog.search('date:2024 -~"a dog"')
+        assert (caught.value.column, caught.value.length) == (11, 8)
+        assert "model add" in (caught.value.hint or "")
+
+
+def test_a_device_without_the_pack_says_so_and_goes_on(describing: Library, photos: Path) -> None:
+    remove_pack("colour-words")
+    Image.new("RGB", (90, 60), "pink").save(photos / "pink.png")
+    told: list[ImportEvent] = []
+    assert import_paths(describing, [photos], workers=1, progress=told.append).added == 1
+    assert any("not installed on this machine" in (event.reason or "") for event in told if event.kind == "note")
+    assert retag(describing, workers=1, again=True, progress=told.append).added == len(COLOURS) + 1
+    assert sum("not installed" in (event.reason or "") for event in told if event.kind == "note") == 2
+
+
+def test_another_pack_of_the_same_name_is_not_taken_for_it(describing: Library, tmp_path: Path) -> None:
+    remove_pack("colour-words")
+    packs.add_pack(str(ImageTextPack(tmp_path / "other", image_gives="constant").write()))
+    describing.set_setting("text-pack", f"{MODEL} {'0' * 64}")
+    with pytest.raises(QueryError, match="its manifest differs"):
+        describing.catalog.count("~red")
+
+
+def test_the_background_is_everyday_and_each_prompt_once() -> None:
+    prompts = background_prompts()
+    assert len(prompts) == len(set(prompts)) >= 100
+    assert all(prompt and prompt == prompt.strip() and prompt.isascii() for prompt in prompts)
