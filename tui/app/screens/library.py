@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -9,6 +11,7 @@ from textual import on, work
 from textual.containers import Horizontal
 from textual.screen import Screen
 from textual.widgets import Footer, Input
+from textual.worker import WorkerError
 
 from core.catalog import SORT_KEYS
 from core.errors import CoreError, QueryError
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
 
 _WATCH_S = 2.0
 """How often other processes' changes are looked for."""
+_FIRST_SCREEN_S = 2.0
 _MOST_ALTERNATIVES = 5
 _NARROW = 70
 """Columns below which the sidebar stays away unless it is asked for."""
@@ -108,8 +112,7 @@ class LibraryScreen(LibraryChoices, LibrarySync, LibraryUpkeep, CullEntry, Scree
             self.grid.density = DENSITIES[DENSITIES.index(self.app.settings.density)]
         self.query_one(SearchLine).put(self._ordering.query)
         self._show_sidebar()
-        self.load(keep_place=False)
-        self._load_places()
+        self._begin()
         self.set_interval(_WATCH_S, self._look_for_changes)
         self.app.syncing.start(self.sync_changed)
         if self._offer_import:
@@ -148,6 +151,15 @@ class LibraryScreen(LibraryChoices, LibrarySync, LibraryUpkeep, CullEntry, Scree
             self.grid.tiles_changed(pids)
 
     # Showing
+
+    @work(group="begin")
+    async def _begin(self) -> None:
+        """Show the photos, and only then count what the sidebar shows: that takes longer than the first screen."""
+        with contextlib.suppress(WorkerError, TimeoutError):  # another search took its place; there is no room for any
+            await self.load(keep_place=False).wait()
+            async with asyncio.timeout(_FIRST_SCREEN_S):
+                await self.tiles.shown.wait()
+        self._load_places()
 
     @work(exclusive=True, group="load")
     async def load(self, *, keep_place: bool) -> None:

@@ -108,6 +108,8 @@ class TileStore:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._context = contextvars.Context()
         self._flush: asyncio.TimerHandle | None = None
+        self.shown = asyncio.Event()
+        """Set while everything that is visible has been made, as far as it can be."""
         self._guard = threading.Condition()
         self._jobs: deque[_Job] = deque()
         self._made: list[_Made] = []
@@ -139,6 +141,7 @@ class TileStore:
         self._queue_pictures()
         if any(pid not in self._tiles or pid in self._stale for pid in self._wanted):
             self._ask()
+        self._tell_whether_shown()
 
     def forget(self, pids: Iterable[bytes] | None = None) -> None:
         """Read records again (all, by default) when they are next wanted; what is shown stays until they are there."""
@@ -191,6 +194,7 @@ class TileStore:
             self._stale.difference_update(asked)
             self._queue_pictures()
             self._on_ready({pid for pid in found if self._shows(pid)})
+            self._tell_whether_shown()
 
     def _shows(self, pid: bytes) -> bool:
         """Whether a record alone changes what is seen: no picture comes with it in a moment."""
@@ -301,6 +305,14 @@ class TileStore:
             pass
         if changed:
             self._on_ready(changed)
+        self._tell_whether_shown()
+
+    def _tell_whether_shown(self) -> None:
+        tiles = (self._tiles.get(pid) for pid in self._visible)
+        if all(tile is not None and (tile.is_final or tile.problem or not self._draws) for tile in tiles):
+            self.shown.set()
+        else:
+            self.shown.clear()
 
     def _replace(self, tile: Tile, art: Art | None, *, final: bool) -> None:
         if tile.art is not None:
