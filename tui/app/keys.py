@@ -76,6 +76,7 @@ LIBRARY = Context(
         Action("library.forget_search", "ctrl+d", "forget_search", "search: forget a saved one"),
         Action("library.cull", "c", "cull", "photos: cull those marked, or all that are shown", "Cull"),
         Action("library.name_place", "P", "name_place", "place: name the one that is shown"),
+        Action("library.similar", "m", "similar", "photo: show similar ones"),
         Action("library.import", "i", "import_photos", "photos: import a folder", "Import"),
         Action("library.refresh", "f5", "reload", "view: read the library again"),
         Action("photos.label", "t", "add_label", "photos: add a label", "Label"),
@@ -170,6 +171,7 @@ PHOTO = Context(
         Action("photo.rotate_back", "R", "rotate(270)", "photo: turn the other way"),
         Action("photo.trash", "d,delete", "trash", "photo: into the trash, or out of it"),
         Action("photo.undo", "u", "undo", "library: undo the last edit"),
+        Action("photo.similar", "m", "similar", "photo: show similar ones"),
         Action("photo.fetch", "g", "fetch", "photo: get the original from a relay"),
         Action("photo.outside", "o", "open_outside", "photo: open in another program"),
         Action("photo.facts", "i", "toggle_facts", "view: show or hide the facts"),
@@ -209,6 +211,17 @@ CULL = Context(
         Action("cull.pan_right", "shift+right,L", "pan(1,0)", "picture: look further right"),
         Action("cull.pan_up", "shift+up,K", "pan(0,-1)", "picture: look further up"),
         Action("cull.pan_down", "shift+down,J", "pan(0,1)", "picture: look further down"),
+    ),
+)
+
+SIMILAR = Context(
+    "Similar photos",
+    "Photos that look like one of yours, the most similar first; near-duplicates stand in front. Moving and marking is "
+    "as in the grid.",
+    (
+        Action("similar.back", "escape,q", "back", "similar: back", "Back"),
+        Action("similar.again", "m", "similar", "photo: show similar ones", "Similar"),
+        Action("similar.cull", "c", "cull", "photos: cull those marked, or all that are shown", "Cull"),
     ),
 )
 
@@ -299,7 +312,23 @@ WORK = Context(
     ),
 )
 
-CONTEXTS = (APP, LIBRARY, GRID, SEARCH, PHOTO, CULL, IMPORT, DEVICES, PAIRING, RELAYS, ALARMS, MODELS, SETTINGS, WORK)
+CONTEXTS = (
+    APP,
+    LIBRARY,
+    GRID,
+    SEARCH,
+    PHOTO,
+    CULL,
+    SIMILAR,
+    IMPORT,
+    DEVICES,
+    PAIRING,
+    RELAYS,
+    ALARMS,
+    MODELS,
+    SETTINGS,
+    WORK,
+)
 
 
 def bindings(context: Context) -> list[BindingType]:

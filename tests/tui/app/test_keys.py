@@ -23,6 +23,7 @@ from tui.app.screens.long_work import LongWorkScreen
 from tui.app.screens.models import ModelsScreen
 from tui.app.screens.photo import PhotoScreen
 from tui.app.screens.settings import SettingsScreen
+from tui.app.screens.similar import SimilarScreen
 from tui.app.settings import read_settings
 from tui.app.themes import THEMES
 from tui.app.widgets.search_line import QueryInput
@@ -58,6 +59,7 @@ def test_no_key_has_two_meanings_in_one_place(context: keys.Context) -> None:
         (keys.SEARCH, QueryInput),
         (keys.PHOTO, PhotoScreen),
         (keys.CULL, CullScreen),
+        (keys.SIMILAR, SimilarScreen),
         (keys.IMPORT, ImportScreen),
         (keys.MODELS, ModelsScreen),
         (keys.SETTINGS, SettingsScreen),

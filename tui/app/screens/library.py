@@ -21,7 +21,7 @@ from tui.app.grid.contents import Contents, Ordering
 from tui.app.grid.photo_grid import DENSITIES, PhotoGrid
 from tui.app.keys import LIBRARY, bindings
 from tui.app.screens.choices import LibraryChoices
-from tui.app.screens.cull_entry import CullEntry
+from tui.app.screens.grid_entries import GridEntries
 from tui.app.screens.library_sync import LibrarySync
 from tui.app.screens.library_upkeep import LibraryUpkeep
 from tui.app.widgets.search_line import SearchLine
@@ -71,7 +71,7 @@ class Body(Horizontal):
     BLANK: ClassVar[bool] = True
 
 
-class LibraryScreen(LibraryChoices, LibrarySync, LibraryUpkeep, CullEntry, Screen[None]):
+class LibraryScreen(LibraryChoices, LibrarySync, LibraryUpkeep, GridEntries, Screen[None]):
     """All photos, or those of a query."""
 
     app: SafelightApp

@@ -205,6 +205,15 @@ class PhotoScreen(PhotoOriginal, Screen[int]):
         """Look at another part."""
         self.picture.look(self.picture.view.panned(right, down))
 
+    def action_similar(self) -> None:
+        """Show what is like this photo."""
+        from tui.app.screens.similar import SimilarScreen
+
+        def back(_: None) -> None:
+            self._show(same=True)
+
+        self.app.push_screen(SimilarScreen(self.pid), back)
+
     # Labels
 
     def action_choose(self, step: int) -> None:

@@ -1,4 +1,4 @@
-"""From a grid into a round of culling: of what is marked, or of all that is shown. Mixed into screens with a grid."""
+"""From a grid to what is done with its photos on other screens: culling them, and looking for similar ones."""
 
 from __future__ import annotations
 
@@ -26,8 +26,15 @@ class _WithGrid(Protocol):
     def load_all(self) -> None: ...
 
 
-class CullEntry:
-    """The action that begins to cull."""
+class GridEntries:
+    """The actions that lead away from a grid, and back to it."""
+
+    def action_similar(self: _WithGrid) -> None:
+        """Show what is like the photo under the cursor."""
+        from tui.app.screens.similar import SimilarScreen
+
+        if self.grid.current is not None:
+            self.app.push_screen(SimilarScreen(self.grid.current), lambda _: self.load_all())
 
     @work(exclusive=True, group="ask")
     async def action_cull(self: _WithGrid) -> None:
