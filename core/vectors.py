@@ -140,6 +140,10 @@ class Vectors:
         known = [pid for pid in pids if pid in self._places]
         return known, self._rows([self._places[pid] for pid in known])
 
+    def places(self, pids: Sequence[bytes]) -> NDArray[np.intp]:
+        """Return where the vectors of `pids` stand among all, for those that have one."""
+        return np.asarray([self._places[pid] for pid in pids if pid in self._places], dtype=np.intp)
+
     def _rows(self, places: Sequence[int]) -> NDArray[np.float32]:
         chosen = np.asarray(places, dtype=np.intp)
         rows: NDArray[np.float32] = self._steps[chosen].astype(np.float32)

@@ -88,6 +88,8 @@ class Learnt:
     """Decision values of the positive examples, each of a classifier that did not see it; of a single one, its own."""
     negative: Rows
     """The same of the negative examples."""
+    background: Rows
+    """The same of the other photos: some may show the thing, and were learnt as if they did not."""
 
 
 def learn(positive: Rows, negative: Rows, background: Rows) -> Learnt:
@@ -126,7 +128,7 @@ def learn(positive: Rows, negative: Rows, background: Rows) -> Learnt:
     known = np.maximum(others, decisions[sizes[0] : sizes[0] + sizes[1], -1])
     threshold, slope = _threshold(own, known, rest)
     final: Rows = np.ascontiguousarray(weights[:, -1])
-    return Learnt(LinearClassifier(centre, final, float(biases[-1]), slope, threshold), own, others)
+    return Learnt(LinearClassifier(centre, final, float(biases[-1]), slope, threshold), own, others, rest)
 
 
 def _seen_from(centre: Rows, rows: Rows) -> Rows:
