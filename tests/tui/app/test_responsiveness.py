@@ -24,6 +24,7 @@ from tests.tui.app.conftest import Bench, library_shown, make_pictures, play, se
 from tests.tui.conftest import PASSPHRASE, create_library, make_photo
 from tui.app.screens.ask import AskScreen
 from tui.app.screens.photo import PhotoScreen
+from tui.app.workers.importing import ImportWish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -91,7 +92,7 @@ def test_an_import_a_storm_of_searches_and_edits(pictured: Bench, tmp_path: Path
     async def scene(pilot: Pilot[None]) -> None:
         screen = await library_shown(pilot)
         importer = pilot.app.importer  # type: ignore[attr-defined]
-        importer.start([more], screen.import_changed)
+        importer.start(ImportWish((more,)), screen.import_changed)
         await pilot.press("slash")
         for query in ("label:dog", "is:rated OR label:", 'album:"Lis', "((", ""):
             for end in range(len(query) + 1):

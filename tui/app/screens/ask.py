@@ -71,11 +71,16 @@ class AskScreen(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         """Lay out title, line and suggestions."""
         with Card(title=self._title):
-            yield Input(value=self._value, placeholder=self._placeholder, select_on_focus=False)
+            yield Input(value=self._value, placeholder=self._placeholder, select_on_focus=False, id="line")
             if self._hint:
                 yield Static(self._hint, classes="muted", markup=False)
             if self._suggest is not None:
                 yield OptionList(compact=True)
+            yield from self.more()
+
+    def more(self) -> ComposeResult:
+        """Lay out what else is asked; nothing here."""
+        yield from ()
 
     def on_mount(self) -> None:
         """Suggest something before anything is typed."""
@@ -84,13 +89,13 @@ class AskScreen(ModalScreen[str | None]):
             listed.can_focus = False
         self._look(self._value)
 
-    @on(Input.Changed)
+    @on(Input.Changed, "#line")
     def typed(self, event: Input.Changed) -> None:
         """Suggest for what is there now."""
         self._look(event.value)
 
     @on(Input.Submitted)
-    def answered(self, event: Input.Submitted) -> None:
+    def answered(self) -> None:
         """Take the line, or the suggestion that is chosen."""
         chosen = self._chosen()
         if chosen is not None:
@@ -99,7 +104,7 @@ class AskScreen(ModalScreen[str | None]):
             if self._choices:
                 self.dismiss(self._choices[0].value)
         else:
-            self.dismiss(event.value)
+            self.dismiss(self.query_one("#line", Input).value)
 
     @on(OptionList.OptionSelected)
     def clicked(self, event: OptionList.OptionSelected) -> None:
@@ -119,10 +124,12 @@ class AskScreen(ModalScreen[str | None]):
             listed.highlighted = (0 if step > 0 else count - 1) if here is None else (here + step) % count
 
     def action_take(self) -> None:
-        """Put the suggestion into the line, to go on typing."""
+        """Put the suggestion into the line, to go on typing; where it stands there already, leave the line."""
         chosen = self._chosen() or (self._choices[0] if self._choices else None)
-        if chosen is not None:
-            line = self.query_one(Input)
+        line = self.query_one("#line", Input)
+        if not line.has_focus or chosen is None or line.value == chosen.value:
+            self.focus_next()
+        else:
             line.value = chosen.value
             line.cursor_position = len(chosen.value)
 

@@ -14,7 +14,7 @@ from core.query.nodes import Near
 from tui.app import edits
 from tui.app.screens.ask import AskScreen, Choice
 from tui.app.widgets.sidebar import Places, Sidebar
-from tui.app.workers.folders import folders_like, typed_path
+from tui.app.workers.folders import typed_path
 from tui.cli.output import count
 
 if TYPE_CHECKING:
@@ -186,27 +186,14 @@ class LibraryChoices:
     @work(group="ask")
     async def action_import_photos(self: LibraryScreen) -> None:
         """Ask for a folder and import it; while an import runs, show that one."""
-        from tui.app.screens.importing import ImportScreen
+        from tui.app.screens.importing import ImportAskScreen, ImportScreen
 
         importer = self.app.importer
         if importer.is_running:
             self.app.push_screen(ImportScreen())
             return
-
-        async def suggest(typed: str) -> Sequence[Choice]:
-            import asyncio
-
-            return [Choice(path) for path in await asyncio.to_thread(folders_like, typed)]
-
-        typed = await self.app.push_screen_wait(
-            AskScreen(
-                "Import photos",
-                value="~/",
-                placeholder="a folder",
-                hint="Photos are copied, the originals stay. ↑ ↓ choose, tab takes, enter imports.",
-                suggest=suggest,
-            )
-        )
+        question = ImportAskScreen()
+        typed = await self.app.push_screen_wait(question)
         if not typed or not typed.strip():
             return
         try:
@@ -214,7 +201,7 @@ class LibraryChoices:
         except OSError:
             self.say(f"there is nothing at {typed.strip()}", error=True)
             return
-        importer.start([path], self.import_changed)
+        importer.start(question.wish(path), self.import_changed)
         self.status.going_on("importing…")
 
 

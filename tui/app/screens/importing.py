@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from textual.screen import ModalScreen
-from textual.widgets import Footer, ProgressBar, Static
+from textual.widgets import Checkbox, Footer, Input, ProgressBar, Static
 
 from tui.app.keys import IMPORT, bindings
+from tui.app.screens.ask import AskScreen, Choice
 from tui.app.widgets.card import Card
-from tui.cli.output import plain
+from tui.app.workers.folders import folders_like
+from tui.app.workers.importing import ImportWish
+from tui.cli.output import count, plain
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from textual.app import ComposeResult
+    from textual.await_complete import AwaitComplete
 
     from tui.app.app import SafelightApp
+    from tui.app.workers.importing import ImportState
 
 _REFRESH_S = 0.25
 _LINES = 12
+_REASONS = 3
 
 
 class ImportScreen(ModalScreen[None]):
@@ -61,7 +71,10 @@ class ImportScreen(ModalScreen[None]):
             f"{counts['added']:,} added · {counts['duplicate']:,} known already · {counts['skipped']:,} skipped · "
             f"{counts['failed']:,} failed{time_left}{stopping}"
         )
-        lines = [plain(line) for line in state.lines[-_LINES:]]
+        lines = [f"skipped {files:,}: {plain(reason)}" for reason, files in state.skipped.most_common(_REASONS)]
+        lines += [plain(line) for line in state.lines[-_LINES:]]
+        if not state.running:
+            lines += _closing_lines(state)
         if state.error is not None:
             lines.append(plain(f"{state.error}. {state.hint or ''}"))
         self.query_one("#lines", Static).update("\n".join(lines))
@@ -73,3 +86,67 @@ class ImportScreen(ModalScreen[None]):
     def action_stop(self) -> None:
         """End the import after what is begun."""
         self.app.importer.stop()
+
+
+def _closing_lines(state: ImportState) -> list[str]:
+    """Return what is worth knowing once an import has ended."""
+    lines, summary = [], state.summary
+    if state.binned:
+        stay = "is in the trash, and stays there" if state.binned == 1 else "are in the trash, and stay there"
+        lines.append(f"{count(state.binned, 'photo')} of these {stay}: R takes out what is:trash finds")
+    if summary is not None and summary.moved:
+        lines.append(f"{count(summary.moved, 'source')} removed, after comparing what was stored")
+    if summary is not None and summary.unmoved:
+        lines.append(f"{count(summary.unmoved, 'source')} could not be removed")
+    if state.stopping:
+        lines.append("Stopped; importing the same again goes on from here.")
+    return lines
+
+
+class ImportAskScreen(AskScreen):
+    """Asks for a folder, and how its photos are to be imported."""
+
+    DEFAULT_CSS = """
+    ImportAskScreen OptionList { max-height: 6; margin-bottom: 1; }
+    ImportAskScreen Checkbox { border: none; padding: 0; height: 1; background: $surface; width: 100%; }
+    ImportAskScreen Checkbox:focus { border: none; }
+    """
+
+    def __init__(self) -> None:
+        """Ask; the folder that is typed begins in the home folder."""
+        super().__init__(
+            "Import photos",
+            value="~/",
+            placeholder="a folder",
+            hint="Photos are copied, the originals stay. ↑ ↓ choose, tab takes, enter imports.",
+            suggest=_folders,
+        )
+        self.album: str | None = None
+        self.ticked: frozenset[str] = frozenset()
+
+    def more(self) -> ComposeResult:
+        """Lay out the options, whose defaults are what most people want."""
+        yield Input(placeholder="into an album (its name; none is fine, too)", id="album", select_on_focus=False)
+        yield Checkbox("Label them", value=True, id="label")
+        yield Checkbox("Move: remove each file, once its copy was read back", id="move")
+        yield Checkbox("Let photos come back that were purged", id="readmit")
+
+    def dismiss(self, result: str | None = None) -> AwaitComplete:
+        """Note what was ticked, and go."""
+        self.album = self.query_one("#album", Input).value.strip() or None
+        self.ticked = frozenset(str(box.id) for box in self.query(Checkbox) if box.value)
+        return super().dismiss(result)
+
+    def wish(self, path: Path) -> ImportWish:
+        """Return what was asked for."""
+        return ImportWish(
+            (path,),
+            album=self.album,
+            move="move" in self.ticked,
+            label="label" in self.ticked,
+            readmit_purged="readmit" in self.ticked,
+        )
+
+
+async def _folders(typed: str) -> Sequence[Choice]:
+    return [Choice(path) for path in await asyncio.to_thread(folders_like, typed)]

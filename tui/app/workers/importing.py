@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from core.errors import CoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     from core.importing.events import ImportEvent, ImportSummary, Progress
@@ -33,6 +33,10 @@ class ImportState:
     counts: Counter[str] = field(default_factory=Counter)
     progress: Progress | None = None
     lines: list[str] = field(default_factory=list)
+    skipped: Counter[str] = field(default_factory=Counter)
+    """How many files were no photos, by the reason."""
+    binned: int = 0
+    """How many of those that were known already are in the trash, and stay there."""
     summary: ImportSummary | None = None
     error: str | None = None
     hint: str | None = None
@@ -54,6 +58,17 @@ class ImportState:
         return f"importing{share}: {done.files:,} of {done.total_files:,} files{bad}"
 
 
+@dataclass(frozen=True)
+class ImportWish:
+    """What to import, and how: as the options of `safelight import` are."""
+
+    paths: tuple[Path, ...]
+    album: str | None = None
+    move: bool = False
+    label: bool = True
+    readmit_purged: bool = False
+
+
 class Importer:
     """One import at a time."""
 
@@ -69,24 +84,20 @@ class Importer:
         """Whether there is an import under way."""
         return self._thread is not None and self._thread.is_alive()
 
-    def start(
-        self, paths: Sequence[Path], on_change: Callable[[ImportState], None], *, album: str | None = None
-    ) -> None:
-        """Import `paths`; `on_change` is told on the event loop, a few times a second and at the end."""
+    def start(self, wish: ImportWish, on_change: Callable[[ImportState], None]) -> None:
+        """Begin; `on_change` is told on the event loop, a few times a second and at the end."""
         if self.is_running:
             return
         loop = asyncio.get_running_loop()
         context = contextvars.copy_context()  # a thread has one of its own, which knows no app
         self._stop.clear()
-        state = self.state = ImportState(", ".join(str(path) for path in paths))
+        state = self.state = ImportState(", ".join(str(path) for path in wish.paths))
 
         def tell() -> None:
             with contextlib.suppress(RuntimeError):  # the app has ended
                 loop.call_soon_threadsafe(on_change, state, context=context)
 
-        self._thread = threading.Thread(
-            target=self._run, args=(list(paths), album, state, tell), name="import", daemon=True
-        )
+        self._thread = threading.Thread(target=self._run, args=(wish, state, tell), name="import", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -101,8 +112,10 @@ class Importer:
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join)
 
-    def _run(self, paths: list[Path], album: str | None, state: ImportState, tell: Callable[[], None]) -> None:
+    def _run(self, wish: ImportWish, state: ImportState, tell: Callable[[], None]) -> None:
         from core.importing.pipeline import import_paths
+
+        known: set[bytes] = set()
 
         def follow(event: ImportEvent) -> None:
             if event.progress is not None:
@@ -110,13 +123,27 @@ class Importer:
                 tell()
                 return
             state.counts[event.kind] += 1
-            if event.kind in {"failed", "note"} and len(state.lines) < _MOST_LINES:
+            if event.kind == "skipped":
+                state.skipped[event.reason or "no photo"] += 1
+            elif event.kind == "duplicate" and event.pid is not None:
+                known.add(event.pid)
+            elif event.kind in {"failed", "note"} and len(state.lines) < _MOST_LINES:
                 state.lines = [*state.lines, f"{event.path or ''}: {event.reason}"]
 
         try:
+            library = self._library.library
             state.summary = import_paths(
-                self._library.library, paths, album=album, progress=follow, should_stop=self._stop.is_set
+                library,
+                wish.paths,
+                move=wish.move,
+                album=wish.album,
+                label=wish.label,
+                readmit_purged=wish.readmit_purged,
+                progress=follow,
+                should_stop=self._stop.is_set,
             )
+            if known:
+                state.binned = len(known.intersection(library.catalog.pids("is:trash")))
         except CoreError as error:
             state.error, state.hint = str(error), error.hint
         except Exception as error:  # noqa: BLE001 - said where the import is shown; the app goes on
