@@ -17,6 +17,7 @@ from core.log import NO_HASH, Vector, name_envelope
 from crypto.envelope import envelope_hash, read_header
 from crypto.errors import CryptoError, UnknownVersion
 from crypto.membership_entry import Entry, verify_entry
+from sync_relay.wire import MOST_ENTRIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,7 +30,6 @@ __all__ = ["Arrival", "Ingest"]
 
 _BATCH: Final = 200
 _BATCH_BYTES: Final = 8 << 20
-MAX_ENTRIES: Final = 4_000
 MAX_PENDING: Final = 1_000
 _MANY: Final = 20
 """How many alarms of one kind are told one by one."""
@@ -199,7 +199,7 @@ class Ingest:
                 continue
             if entry.hash in after.pending:
                 room -= 1
-            if (entry.hash in after.pending and room < 0) or len(after.entries) > MAX_ENTRIES:
+            if (entry.hash in after.pending and room < 0) or len(after.entries) > MOST_ENTRIES:
                 arrival.raise_alarm(
                     Forged("more membership entries are given out than any library has", hint=NOT_YOURS)
                 )

@@ -7,22 +7,19 @@ joins has no position yet, and who invites must know of every revocation first.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from core.errors import RelayRefused
 from core.relay_errors import relay_errors
 from core.sync.membership import in_order
 from core.sync.patience import Patience
 from crypto.genesis import entry_hash
-from sync_relay.wire import KIND_MEMBERSHIP, MAX_ENTRIES
+from sync_relay.wire import KIND_MEMBERSHIP, MOST_ENTRIES
 
 if TYPE_CHECKING:
     from core.ingest import Arrival
     from core.library import Library
     from sync_relay.client import RelayClient
-
-_MOST: Final = 4 * MAX_ENTRIES
-"""Entries that are read of one relay: it keeps at most `MAX_ENTRIES`, and what sends more is none."""
 
 
 def fetch_entries(client: RelayClient) -> list[bytes]:
@@ -40,7 +37,7 @@ def fetch_entries(client: RelayClient) -> list[bytes]:
         entries += [item.body for item in page.items if item.kind == KIND_MEMBERSHIP and item.body is not None]
         if not page.more:
             return entries
-        if page.position <= position or len(entries) > _MOST:
+        if page.position <= position or len(entries) > MOST_ENTRIES:
             raise RelayRefused(
                 f"the relay {client.url} sends membership entries without end",
                 hint="Ask its owner to update it; until then use another relay.",

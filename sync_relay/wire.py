@@ -41,7 +41,10 @@ MAX_STATEMENT_BYTES: Final = 256 << 10
 MAX_STATEMENTS: Final = 16
 """How many deletes and prune entries one request carries: one of them may name thousands of things."""
 MAX_ENTRIES: Final = 2_000
-"""How many membership entries a relay keeps of one library: whoever adds one makes it look at all of them."""
+"""How many membership entries of its devices a relay keeps of one library: whoever adds one makes it look at all of
+them. What revoked devices wrote is not counted among them."""
+MOST_ENTRIES: Final = 6 * MAX_ENTRIES
+"""More than a relay keeps in any case: twice `MAX_ENTRIES`, and then a revocation and a rotation for each device."""
 MAX_PRESENTED: Final = 256
 """How many membership entries a sign-in brings along, of `BATCH_BYTES` in all."""
 MAX_APPEND_BYTES: Final = MAX_ENVELOPE_BYTES + (64 << 10)

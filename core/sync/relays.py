@@ -24,6 +24,7 @@ from crypto.errors import CryptoError
 from crypto.sealed import open_sealed, seal
 from sync_relay import errors
 from sync_relay.client import InvalidUrl, RelayClient, relay_url
+from sync_relay.wire import MAX_ENTRIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -187,7 +188,8 @@ class Relays:
                     "`safelight device list` on another device shows who is revoked.",
                 ) from error
             membership = library.members.membership
-            client.found(invite, membership.genesis.entry, [entry.data for entry in in_order(membership)])
+            entries = [entry.data for entry in in_order(membership)]
+            client.found(invite, membership.genesis.entry, entries[: MAX_ENTRIES - 1])
             sign_in(library, client)
 
     def _shared(self) -> set[str]:

@@ -66,7 +66,7 @@ async def admit(
     if not devices.get(device_id) or not refused.keys().isdisjoint(new):
         return False
     await ledger.charge(connection, account, sum(map(len, new.values())), len(new))
-    await members.bound_entries(connection, library_id, len(new))
+    members.require_room(library_id, held, [*new.values()], devices)
     await members.insert_entries(connection, library_id, account.first, new)
     await members.replace_members(connection, library_id, devices)
     return True

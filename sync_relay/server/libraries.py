@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
@@ -75,10 +76,12 @@ async def append_entries(parts: Parts, library_id: bytes, request: AppendEntries
             await connection.rollback()
             return Appended(position=account.first - 1, stored=0)
         await ledger.charge(connection, account, sum(map(len, new.values())), len(new))
-        await members.bound_entries(connection, library_id, len(new))
-        await members.insert_entries(connection, library_id, account.first, new)
-        refused = await members.refresh(connection, library_id)
+        held = await members.held_entries(connection, library_id)
+        devices, refused = await asyncio.to_thread(members.evaluate, library_id, [*held, *new.values()])
         _require_none_refused(request.entries, refused)
+        members.require_room(library_id, held, [*new.values()], devices)
+        await members.insert_entries(connection, library_id, account.first, new)
+        await members.replace_members(connection, library_id, devices)
         return Appended(position=account.first + len(hashes) - 1, stored=len(new))
 
 

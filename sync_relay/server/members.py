@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, insert, select
 
 from crypto import membership
 from crypto.genesis import verify_genesis
-from crypto.membership_entry import verify_entry
+from crypto.membership_entry import Revocation, Rotation, read_entry, verify_entry
 from sync_relay.errors import ErrorDetails, QuotaFull
 from sync_relay.server import tables
 from sync_relay.wire import KIND_MEMBERSHIP, MAX_ENTRIES
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from crypto.membership_entry import Entry
 
 
 def check_entry(library_id: bytes, entry: bytes) -> None:
@@ -93,21 +95,32 @@ async def insert_entries(
     )
 
 
-async def bound_entries(connection: AsyncConnection, library_id: bytes, more: int) -> None:
-    """Raise `QuotaFull` if so many more entries are more than a relay keeps of a library."""
-    used = int(
-        await connection.scalar(
-            select(func.count())
-            .select_from(tables.item)
-            .where(tables.item.c.library_id == library_id, tables.item.c.kind == KIND_MEMBERSHIP)
-        )
-        or 0
-    )
-    if used + more > MAX_ENTRIES:
+def require_room(library_id: bytes, held: Sequence[bytes], new: Sequence[bytes], devices: Mapping[bytes, bool]) -> None:
+    """Raise `QuotaFull` if a relay does not keep so many entries; `devices` are as they are with the new ones.
+
+    What a device wrote that has been revoked is not counted: so who fills a relay can be revoked there, and with that
+    there is room again. Of all together twice as many are kept, and beyond that the revocation of each device and a
+    rotation with it.
+    """
+    entries = [read_entry(entry, library_id) for entry in (*held[1:], *new)]
+    counted = 1 + sum(devices.get(entry.author, False) for entry in entries)
+    over = max(counted - MAX_ENTRIES, 1 + len(entries) - 2 * MAX_ENTRIES)
+    if counted <= MAX_ENTRIES and _takes_devices_out(entries[: len(held) - 1], entries[len(held) - 1 :]):
+        over = 0
+    if over > 0:
         raise QuotaFull(
-            f"a relay keeps {MAX_ENTRIES} membership entries of a library",
-            details=ErrorDetails(quota="entries", over=used + more - MAX_ENTRIES, limit=MAX_ENTRIES, used=used),
+            f"a relay keeps {MAX_ENTRIES} membership entries of the devices of a library",
+            hint="Look at `safelight device list`: what a device wrote that is revoked does not count.",
+            details=ErrorDetails(quota="entries", over=over, limit=MAX_ENTRIES, used=counted),
         )
+
+
+def _takes_devices_out(held: Sequence[Entry], new: Sequence[Entry]) -> bool:
+    """Tell whether new entries revoke devices that were not, and do no more than to rotate once for each of them."""
+    out = {entry.content.device_id for entry in held if isinstance(entry.content, Revocation)}
+    revoked = {entry.content.device_id for entry in new if isinstance(entry.content, Revocation)} - out
+    rotations = sum(isinstance(entry.content, Rotation) for entry in new)
+    return len(new) == len(revoked) + rotations and rotations <= len(revoked)
 
 
 async def refresh(connection: AsyncConnection, library_id: bytes) -> Mapping[bytes, str]:

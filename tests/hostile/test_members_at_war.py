@@ -21,14 +21,55 @@ from crdt.documents import LIBRARY
 from crdt.operations import Put
 from crypto import exchange
 from crypto.epochs import open_epochs
+from crypto.keys import DeviceSecrets
 from sync_relay import errors, wire
-from tests.core.remote_device import beside
+from sync_relay.server import members
+from tests.core.remote_device import Remote, beside
 from tests.core.sync.conftest import COSTS, converged
 from tests.hostile.conftest import Hostile, about, reads_nothing, still_sound, sync_all
 
 if TYPE_CHECKING:
     from tests.core.sync.conftest import Device
-    from tests.sync_relay.running_relay import Relay
+    from tests.sync_relay.running_relay import Client, Relay
+
+
+class TestAMemberThatFillsARelay:
+    def test_revoking_it_makes_room_again(
+        self,
+        pair: tuple[Device, Device],
+        mallory: Hostile,
+        relay: Relay,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """And so with the devices that it added to go on in its place, as far as those out already leave room."""
+        first, second = pair
+        monkeypatch.setattr(members, "MAX_ENTRIES", 16)
+        names = [mallory, *(Hostile(Remote(mallory.remote.genesis, DeviceSecrets.generate())) for _ in range(2))]
+        for other in names[1:]:
+            mallory.at(relay).add_entries(mallory.remote.add(other.remote.secrets).data)
+        for other in names:
+            first.sync()
+            other.remote.entries.clear()
+            other.knows(first.library)
+            client = other.at(relay)
+
+            def fill(client: Client = client, remote: Remote = other.remote) -> None:
+                for _ in range(40):
+                    client.add_entries(remote.rotate().data)
+
+            with pytest.raises(errors.QuotaFull, match="16 membership entries"):
+                fill()
+            first.sync()
+            # Also the last: there are twice sixteen entries by now.
+            revoke(first.library, other.id)
+            first.sync()
+            with pytest.raises(errors.NotAMember):
+                other.at(relay)
+        assert len(first.library.members.membership.entries) > 32
+        edits.set_caption(first.library, first.photos(), "after all of it")
+        sync_all(first, second)
+        converged(first, second)
+        still_sound(first, second)
 
 
 class TestARevokedDevice:
