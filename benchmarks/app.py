@@ -4,7 +4,8 @@
 
 Everything goes through Textual's pilot: keys in, frames out, without a terminal. The floor is the same harness drawing
 an empty widget of the same size in the same run. `--library` names one that `benchmarks.large_library --keep` made; it
-is only read.
+is only read. Beside the time on the clock stands the processor time of the event loop's thread (of all threads, for the
+first screen and searches), which says more where a machine has other work.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ import shutil
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from textual import events
 from textual.app import App
@@ -25,9 +27,12 @@ from textual.widget import Widget
 
 from benchmarks.measurement import Report, median, percentile, resident_bytes
 from benchmarks.synthetic_library import PASSPHRASE, build
+from tui.app.grid.photo_grid import PhotoGrid
+from tui.app.pauses import keep_pauses_short
+from tui.app.widgets.sidebar import Sidebar
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from textual.app import ComposeResult
     from textual.pilot import Pilot
@@ -37,6 +42,10 @@ if TYPE_CHECKING:
 PHOTOS = 100_000
 FRAMES = 40
 BLOCKED_S = 0.05
+MOST_FRAME_S = 0.25
+MOST_RATIO = 2.5
+RESULTS_S = 0.1
+MOST_MEMORY = 700e6
 QUERY = "label:lake"
 
 
@@ -66,10 +75,10 @@ class EmptyApp(App[None]):
 
 
 class Watchdog:
-    """Measures how long the event loop was kept from its work."""
+    """Measures how long the event loop was kept from its work: by the clock, and by its own processor time."""
 
     def __init__(self) -> None:
-        self.worst = 0.0
+        self.worst = self.worst_cpu = 0.0
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -83,9 +92,20 @@ class Watchdog:
     async def _watch(self) -> None:
         nap = 0.005
         while True:
-            begin = time.perf_counter()
+            begin, worked = time.perf_counter(), time.thread_time()
             await asyncio.sleep(nap)
             self.worst = max(self.worst, time.perf_counter() - begin - nap)
+            self.worst_cpu = max(self.worst_cpu, time.thread_time() - worked)
+
+
+class Taken(NamedTuple):
+    """What something took, in seconds."""
+
+    clock: float
+    cpu: float
+
+    def __str__(self) -> str:
+        return f"{self.clock * 1000:.0f} ms, CPU {self.cpu * 1000:.0f}"
 
 
 class Frames:
@@ -105,16 +125,16 @@ class Frames:
 
         app._display = display_and_tell  # type: ignore[method-assign, assignment]  # noqa: SLF001
 
-    async def press(self, pilot: Pilot[Any], key: str, count: int = FRAMES) -> list[float]:
-        """Return the seconds of `count` frames."""
+    async def press(self, pilot: Pilot[Any], key: str, count: int = FRAMES) -> list[Taken]:
+        """Return what each of `count` frames took; processor time is the event loop's."""
         taken = []
         for _ in range(count):
             self._before = self._place()
             self._shown.clear()
-            begin = time.perf_counter()
+            begin, worked = time.perf_counter(), time.thread_time()
             self._send(key)
             await self._shown.wait()
-            taken.append(time.perf_counter() - begin)
+            taken.append(Taken(time.perf_counter() - begin, time.thread_time() - worked))
             await asyncio.sleep(0)
         await pilot.pause()
         return taken
@@ -125,9 +145,17 @@ class Frames:
         driver.send_message(events.Key(key, key if len(key) == 1 else None))
 
 
+def middle(taken: Sequence[Taken]) -> Taken:
+    """Return the medians."""
+    return Taken(median([one.clock for one in taken]), median([one.cpu for one in taken]))
+
+
 async def until(pilot: Pilot[Any], condition: Callable[[], bool]) -> None:
     """Wait for something."""
-    while not condition():  # noqa: ASYNC110 - what is waited for is looked at, as a person does
+    while True:
+        with suppress(LookupError):  # a screen that is being put together
+            if condition():
+                break
         await asyncio.sleep(0.001)
     await pilot.pause()
 
@@ -142,9 +170,9 @@ def run(app: App[Any], size: tuple[int, int], scene: Callable[[Pilot[Any]], Awai
     asyncio.run(play())
 
 
-def floor_of(size: tuple[int, int]) -> float:
-    """Return the median seconds of a frame of an empty screen."""
-    found: list[float] = []
+def floor_of(size: tuple[int, int]) -> Taken:
+    """Return the median of what frames of an empty screen take."""
+    found: list[Taken] = []
 
     async def scene(pilot: Pilot[Any]) -> None:
         blank = pilot.app.query_one(Blank)
@@ -153,7 +181,7 @@ def floor_of(size: tuple[int, int]) -> float:
         found.extend(await frames.press(pilot, "j"))
 
     run(EmptyApp(), size, scene)
-    return median(found)
+    return middle(found)
 
 
 def measure(root: Path, size: tuple[int, int], graphics: str, report: Report) -> None:
@@ -165,7 +193,7 @@ def measure(root: Path, size: tuple[int, int], graphics: str, report: Report) ->
 
     secrets = Library.unlock(root, PASSPHRASE)
     before = floor_of(size)
-    measured: dict[str, float] = {}
+    measured: dict[str, Taken] = {}
     app = SafelightApp(
         root,
         secrets=lambda: secrets,
@@ -174,70 +202,67 @@ def measure(root: Path, size: tuple[int, int], graphics: str, report: Report) ->
     )
 
     async def scene(pilot: Pilot[Any]) -> None:
-        begin = time.perf_counter()
+        begin, worked = time.perf_counter(), time.process_time()
         async with Watchdog() as watchdog:
             await until(pilot, lambda: isinstance(app.screen, LibraryScreen))
             library = app.screen
             assert isinstance(library, LibraryScreen)
             await until(pilot, lambda: is_full(library))
-            shown = time.perf_counter() - begin
-            count = len(library.grid.contents.photos)
-            report.line("photos", f"{count:,}")
-            report.line("unlocked to first full screen", f"{shown * 1000:.0f} ms", aim="< 1 s", met=shown < 1)
+            shown = Taken(time.perf_counter() - begin, time.process_time() - worked)
+            report.line("photos", f"{len(library.grid.contents.photos):,}")
+            report.line("unlocked to first full screen", str(shown), aim="< 1 s", met=shown.clock < 1)
+            await until(pilot, lambda: library.tiles.is_idle and bool(library.query_one(Sidebar).places.sections))
             frames = Frames(app, lambda: library.grid.cursor)
             for name, key in (("line", "down"), ("page", "pagedown"), ("month", "right_curly_bracket")):
                 await frames.press(pilot, key, 5)
                 taken = await frames.press(pilot, key)
-                measured[f"scrolling by {name}"] = median(taken)
-                report.line(
-                    f"slowest of {len(taken)} frames by {name}", f"{max(taken) * 1000:.0f} ms", aim="<= 250 ms",
-                    met=max(taken) <= 0.25,
-                )  # fmt: skip
+                measured[f"scrolling by {name}"] = middle(taken)
+                slowest = max(taken)
+                met = slowest.clock <= MOST_FRAME_S
+                report.line(f"slowest of {len(taken)} frames by {name}", str(slowest), aim="<= 250 ms", met=met)
             await pilot.press("home")
             again = [*(await frames.press(pilot, "down")), *(await frames.press(pilot, "up"))]
-            measured["scrolling over what was drawn before"] = median(again)
+            measured["scrolling over what was drawn before"] = middle(again)
             waits = await search(pilot, library)
-            report.line(
-                "last key to results, p95", f"{percentile(waits, 0.95) * 1000:.0f} ms", aim="< 100 ms",
-                met=percentile(waits, 0.95) < 0.1,
-            )  # fmt: skip
+            late = Taken(*(percentile(seconds, 0.95) for seconds in zip(*waits, strict=True)))
+            report.line("last key to results, p95", str(late), aim="< 100 ms", met=late.clock < RESULTS_S)
         memory = resident_bytes()
-        report.line("resident memory", f"{memory / 1e6:.0f} MB", aim="< 700 MB", met=memory < 700e6)
-        report.line(
-            "event loop kept waiting, at most", f"{watchdog.worst * 1000:.0f} ms", aim="<= 50 ms",
-            met=watchdog.worst <= BLOCKED_S,
-        )  # fmt: skip
+        report.line("resident memory", f"{memory / 1e6:.0f} MB", aim="< 700 MB", met=memory < MOST_MEMORY)
+        kept = Taken(watchdog.worst, watchdog.worst_cpu)
+        report.line("event loop kept waiting, at most", str(kept), aim="<= 50 ms", met=kept.clock <= BLOCKED_S)
         await app.action_quit()
 
     run(app, size, scene)
     # Before and after: on a machine that others use, one look would measure them.
-    floor = (before + floor_of(size)) / 2
-    report.line("a frame of an empty screen (floor), median", f"{floor * 1000:.1f} ms")
-    for what, seconds in measured.items():
-        ratio = seconds / floor
-        report.line(f"{what}, frame / floor", f"{ratio:.2f}", aim="<= 2.5", met=ratio <= 2.5)
+    after = floor_of(size)
+    floor = Taken((before.clock + after.clock) / 2, (before.cpu + after.cpu) / 2)
+    report.line("a frame of an empty screen (floor), median", str(floor))
+    for what, taken in measured.items():
+        ratio = taken.clock / floor.clock
+        report.line(f"{what}, median", str(taken))
+        report.line("  / floor", f"{ratio:.2f}", aim="<= 2.5", met=ratio <= MOST_RATIO)
 
 
 def is_full(library: LibraryScreen) -> bool:
-    """Whether every photo that can be seen has its thumbnail."""
-    grid = library.grid
+    """Whether every photo that can be seen has its thumbnail, or what stands for it."""
+    grid = library.query_one(PhotoGrid)
     seen = [library.tiles.get(grid.contents.photos[index]) for index in grid.visible_indexes()]
-    return bool(seen) and all(tile is not None and tile.art is not None for tile in seen)
+    return bool(seen) and all(tile is not None and (tile.art is not None or grid.described) for tile in seen)
 
 
-async def search(pilot: Pilot[Any], library: LibraryScreen) -> list[float]:
-    """Type a query ten times; return the seconds from each last key to the grid that shows what it finds."""
+async def search(pilot: Pilot[Any], library: LibraryScreen) -> list[Taken]:
+    """Type a query ten times; return what passed from each last key to the grid that shows what it finds."""
     waits = []
     for _ in range(10):
         await pilot.press("slash")
         for character in QUERY[:-1]:
             await pilot.press({":": "colon"}.get(character, character))
         await until(pilot, lambda: library.grid.contents.ordering.query.startswith(QUERY[:-1]))
-        begin = time.perf_counter()
+        begin, worked = time.perf_counter(), time.process_time()
         await pilot.press(QUERY[-1])
         while not library.grid.contents.ordering.query.startswith(QUERY):  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.001)
-        waits.append(time.perf_counter() - begin)
+        waits.append(Taken(time.perf_counter() - begin, time.process_time() - worked))
         await pilot.press("escape", "escape")
         await until(pilot, lambda: not library.grid.contents.ordering.query)
     return waits
@@ -260,7 +285,7 @@ def main() -> list[str]:
             root = folder / "library"
             build(root, options.photos).close()
         report = Report(f"The app, {options.size} cells, {options.graphics}")
-        sys.setswitchinterval(0.001)  # as the app does when it is launched
+        keep_pauses_short()  # as the app does when it is launched
         measure(root, (width, height), options.graphics, report)
     finally:
         shutil.rmtree(folder)

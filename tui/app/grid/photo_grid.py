@@ -93,7 +93,7 @@ class PhotoGrid(ScrollView, can_focus=True):
         self.contents = Contents.empty()
         self.marks = Marks()
         self._cell = cell
-        self._described = described
+        self.described = described
         self._tiles: TileStore | None = None
         self._shape = TileShape.for_width(_PREFERRED_WIDTH["medium"], cell)
         self._width = 1
@@ -235,8 +235,8 @@ class PhotoGrid(ScrollView, can_focus=True):
         for index, pid in enumerate(photos.slice(first, first + count), first):
             tile = None if tiles is None else tiles.get(pid)
             cursor, marked = index == self.cursor, pid in self.marks
-            if cursor or marked or self._described or tile is None:
-                lines.append(framed_lines(tile, shape, styles, cursor=cursor, marked=marked, described=self._described))
+            if cursor or marked or self.described or tile is None:
+                lines.append(framed_lines(tile, shape, styles, cursor=cursor, marked=marked, described=self.described))
                 continue
             if tile.lines is None:
                 tile.lines = plain_lines(tile, shape, styles)
