@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 _CHUNK = 2048
 """Photos compared with the whole background at once."""
+_SAMPLE = 512
+_NARROWEST = 0.01
+"""Share of photos whose cosines spread less than is reckoned with: they may be missed at the very edge of a maybe."""
 _RECENT = 16
 """Texts whose answers are kept: whoever scrolls through an answer asks for it again and again."""
 
@@ -98,7 +101,7 @@ def rank_by_text(library: Library, text: str) -> RankedPhotos:
             hint="Another pack of that name made them: give this one a version of its own.",
         )
     against = Sought.of(sought, _background(library, state))
-    photos = _ranked(vectors, against) if sought.any() and against.is_distinct else []
+    photos = ranked(vectors, against) if sought.any() and against.is_distinct else []
     found = RankedPhotos(state.pack.model, photos)
     with state.lock:
         state.recent[text] = vectors, found
@@ -107,26 +110,20 @@ def rank_by_text(library: Library, text: str) -> RankedPhotos:
     return found
 
 
-def _ranked(vectors: Vectors, sought: Sought) -> list[Ranked]:
-    """Compare photos with the background, in the order of their lead over its mean, for as long as any stands out.
+def ranked(vectors: Vectors, sought: Sought) -> list[Ranked]:
+    """Return the photos that stand out, best first.
 
-    All photos with all prompts would take a second at 100,000 photos; the order of the leads is that of the answer but
-    for what the spread of each photo's cosines does to it.
+    All photos with all prompts would take half a second at 100,000 photos. How far a photo is above the mean of the
+    background takes one product, and what is less than the narrowest spread of a sample asks for is no answer.
     """
     pids, leads = vectors.scores(sought.direction)
+    _, sample = vectors.of(pids[:: max(1, len(pids) // _SAMPLE)])
+    candidates = np.flatnonzero(leads >= MAYBE * np.quantile(sought.spread(sample), _NARROWEST)).tolist()
     found: list[tuple[float, bytes]] = []
-    count = len(pids)
-    order = np.argpartition(-leads, min(_CHUNK, count - 1))[:_CHUNK]
-    for start in range(0, count, _CHUNK):
-        if start == _CHUNK:
-            order = np.argsort(-leads)
-        chunk = order[start : start + _CHUNK]
-        own, rows = vectors.of([pids[place] for place in chunk.tolist()])
+    for start in range(0, len(candidates), _CHUNK):
+        own, rows = vectors.of([pids[place] for place in candidates[start : start + _CHUNK]])
         above = sought.stand_out(rows)
-        places = np.flatnonzero(above >= MAYBE)
-        found.extend((float(above[place]), own[place]) for place in places.tolist())
-        if not len(places):
-            break
+        found.extend((float(above[place]), own[place]) for place in np.flatnonzero(above >= MAYBE).tolist())
     found.sort(key=lambda item: (-item[0], item[1]))
     return [Ranked(pid, score(above), above >= SURE) for above, pid in found]
 

@@ -9,6 +9,7 @@ Verification Systems", Digital Signal Processing 10, 2000). What it finds is mea
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,15 +25,17 @@ if TYPE_CHECKING:
 
 PROMPTS_FILE = Path(__file__).parent / "prompts" / "background.txt"
 
-MAYBE = 2.0
-"""Standard deviations above the background from which a picture may be meant."""
+MAYBE = 2.5
+"""Standard deviations above the background from which a picture may be meant: by chance one in 160 would be there, were
+cosines normally distributed, and fewer with what else is asked for below."""
 SURE = 3.5
-"""And from which it is taken to be: one in four thousand of normally distributed cosines is there by chance."""
+"""And from which it is taken to be meant: one in four thousand by chance."""
 _BEATEN_BY = 1
 """How many prompts of the background may fit better: that of the same thing in other words, and no second one."""
 _SAME = 0.95
 """Cosine from which a prompt of the background says what the text says."""
 _LEAST_SPREAD = 1e-6
+_MOST_EXPONENT = 700.0
 _LEAST_PROMPTS = 20
 """Of so few a mean and a spread say something; fewer are left only of a text that is like all the others."""
 
@@ -70,10 +73,18 @@ class Sought:
         """
         against = pictures @ self.background.T
         own = pictures @ self.text
-        spread = np.maximum(against.std(axis=1), _LEAST_SPREAD)
-        above: NDArray[np.float32] = ((own - against.mean(axis=1)) / spread).astype(np.float32)
+        above: NDArray[np.float32] = ((own - against.mean(axis=1)) / _spread(against)).astype(np.float32)
         above[(against > own[:, None]).sum(axis=1) > _BEATEN_BY] = -np.inf
         return above
+
+    def spread(self, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the standard deviation of each picture's cosines with the background, ``[N]`` for ``[N, D]``."""
+        return _spread(pictures @ self.background.T)
+
+
+def _spread(against: NDArray[np.float32]) -> NDArray[np.float32]:
+    spread: NDArray[np.float32] = np.maximum(against.std(axis=1), _LEAST_SPREAD)
+    return spread
 
 
 def background_prompts() -> list[str]:
@@ -93,4 +104,4 @@ def encode_prompts(encoder: TextEncoder, texts: Sequence[str]) -> NDArray[np.flo
 
 def score(above: float) -> float:
     """Return standard deviations above the background as a number from 0 to 1: a half where a picture is sure."""
-    return float(1 / (1 + np.exp(SURE - above)))
+    return 1 / (1 + math.exp(min(SURE - above, _MOST_EXPONENT)))
