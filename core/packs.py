@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ml.download import Progress
     from ml.evaluate import Evaluation
     from ml.installed import InstalledPack
+    from ml.known_models import KnownModel
     from ml.pack import AnyPack
 
 
@@ -72,6 +73,66 @@ def add_pack(
 
     with _refusals():
         return _describe(installed.add_pack(source, manifest=manifest, sha256=sha256, progress=progress), builtin=False)
+
+
+@dataclass(frozen=True)
+class AvailableModel:
+    """A model that can be added by its name; `size` is in bytes, `top1` per cent, as its makers state it."""
+
+    name: str
+    version: str
+    url: str
+    sha256: str
+    size: int
+    licence: str
+    source: str
+    top1: float
+
+
+def available_models() -> list[AvailableModel]:
+    """Every model of the catalogue that ships with Safelight; asks nothing of the network.
+
+    Raises:
+        PackRefused: the catalogue is damaged.
+    """
+    from ml.known_models import known_models
+
+    with _refusals():
+        return [_available(known) for known in known_models()]
+
+
+def available_model(name: str) -> AvailableModel:
+    """The model of the catalogue that is called `name`.
+
+    Raises:
+        PackRefused: there is none.
+    """
+    from ml.known_models import known_model
+
+    with _refusals():
+        return _available(known_model(name))
+
+
+def add_available_model(name: str, *, url: str | None = None, progress: Progress | None = None) -> PackDescription:
+    """Fetch a model of the catalogue, from `url` in place of the address there, and install it.
+
+    Raises:
+        PackRefused: there is none, it cannot be fetched, or what comes is not what the catalogue pins.
+    """
+    from ml import installed
+    from ml.known_models import known_model
+
+    with _refusals():
+        known = known_model(name)
+        pack = installed.add_pack(url or known.url, manifest=known.path, progress=progress, limit=known.size)
+        return _describe(pack, builtin=False)
+
+
+def _available(known: KnownModel) -> AvailableModel:
+    manifest = known.manifest
+    return AvailableModel(
+        known.name, manifest.version, known.url, known.sha256, known.size, manifest.licence, manifest.source, known.top1
+    )
 
 
 def draft_manifest(folder: Path) -> str:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _ABANDONED_S = 86_400
 _INCOMING, _OUTGOING = ".incoming-", ".outgoing-"
+_PARTIAL = ".partial-"  # then the SHA-256 of the model of which this is the beginning
+_PARTIAL_S = 14 * _ABANDONED_S
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MAX_MANIFEST = 1 << 20
 _Kind = TypeVar("_Kind", bound=PackFiles)
@@ -103,12 +105,14 @@ def add_pack(
     manifest: Path | None = None,
     sha256: str | None = None,
     progress: Progress | None = None,
+    limit: int | None = None,
 ) -> AnyPack:
     """Install the pack at ``source`` and return it as installed.
 
     ``source`` is a folder, or an address: that of a ``pack.toml`` whose SHA-256 is ``sha256``, beside which its files
     lie; or, with ``manifest``, that of the model file itself, while the other files lie beside the manifest. With a
-    folder, ``manifest`` is a pack.toml that is elsewhere. The same pack twice is no error.
+    folder, ``manifest`` is a pack.toml that is elsewhere. The same pack twice is no error. ``limit`` is the size of the
+    model, bytes, where that is known: no more is fetched. What was fetched of one stays for the next try.
 
     Raises PackExists when another pack of that name and version is installed, DownloadFailed, and everything that
     opening the pack and loading its model raises: what is installed has run.
@@ -119,7 +123,7 @@ def add_pack(
     packs = packs_folder()
     with _writing(packs), _staging(packs) as staging, _naming(source, staging, manifest):
         if isinstance(source, str) and "://" in source:
-            _download(source, staging, manifest, sha256, progress)
+            _download(source, staging, manifest, sha256, progress, limit)
         else:
             _copy_pack(Path(source), staging, manifest, sha256)
         pack = open_pack(staging)
@@ -222,11 +226,13 @@ def _copy_pack(source: Path, staging: Path, manifest: Path | None, sha256: str |
         (staging / name).write_bytes(pack.read(name))
 
 
-def _download(url: str, staging: Path, manifest: Path | None, sha256: str | None, progress: Progress | None) -> None:
+def _download(
+    url: str, staging: Path, manifest: Path | None, sha256: str | None, progress: Progress | None, limit: int | None
+) -> None:
     # Here, because they bring the whole of http and TLS, and every search asks this module for its model.
     from urllib.parse import quote, urljoin
 
-    from ml.download import check_url, fetch
+    from ml.download import MAX_BYTES, check_url, fetch
 
     check_url(url)
     if manifest is not None:
@@ -238,7 +244,8 @@ def _download(url: str, staging: Path, manifest: Path | None, sha256: str | None
         for name in described.manifest.files:
             if name != MODEL_NAME:
                 (staging / name).write_bytes(described.read(name))
-        fetch(url, staging / MODEL_NAME, pinned, progress=progress)
+        partial = staging.with_name(f"{_PARTIAL}{pinned}")
+        fetch(url, staging / MODEL_NAME, pinned, progress=progress, partial=partial, limit=limit or MAX_BYTES)
         return
     if sha256 is None or not _SHA256.fullmatch(sha256):
         raise DownloadFailed(
@@ -339,3 +346,5 @@ def _sweep(packs: Path) -> None:
     for entry in packs.iterdir():
         if entry.name.startswith((_INCOMING, _OUTGOING)) and time.time() - entry.stat().st_mtime > _ABANDONED_S:
             shutil.rmtree(entry, ignore_errors=True)
+        elif entry.name.startswith(_PARTIAL) and time.time() - entry.stat().st_mtime > _PARTIAL_S:
+            entry.unlink(missing_ok=True)

@@ -227,7 +227,7 @@ def test_a_transfer_that_breaks_off_or_fails_leaves_nothing(served: tuple[Path, 
         with pytest.raises(DownloadFailed, match=message):
             fetch(url, target, digest)
         assert not target.exists()
-    with pytest.raises(DownloadFailed, match="larger than 1 MiB"):
+    with pytest.raises(DownloadFailed, match="larger than 1,048,576"):
         fetch(f"{address}/big", target, digest, limit=1 << 20)
     fetch(f"{address}/to/{address}/big", target, digest)
     assert target.read_bytes() == data

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
 
 import click
 
 from tui.cli import evaluation_text, output
-from tui.cli.options import json_option, library_options
+from tui.cli.options import confirm, json_option, library_options, yes_option
 from tui.cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -33,15 +34,25 @@ def command() -> None:
 
 
 @command.command("list")
+@click.option("--available", is_flag=True, help="The models that `model add NAME` can fetch; asks no network.")
 @json_option
 @library_options
-def list_(session: Session, as_json: bool) -> None:
+def list_(session: Session, available: bool, as_json: bool) -> None:
     """List the packs on this machine; `*` marks those that this library uses.
 
     Which those are can be seen when the library is unlocked; this command does not ask for the passphrase.
     """
     from core import packs
 
+    if available:
+        models = packs.available_models()
+        if as_json:
+            output.json_lines(models)
+            return
+        for model in models:
+            facts = f"{output.file_size(model.size):>9}  {model.top1:.1f} % of ImageNet  {output.plain(model.licence)}"
+            output.line(f"  {model.name:<26} {facts}")
+        return
     active = _in_use(session)
     found = packs.list_packs()
     if as_json:
@@ -55,17 +66,41 @@ def list_(session: Session, as_json: bool) -> None:
 
 
 @command.command("add")
-@click.argument("source", metavar="FOLDER|URL")
+@click.argument("source", metavar="NAME|FOLDER|URL")
 @click.option("--manifest", type=click.Path(path_type=Path), metavar="FILE", help="A pack.toml that is elsewhere.")
 @click.option("--sha256", metavar="HEX", help="What the pack's author publishes; needed for a URL.")
+@click.option("--from", "address", metavar="URL", help="Where else the model NAME is; the same bytes are asked of it.")
 @click.option("--use", "use_it", is_flag=True, help="Also let it label this library's photos from now on.")
+@yes_option
 @library_options
-def add(session: Session, source: str, manifest: Path | None, sha256: str | None, use_it: bool) -> None:
-    """Install a pack, after checking its files and trying it. Nothing is fetched unless a URL is given."""
+def add(
+    session: Session,
+    source: str,
+    manifest: Path | None,
+    sha256: str | None,
+    address: str | None,
+    use_it: bool,
+    yes: bool,
+) -> None:
+    """Install a pack, after checking its files and trying it.
+
+    NAME is one of `safelight model list --available`; it is fetched after a question. Otherwise nothing is fetched
+    unless a URL is given. A transfer that breaks off goes on where it was, also with the next try.
+    """
     from core import packs
 
-    with progress_bar("Fetching", unit="bytes", shown="://" in source) as advance:
-        pack = packs.add_pack(source, manifest=manifest, sha256=sha256, progress=advance)
+    if "/" in source or manifest is not None or sha256 is not None or Path(source).exists():
+        if address is not None:
+            raise click.UsageError("--from is for a NAME of `safelight model list --available`")
+        with progress_bar("Fetching", unit="bytes", shown="://" in source) as advance:
+            pack = packs.add_pack(source, manifest=manifest, sha256=sha256, progress=advance)
+    else:
+        model = packs.available_model(source)
+        host = urlsplit(address or model.url).hostname
+        facts = f"{output.file_size(model.size)}, {output.plain(model.licence)}"
+        confirm(f"Fetch {model.name} ({facts}) from {output.plain(host or '')}?", yes=yes)
+        with progress_bar("Fetching", unit="bytes") as advance:
+            pack = packs.add_available_model(model.name, url=address, progress=advance)
     output.line(f"Added {pack.model}: {_facts(pack)}")
     if use_it:
         _use(session, pack.model)
@@ -162,7 +197,7 @@ def evaluate(session: Session, folder: Path, name: str | None, svg: Path | None,
 
 
 @command.command("calibrate")
-@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR", required=False)
+@click.argument("folder", type=click.Path(path_type=Path), metavar="[DIR]", required=False)
 @click.option("--pack", "name", metavar="NAME", help="Default: the pack in use.")
 @click.option(
     "--precision",
