@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from core.catalog.descriptions import Describer
     from core.catalog.entry import ReplicaReader
     from core.catalog.labels import Labeller
-    from core.catalog.listing import Suggestion
+    from core.catalog.listing import HashedPhoto, Suggestion
     from core.catalog.records import AlbumRecord, Copy, PhotoRecord, ThumbRef
     from core.catalog.sequence import PhotoSequence, SequenceMaker
 
@@ -425,6 +425,11 @@ class Catalog:
         return found
 
     # Listings
+
+    @_alone
+    def hashed_photos(self) -> list[HashedPhoto]:
+        """Return the photos outside the trash that have a perceptual hash, with what ranks near-duplicates."""
+        return listing.hashed_photos(self._connection)
 
     @_alone
     def label_counts(self) -> dict[str, int]:

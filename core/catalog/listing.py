@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 from sqlalchemy import and_, func, or_, select
@@ -44,6 +44,31 @@ class Suggestion(msgspec.Struct, frozen=True):
 
     text: str
     photos: int
+
+
+class HashedPhoto(NamedTuple):
+    """What near-duplicates are told and ranked by; fields as in the table of photos."""
+
+    pid: bytes
+    perceptual_hash: int
+    width: int
+    height: int
+    brightness: int | None
+    looks: int
+    size: int
+    rating: int
+    favourite: int
+    taken: int | None
+
+
+_HASHED = select(*(photo.c[name] for name in HashedPhoto._fields)).where(
+    photo.c.perceptual_hash.is_not(None), photo.c.trashed.is_(None)
+)
+
+
+def hashed_photos(connection: Connection) -> list[HashedPhoto]:
+    """Return the photos outside the trash that have a perceptual hash, in no order."""
+    return [HashedPhoto(*row) for row in connection.execute(_HASHED)]
 
 
 def chunks(items: Iterable[_Item]) -> Iterator[list[_Item]]:

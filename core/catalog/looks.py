@@ -39,7 +39,7 @@ _SCREEN_SIDES: Final = frozenset(
 )  # fmt: skip
 _LEAST_SHAPE, _MOST_SHAPE = 1.3, 2.4
 """Longer over shorter side of a screen."""
-_WITHOUT_LOSS: Final = frozenset({"image/png", "image/bmp", "image/webp", "image/tiff", "image/gif"})
+_WITHOUT_LOSS: Final = frozenset({"image/png", "image/bmp", "image/gif"})
 _NAMED: Final = re.compile(
     r"screen[ _-]?shot|screen[ _-]?capture|screencap|bildschirm(foto|aufnahme)|capture[ _-]d.{0,3}[ée]cran"
     r"|captura[ _-]de[ _-](pantalla|ecr[ãa]|tela)|schermafbeelding|schermata|sk[äa]rmbild|skjermbilde"

@@ -21,6 +21,7 @@ SECTIONS = (
             ("search", "search", "List the photos that a query finds."),
             ("show", "show", "Show everything known about a photo."),
             ("why", "why", "Say how a photo came to its labels."),
+            ("duplicates", "duplicates", "List photos that show the same picture, and keep the best of each."),
             ("open", "open_", "Show a photo's original in another program."),
             ("export", "export", "Write originals and XMP sidecars to a folder."),
         ),
