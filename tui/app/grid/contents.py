@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from core.catalog.descriptions import asked_texts
 from core.catalog.sequence import NO_DAY, PhotoSequence
+from core.query import parse
 from tui.app.grid.layout import Section
 
 if TYPE_CHECKING:
@@ -52,8 +54,9 @@ class Contents:
     def of(cls, library: Library, ordering: Ordering) -> Contents:
         """Ask the library. Raises `QueryError`."""
         photos = library.catalog.sequence(ordering.query, ordering.sort, descending=ordering.descending)
-        by_date = ordering.sort == "taken"
-        return cls(ordering, photos, months(photos.days) if by_date else (Section("", len(photos)),))
+        if ordering.sort == "taken":
+            return cls(ordering, photos, months(photos.days))
+        return cls(ordering, photos, ranks(library, ordering, photos) or (Section("", len(photos)),))
 
     def hop(self, index: int, period: Period, steps: int) -> int:
         """Return the first photo of the period `steps` after that of `index` (before it, if negative)."""
@@ -64,6 +67,21 @@ class Contents:
         if steps < 0 and index > starts[here]:
             here += 1  # back to the beginning of this one first
         return int(starts[max(0, min(here + steps, len(starts) - 1))])
+
+
+def ranks(library: Library, ordering: Ordering, photos: PhotoSequence) -> list[Section]:
+    """Return what a description finds for sure and what it may find; nothing where the order does not part them."""
+    texts = asked_texts(parse(ordering.query))
+    if ordering.sort != "score" or len(texts) != 1:
+        return []
+    from core.text_search import rank_by_text
+
+    sure = {photo.pid for photo in rank_by_text(library, texts[0]).photos if photo.sure}
+    are_sure = [pid in sure for pid in photos]
+    first = sum(are_sure)
+    if not are_sure or not all(are_sure[:first]):
+        return []
+    return [Section(title, number) for title, number in (("Sure", first), ("Maybe", len(photos) - first)) if number]
 
 
 def months(days: npt.NDArray[np.int32]) -> list[Section]:

@@ -15,6 +15,7 @@ from textual.worker import WorkerError
 
 from core.catalog import SORT_KEYS
 from core.errors import CoreError, QueryError
+from core.search import default_sort
 from tui.app import edits
 from tui.app.dropped_terms import alternatives
 from tui.app.grid.contents import Contents, Ordering
@@ -90,6 +91,7 @@ class LibraryScreen(LibraryChoices, LibrarySync, LibraryUpkeep, GridEntries, Scr
         super().__init__()
         self._offer_import = offer_import
         self._ordering = Ordering() if whereabouts is None else whereabouts.ordering
+        self._ranked = _ranks(self._ordering.query)
         self._return_to = None if whereabouts is None else whereabouts.pid
         self._imported_before = 0
         self._sidebar_wanted: bool | None = None
@@ -173,7 +175,7 @@ class LibraryScreen(LibraryChoices, LibrarySync, LibraryUpkeep, GridEntries, Scr
             self.query_one(SearchLine).fault(error)
             return
         except CoreError as error:
-            self.say(str(error), error=True)
+            self.say(f"{error}" + (f" · {error.hint}" if error.hint else ""), error=True)
             return
         self.query_one(SearchLine).fault(None)
         self.grid.show(contents, keep_place=keep_place)
@@ -199,8 +201,13 @@ class LibraryScreen(LibraryChoices, LibrarySync, LibraryUpkeep, GridEntries, Scr
         self._load_places()
 
     def search(self, query: str) -> None:
-        """Show what a query finds."""
-        self._ordering = Ordering(query, self._ordering.sort, self._ordering.descending)
+        """Show what a query finds; a description has its photos ranked, until something else is searched for."""
+        ranked = _ranks(query)
+        if ranked != self._ranked:
+            self._ranked = ranked
+            self._ordering = Ordering(query, "score" if ranked else "taken")
+        else:
+            self._ordering = Ordering(query, self._ordering.sort, self._ordering.descending)
         self.load(keep_place=False)
 
     def _tell_count(self, contents: Contents) -> None:
@@ -433,3 +440,10 @@ class LibraryScreen(LibraryChoices, LibrarySync, LibraryUpkeep, GridEntries, Scr
         if not state.running:
             hint = f" · {state.hint}" if state.hint else ""
             self.say(f"{state.line}{hint}", error=state.error is not None)
+
+
+def _ranks(query: str) -> bool:
+    try:
+        return "~" in query and default_sort(query) == "score"
+    except QueryError:  # said where the photos are asked for
+        return False

@@ -41,7 +41,7 @@ class ModelsScreen(ListingScreen):
         """Show nothing yet."""
         super().__init__()
         self._packs: Sequence[PackDescription] = ()
-        self._active: str | None = None
+        self._active: frozenset[str | None] = frozenset()
 
     def on_mount(self) -> None:
         """Read them."""
@@ -83,7 +83,7 @@ class ModelsScreen(ListingScreen):
             await self._use(pack.model)
 
     async def _use(self, model: str) -> None:
-        if model == self._active:
+        if model in self._active:
             self.say(f"{model} is the one that this library uses")
             return
         try:
@@ -173,7 +173,7 @@ class ModelsScreen(ListingScreen):
 
         which = await self.app.push_screen_wait(
             AskScreen(
-                f"Label photos with {self._active or 'the model in use'}",
+                f"Label photos with {' and '.join(sorted(filter(None, self._active))) or 'the model in use'}",
                 hint="What you added or took away stays as it is.",
                 suggest=suggest,
                 only_listed=True,
@@ -192,10 +192,10 @@ class ModelsScreen(ListingScreen):
 # Imported where they run: modules of models take a while, and the screen waits for nothing.
 
 
-def _active(library: Library) -> str | None:
-    from core.active_model import active_model
+def _active(library: Library) -> frozenset[str | None]:
+    from core.active_model import active_model, text_model
 
-    return active_model(library.setting)
+    return frozenset({active_model(library.setting), text_model(library.setting)})
 
 
 def _list() -> list[PackDescription]:
@@ -264,8 +264,8 @@ def _wrong(lines: dict[str, str]) -> tuple[str, str] | None:
     return None
 
 
-def _row(pack: PackDescription, active: str | None) -> Text:
-    used = pack.model == active
+def _row(pack: PackDescription, active: frozenset[str | None]) -> Text:
+    used = pack.model in active
     row = Text.assemble(("● " if used else "  ", "green"), (plain(pack.model), "bold"), overflow="fold")
     if used:
         row.append("  in use", style="green")
