@@ -102,8 +102,6 @@ class TextSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """File of the pack, ``merges.txt``."""
     padding: Annotated[int, msgspec.Meta(ge=0, lt=1_000_000)] = 0
     """Token id that shorter texts are filled up with."""
-    scale: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 100.0
-    """What the model was trained to multiply cosines by before a softmax."""
 
 
 class ManifestHead(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -321,5 +319,3 @@ def _check_text(manifest: ImageTextManifest, toml: TomlSource) -> None:
             ("text", "model"),
             hint="The encoder of texts is a file of its own.",
         )
-    if not text.scale < float("inf"):
-        raise toml.invalid("scale must be a positive number", ("text", "scale"))

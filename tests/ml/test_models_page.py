@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ml.manifest import InputSpec, Manifest, OutputSpec, parse_manifest
+from ml.manifest import EmbeddingSpec, InputSpec, Manifest, OutputSpec, TextSpec, parse_manifest
 from ml.taxonomy import Taxonomy
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
@@ -27,7 +27,7 @@ def test_the_example_taxonomy_is_one() -> None:
     assert taxonomy.labels_of("c17") == {"red", "warm red"}
 
 
-@pytest.mark.parametrize("kind", [Manifest, InputSpec, OutputSpec])
+@pytest.mark.parametrize("kind", [Manifest, InputSpec, OutputSpec, EmbeddingSpec, TextSpec])
 def test_every_key_is_described(kind: type[msgspec.Struct]) -> None:
     for field in msgspec.structs.fields(kind):
         assert re.search(rf"`\[?{field.encode_name}\]?`", PAGE), field.encode_name
