@@ -31,6 +31,8 @@ from ml.pack import Pack, builtin_pack
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from core.teaching import TaughtReason
+
 _log = logging.getLogger(__name__)
 
 _CLASSES_SETTING = "classes:"
@@ -153,13 +155,22 @@ class Explanation:
     """Labels the user gave; they hold whatever a model says."""
     rejected: tuple[str, ...]
     """Labels the user took away; they stay away whatever a model says."""
+    taught: tuple[TaughtReason, ...] = ()
+    """Labels learnt from the user's examples."""
 
 
 def explain(
-    library: LabelledLibrary, document: str, pid: bytes, label: str | None = None, *, labeller: Labeller | None = None
+    library: LabelledLibrary,
+    document: str,
+    pid: bytes,
+    label: str | None = None,
+    *,
+    labeller: Labeller | None = None,
+    taught: Sequence[TaughtReason] = (),
 ) -> Explanation:
     """Return why the photo `pid` in `document` has its labels, or how `label` alone was reached or missed.
 
+    `taught` is what `core.teaching.reasons` says of it.
     Raises `PackRefused` for a `label` that cannot be one.
     """
     labeller = Labeller(library.setting) if labeller is None else labeller
@@ -185,6 +196,7 @@ def explain(
         tuple(results),
         added=tuple(sorted(name for name, given in own.items() if given)),
         rejected=tuple(sorted(name for name, given in own.items() if not given)),
+        taught=tuple(taught),
     )
 
 

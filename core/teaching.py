@@ -52,7 +52,7 @@ class TaughtLabel:
 
 @dataclass(frozen=True)
 class Asked:
-    """Photos to say yes or no to, with their scores (0 to 1; the label holds from 0.5); examples are not among them."""
+    """Photos to say yes or no to, each once, with their scores (0 to 1; the label holds from 0.5); no examples."""
 
     most_certain: list[tuple[bytes, float]]
     """Best first."""
@@ -151,14 +151,15 @@ def uncertain(library: Library, name: str, count: int = 12) -> Asked:
     scores = taught_label.probabilities(vectors, learnt)
     decided = {*examples.positive, *examples.negative}
 
-    def first(order: Sequence[int]) -> list[tuple[bytes, float]]:
+    def first(order: Sequence[int], decided: set[bytes]) -> list[tuple[bytes, float]]:
         near = [(vectors.pids[place], float(scores[place])) for place in order if vectors.pids[place] not in decided]
         shown = {photo.pid for photo in library.catalog.photos([pid for pid, _ in near]) if photo.trashed_at is None}
         return [(pid, score) for pid, score in near if pid in shown][:count]
 
     many = min(len(scores), count * _LOOKED_THROUGH + len(decided))
     best, doubtful = (-scores).argsort(kind="stable")[:many], abs(scores - taught_label.SHOWN).argsort(kind="stable")
-    return Asked(first(best.tolist()), first(doubtful[:many].tolist()))
+    certain = first(best.tolist(), decided)
+    return Asked(certain, first(doubtful[:many].tolist(), decided | {pid for pid, _ in certain}))
 
 
 def forget(library: Library, name: str) -> None:

@@ -199,3 +199,16 @@ def test_what_another_process_worked_out_is_taken_over_without_vectors(bench: Be
         app.refresh()
         teaching.refresh(app)
         assert found(app) == now - {boats[0]}
+
+
+def test_what_is_asked_is_asked_once(bench: Bench) -> None:
+    """In a small library the most and the least certain do not overlap; the trash is not asked about."""
+    with bench.open() as library:
+        boats, _ = harbour(bench, library)
+        teaching.teach(library, BOAT, boats[:5])
+        edits.trash(library, [boats[9]])
+        asked = teaching.uncertain(library, BOAT, 100)
+        pids = [pid for pid, _ in (*asked.most_certain, *asked.least_certain)]
+        assert len(set(pids)) == len(pids) == 170 - 5 - 1
+        with pytest.raises(NoSuchLabel, match="not taught"):
+            teaching.uncertain(library, "dog")

@@ -20,6 +20,7 @@ SECTIONS = (
         (
             ("search", "search", "List the photos that a query finds."),
             ("show", "show", "Show everything known about a photo."),
+            ("similar", "similar", "List the photos that look like one."),
             ("why", "why", "Say how a photo came to its labels."),
             ("duplicates", "duplicates", "List photos that show the same picture, and keep the best of each."),
             ("open", "open_", "Show a photo's original in another program."),
@@ -47,6 +48,7 @@ SECTIONS = (
         "Models",
         (
             ("model", "model", "List, add, choose and try the models that label photos."),
+            ("teach", "teach", "Teach a label by photos that show it."),
             ("retag", "retag", "Label photos again with the model in use."),
         ),
     ),

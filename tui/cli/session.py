@@ -52,7 +52,9 @@ class Session:
         self.prepare()
         with Library.open(self.root, self.device_secrets()) as library:
             try:
+                _refresh_taught(library, learn=False)
                 yield library
+                _refresh_taught(library, learn=True)
             finally:
                 # Only now: the catalog is read, or built anew, when it is first asked for.
                 for note in library.notes:
@@ -139,6 +141,16 @@ class Session:
             except WrongPassphrase as error:
                 output.error(str(error))
         return unlock(ask_passphrase("Passphrase"))
+
+
+def _refresh_taught(library: Library, *, learn: bool) -> None:
+    """Bring taught labels up to what other processes learnt; at the end of a command, to what it changed itself."""
+    if library.catalog.library_values("taught"):
+        from core.errors import CoreError
+        from core.teaching import refresh
+
+        with contextlib.suppress(CoreError):  # what the command was asked for is done, and the next one tries again
+            refresh(library, learn=learn)
 
 
 def _quieten_logs() -> None:

@@ -82,18 +82,22 @@ def command(
             else:
                 output.line(str(found))
             return
-        photos = _photos(library, text, order, limit)
-        if as_json:
-            from core.search import search_result
+        print_photos(library, _photos(library, text, order, limit), as_json=as_json)
 
-            output.json_lines(search_result(photo) for photo in photos)
-        elif output.is_terminal(sys.stdout):
-            _print_table(library, photos)
-        else:
-            from tui.cli.photo_text import tab_line
 
-            for photo in photos:
-                output.line(tab_line(photo))
+def print_photos(library: Library, photos: Iterator[PhotoRecord], *, as_json: bool) -> None:
+    """Print photos in their order: as JSON Lines, as a table on a terminal, elsewhere as lines with tabs."""
+    if as_json:
+        from core.search import search_result
+
+        output.json_lines(search_result(photo) for photo in photos)
+    elif output.is_terminal(sys.stdout):
+        _print_table(library, photos)
+    else:
+        from tui.cli.photo_text import tab_line
+
+        for photo in photos:
+            output.line(tab_line(photo))
 
 
 def _photos(

@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from core.labelling import Explanation, ModelResult
+    from core.teaching import TaughtReason
     from ml.labels import Reason
     from tui.cli.session import Session
 
 _MISSED_SHOWN = 5
 _CLASSES_SHOWN = 4
+_ID_DIGITS = 8
 
 
 @click.command("why")
@@ -31,14 +33,15 @@ def command(session: Session, photo: str, label: str | None, as_json: bool) -> N
     A label's score is the sum of what the model gave to the classes that count for it: thirty breeds at 0.03 each are a
     confident dog.
     """
-    from core import labelling
+    from core import labelling, teaching
     from core.errors import NoSuchPhoto
 
     with session.open_library() as library:
         record = library.catalog.photo(library.catalog.resolve(photo))
         if record is None:
             raise NoSuchPhoto(f"there is no photo {output.plain(photo)}")
-        explanation = labelling.explain(library, record.document, record.pid, label)
+        taught = teaching.reasons(library, record.pid, label)
+        explanation = labelling.explain(library, record.document, record.pid, label, taught=taught)
     if as_json:
         output.json_lines(_json_lines(explanation))
         return
@@ -55,6 +58,18 @@ def _json_lines(explanation: Explanation) -> Iterator[dict[str, Any]]:
         yield {"label": name, "shown": True, "source": "user", "score": 1.0, "model": None}
     for name in explanation.rejected:
         yield {"label": name, "shown": False, "source": "user", "score": 0.0, "model": None}
+    for learnt in explanation.taught:
+        yield {
+            "label": learnt.label,
+            "shown": learnt.shown,
+            "source": "taught",
+            "score": learnt.score,
+            "model": learnt.model,
+            "positive": learnt.positive,
+            "negative": learnt.negative,
+            "example": learnt.example,
+            "nearest": [{"id": pid.hex(), "cosine": round(cosine, 4)} for pid, cosine in learnt.nearest],
+        }
     decided = {*explanation.added, *explanation.rejected}
     for result in explanation.results:
         for reason in result.reasons:
@@ -81,8 +96,21 @@ def explanation_lines(explanation: Explanation, *, missed: bool) -> Iterator[str
         yield f"{output.plain(name)}: you added it"
     for name in explanation.rejected:
         yield f"{output.plain(name)}: you took it away, so no model gives it again"
+    for learnt in explanation.taught:
+        yield from _taught_text(learnt)
     for result in explanation.results:
         yield from _result_text(result, missed=missed)
+
+
+def _taught_text(learnt: TaughtReason) -> Iterator[str]:
+    score = "nothing could be learnt for this photo" if learnt.score is None else f"{learnt.score:.0%}, needs 50%"
+    verdict = "" if learnt.shown else "missed: "
+    yield f"{output.plain(learnt.label)}: taught by you. {verdict}{score}"
+    own = {None: "", "positive": "; this photo is one of them", "negative": "; this photo is one of the others"}
+    yield f"  learnt from {learnt.positive} examples and {learnt.negative} of what it is not{own[learnt.example]}"
+    if learnt.nearest:
+        near = ", ".join(f"{pid.hex()[:_ID_DIGITS]} ({cosine:.2f})" for pid, cosine in learnt.nearest)
+        yield f"  most like the examples {near}, as {output.plain(learnt.model)} sees them"
 
 
 def _result_text(result: ModelResult, *, missed: bool) -> Iterator[str]:
