@@ -81,6 +81,8 @@ LIBRARY = Context(
         Action("library.refresh", "f5", "reload", "view: read the library again"),
         Action("photos.label", "t", "add_label", "photos: add a label", "Label"),
         Action("photos.unlabel", "T", "remove_label", "photos: take a label off"),
+        Action("photos.teach", "L", "teach", "label: teach one by these photos"),
+        Action("library.review", "Y", "review_taught", "label: say yes or no to photos of a taught one"),
         Action("photos.album", "a", "add_to_album", "photos: put into an album"),
         Action("photos.leave_album", "A", "leave_album", "photos: take out of an album"),
         Action("photos.favourite", "f", "favourite", "photos: favourite, or not"),
@@ -303,6 +305,19 @@ SETTINGS = Context(
     ),
 )
 
+TEACHING = Context(
+    "Teaching a label",
+    "The photos that a taught label is surest of, and those that it is least sure of. Moving and marking is as in the "
+    "grid; each answer teaches.",
+    (
+        Action("teaching.yes", "y", "answer(True)", "photos: yes, they show it", "Yes"),
+        Action("teaching.no", "n", "answer(False)", "photos: no, they do not", "No"),
+        Action("teaching.again", "r", "again", "photos: ask about others", "Others"),
+        Action("teaching.forget", "x", "forget", "label: forget what was taught", "Forget"),
+        Action("teaching.back", "escape,q", "back", "teaching: back to the library", "Back"),
+    ),
+)
+
 WORK = Context(
     "Long work",
     "Labelling again, freeing space, verifying, adding a model: it goes on while you look at the library.",
@@ -327,6 +342,7 @@ CONTEXTS = (
     ALARMS,
     MODELS,
     SETTINGS,
+    TEACHING,
     WORK,
 )
 

@@ -24,6 +24,7 @@ from tui.app.screens.models import ModelsScreen
 from tui.app.screens.photo import PhotoScreen
 from tui.app.screens.settings import SettingsScreen
 from tui.app.screens.similar import SimilarScreen
+from tui.app.screens.teach import TeachScreen
 from tui.app.settings import read_settings
 from tui.app.themes import THEMES
 from tui.app.widgets.search_line import QueryInput
@@ -63,6 +64,7 @@ def test_no_key_has_two_meanings_in_one_place(context: keys.Context) -> None:
         (keys.IMPORT, ImportScreen),
         (keys.MODELS, ModelsScreen),
         (keys.SETTINGS, SettingsScreen),
+        (keys.TEACHING, TeachScreen),
         (keys.WORK, LongWorkScreen),
     ],
     ids=lambda value: getattr(value, "title", None),

@@ -25,6 +25,7 @@ from tui.app.screens.choices import LibraryChoices
 from tui.app.screens.grid_entries import GridEntries
 from tui.app.screens.library_sync import LibrarySync
 from tui.app.screens.library_upkeep import LibraryUpkeep
+from tui.app.screens.teach import LibraryTeaching
 from tui.app.widgets.search_line import SearchLine
 from tui.app.widgets.sidebar import Places, Sidebar
 from tui.app.widgets.status_line import StatusLine
@@ -72,7 +73,7 @@ class Body(Horizontal):
     BLANK: ClassVar[bool] = True
 
 
-class LibraryScreen(LibraryChoices, LibrarySync, LibraryUpkeep, GridEntries, Screen[None]):
+class LibraryScreen(LibraryChoices, LibraryTeaching, LibrarySync, LibraryUpkeep, GridEntries, Screen[None]):
     """All photos, or those of a query."""
 
     app: SafelightApp
