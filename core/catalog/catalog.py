@@ -428,7 +428,7 @@ class Catalog:
 
     @_alone
     def hashed_photos(self) -> list[HashedPhoto]:
-        """Return the photos outside the trash that have a perceptual hash, with what ranks near-duplicates."""
+        """Return the photos outside the trash that have a perceptual hash, the best of near-duplicates first."""
         return listing.hashed_photos(self._connection)
 
     @_alone

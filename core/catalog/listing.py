@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import msgspec
 from sqlalchemy import and_, func, or_, select
 
+from core.catalog.looks import bit_of
 from core.catalog.query_sql import listed
 from core.catalog.records import AlbumRecord
 from core.catalog.tables import album, album_photo, label_photo, photo
@@ -47,28 +48,35 @@ class Suggestion(msgspec.Struct, frozen=True):
 
 
 class HashedPhoto(NamedTuple):
-    """What near-duplicates are told and ranked by; fields as in the table of photos."""
+    """What near-duplicates are told by: id, 64 bits (signed), pixels, and thousandths of brightness."""
 
     pid: bytes
     perceptual_hash: int
     width: int
     height: int
     brightness: int | None
-    looks: int
-    size: int
-    rating: int
-    favourite: int
-    taken: int | None
 
 
-_HASHED = select(*(photo.c[name] for name in HashedPhoto._fields)).where(
-    photo.c.perceptual_hash.is_not(None), photo.c.trashed.is_(None)
+# The best first: no screenshot, many pixels, in colour, a large file, many stars, a favourite, the oldest.
+_HASHED = (
+    select(*(photo.c[name] for name in HashedPhoto._fields))
+    .where(photo.c.perceptual_hash.is_not(None), photo.c.trashed.is_(None))
+    .order_by(
+        photo.c.looks.op("&")(bit_of("screenshot")),
+        (photo.c.width * photo.c.height).desc(),
+        photo.c.looks.op("&")(bit_of("black-and-white")),
+        photo.c.size.desc(),
+        photo.c.rating.desc(),
+        photo.c.favourite.desc(),
+        photo.c.taken.asc().nulls_last(),
+        photo.c.pid,
+    )
 )
 
 
 def hashed_photos(connection: Connection) -> list[HashedPhoto]:
-    """Return the photos outside the trash that have a perceptual hash, in no order."""
-    return [HashedPhoto(*row) for row in connection.execute(_HASHED)]
+    """Return the photos outside the trash that have a perceptual hash, the best first."""
+    return [HashedPhoto._make(row) for row in connection.execute(_HASHED)]
 
 
 def chunks(items: Iterable[_Item]) -> Iterator[list[_Item]]:
