@@ -26,9 +26,10 @@ from core.errors import (
     WriterNotAMember,
 )
 from core.log import NO_HASH, StoredEnvelope, name_envelope
+from core.sync.failed_snapshots import FailedSnapshots
 from core.sync.seen_checkpoints import may_confirm
 from core.trial.trial import Trial
-from crypto.envelope import envelope_hash
+from crypto.envelope import envelope_hash, read_header
 from crypto.errors import CryptoError
 from sync_relay.statements import Prune, read_statement
 from sync_relay.wire import KIND_ENVELOPE
@@ -53,6 +54,10 @@ WORTH_IT: Final = 64
 _AHEAD: Final = 2
 """How many snapshots are fetched while one is loaded."""
 _LOOK_ELSEWHERE: Final = "Sync with another relay, or with a device that has what it covers. Nothing here is lost."
+
+
+class _DoesNotHold(Forged):
+    """A snapshot came whole, as its id says, and is none."""
 
 
 @dataclass(frozen=True)
@@ -109,14 +114,18 @@ def fetch_base(library: Library, transfers: Transfers, progress: Callable[[int, 
     Raises `Withheld` for one that no relay has, `Forged` for one that does not hold, and what `transfers` raises; what
     came before stays.
     """
+    known = FailedSnapshots(library)
     missing = library.base.missing()
-    if not missing:
+    failures: list[Withheld | Forged] = [_forged(told) for one in missing if (told := known.of(one)) is not None]
+    missing = [one for one in missing if known.of(one) is None]
+    if not missing and not failures:
         return False
-    failures: list[Withheld | Forged] = []
     for done, (needed, got) in enumerate(_fetched(library, transfers, missing), 1):
         document = needed.snapshot.document
         if not isinstance(got, bytes):
             failures.append(got)
+            if isinstance(got, _DoesNotHold):
+                known.note(needed, str(got))
         else:
             # What a trial made of one snapshot is all there is, unless checkpoints were made side by side.
             library.load_base([document], copies={document: got} if len(library.base.needed(document)) == 1 else None)
@@ -167,18 +176,33 @@ def _is_worth_it(library: Library, client: RelayClient, covered: Vector) -> bool
 
 
 def _is_pruned(client: RelayClient, heads: Vector, covered: Vector) -> bool:
-    """Tell whether the relay has dropped the first envelopes that the library lacks."""
+    """Tell whether the relay has dropped the first envelopes that the library lacks, or never had them."""
+    lacking = {device: heads.get(device, (0, NO_HASH))[0] + 1 for device in covered}
+    lacking = {device: seq for device, seq in lacking.items() if seq <= covered[device][0]}
     after = 0
-    while True:
+    while lacking:
         page = client.past(heads, after)
         for item in page.items:
-            if item.kind != KIND_ENVELOPE or item.device_id is None or item.seq is None:
-                continue
-            if item.body is None and item.seq <= covered.get(item.device_id, (0, NO_HASH))[0]:
-                return True
+            device, seq, gone = _named(item)
+            if device in lacking:
+                if gone or seq != lacking[device]:
+                    return True
+                del lacking[device]
         if not page.more:
-            return False
+            return bool(lacking)
         after = page.position
+    return False
+
+
+def _named(item: Item) -> tuple[bytes, int, bool]:
+    """Return device and number of an item of a page, and whether it is without its envelope."""
+    if item.kind == KIND_ENVELOPE and item.body is not None:
+        try:
+            header = read_header(item.body)
+        except (CryptoError, ValueError):
+            return b"", 0, False
+        return header.device_id, header.seq, False
+    return item.device_id or b"", item.seq or 0, True
 
 
 def _offer(library: Library, client: RelayClient, prune: Prune) -> _Offer:
@@ -251,9 +275,11 @@ def _fetched(
             try:
                 content = read_snapshot(library.blobs, needed.snapshot)
                 return trial.merge(needed.snapshot.document, content, devices)
-            except (BlobDamaged, SnapshotDamaged):
+            except (BlobDamaged, SnapshotDamaged) as error:
                 library.blobs.remove(needed.snapshot.blob)
-                raise
+                raise _DoesNotHold(
+                    f"{needed.checkpoint} names a snapshot that does not hold: {error}", hint=_LOOK_ELSEWHERE
+                ) from error
 
         waiting = [(needed, pool.submit(get, needed)) for needed in missing[:_AHEAD]]
         following = iter(missing[_AHEAD:])
@@ -268,7 +294,9 @@ def _fetched(
                         f"{needed.checkpoint} names a snapshot of {needed.snapshot.document} that no relay gives out",
                         hint=_LOOK_ELSEWHERE,
                     )
-                except (BlobDamaged, SnapshotDamaged) as error:
+                except _DoesNotHold as alarm:
+                    got = alarm
+                except BlobDamaged as error:
                     got = _forged(f"{needed.checkpoint} names a snapshot that does not hold: {error}")
                 for one in following:
                     waiting.append((one, pool.submit(get, one)))

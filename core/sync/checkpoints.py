@@ -45,17 +45,26 @@ def checkpoint_if_due(library: Library) -> bool:
     """
     library.refresh()
     seen = look(library)
-    if not is_due(seen):
+    if not is_due(library, seen):
         return False
     return make_checkpoint(library, seen)
 
 
-def is_due(seen: Seen) -> bool:
-    """Tell whether the envelopes since the last checkpoint are more than half of its snapshots, and than 4 MiB."""
+def is_due(library: Library, seen: Seen) -> bool:
+    """Tell whether the envelopes since the last checkpoint are more than half of its snapshots, and than 4 MiB.
+
+    How large these are is its author's word. Of others, no more is believed than that snapshots are as large as the
+    envelopes they stand for, and the snapshots that are here: who exaggerates puts off nobody's next checkpoint.
+    """
     last = next(iter(seen.newest()), None)
     if last is None:
         return seen.bytes > LEAST_BYTES
-    return seen.bytes - last.at_bytes > max(LEAST_BYTES, last.size // 2)
+    size = last.size
+    if last.place.device != library.device_id:
+        blobs = library.blobs
+        here = sum(blobs.size_on_disk(blob) for blob in library.base.blobs() if blobs.exists(blob))
+        size = min(size, last.at_bytes + here)
+    return seen.bytes - last.at_bytes > max(LEAST_BYTES, size // 2)
 
 
 def make_checkpoint(library: Library, seen: Seen) -> bool:

@@ -138,6 +138,31 @@ def _statements(library: Library, seen: Seen) -> list[bytes]:
     return statements
 
 
+def starting_points(library: Library) -> list[bytes]:
+    """Return prune statements for the checkpoints that this log builds on, in the words of those who confirmed them.
+
+    For a relay that has nothing of the library: what the checkpoints cover is not here to be given to it.
+    """
+    membership, built_on = library.members.membership, library.base.places()
+    statements = []
+    for known in look(library).checkpoints:
+        place = known.place
+        said = [
+            confirmation
+            for confirmation, _ in known.confirmations
+            if may_confirm(membership, place.device, confirmation.device, known.vector)
+        ]
+        if (place.device, place.seq) in built_on and said:
+            statements.append(
+                make_prune(
+                    library.members.secrets, library.library_id, checkpoint=_place(place),
+                    confirmation=_place(said[0]), covered=[_place(covered) for covered in known.covers],
+                    time=int(time.time()),
+                )
+            )  # fmt: skip
+    return statements
+
+
 def _obsolete(library: Library, seen: Seen, known: SeenCheckpoint) -> set[bytes]:
     """Return the snapshots that checkpoints behind a confirmed one name, and no other checkpoint does.
 

@@ -6,6 +6,7 @@ whole at any moment. Everything may be repeated; where the relay stands is known
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import time
@@ -16,6 +17,7 @@ import msgspec
 
 from core.errors import Forged, Forked, IntegrityAlarm, RelayRefused
 from core.log import BLOB_PURGED, NO_HASH, name_envelope
+from core.sync.confirming import starting_points
 from core.sync.membership import in_order
 from core.sync.named_blobs import NamedBlob, blobs_named, blobs_of_documents
 from core.sync.transfers import refusal_of_quota
@@ -283,6 +285,8 @@ class Push:
 
     def _give_envelopes(self, last: int) -> None:
         """Append what the relay lacks of the envelopes up to position `last` of this device's log."""
+        if self._library.log.base() and not self._link.heads():
+            self._begin_with_checkpoint()
         batch: list[StoredEnvelope] = []
         size = 0
         for stored in self._library.log.after(dict(self._link.heads()), self._library.raise_alarm):
@@ -298,6 +302,16 @@ class Push:
             size += len(stored.data)
         if batch:
             self._append_envelopes(batch)
+
+    def _begin_with_checkpoint(self) -> None:
+        """Have an empty relay take the library from the checkpoint on that this log builds on: before it, there is
+        nothing here to give.
+        """
+        starts = starting_points(self._library)
+        if starts:
+            with contextlib.suppress(errors.PruneRefused):  # somebody else was quicker; then its chains are there
+                self._append(functools.partial(self._link.client.append_statements, starts), len(starts))
+            self._link.reset()
 
     def _append_envelopes(self, batch: Sequence[StoredEnvelope]) -> bool:
         """Append envelopes; tell whether to go on."""

@@ -97,12 +97,14 @@ async def _begin_prune(parts: Parts, connection: AsyncConnection, said: Prune, i
     covered = {place.device_id: place for place in said.covered}
     named = [said.checkpoint, said.confirmation, *said.covered]
     held = await held_hashes(connection, library_id, [(place.device_id, place.seq) for place in named])
+    heads = await read_heads(connection, library_id, covered)
+    # Of a library that begins here with a checkpoint, nothing can be dropped; what it names comes next.
+    is_start = not held and not heads
     for name, place in (("checkpoint", said.checkpoint), ("confirmation", said.confirmation)):
-        if held.get((place.device_id, place.seq)) != place.hash:
+        if held.get((place.device_id, place.seq)) != place.hash and not is_start:
             raise _refused(index, place, f"its {name} is not at this relay")
         if place.device_id in covered and covered[place.device_id].seq >= place.seq:
             raise _refused(index, place, f"it covers its own {name}, which would go with the rest")
-    heads = await read_heads(connection, library_id, covered)
     ahead: dict[bytes, tuple[int, bytes]] = {}
     for place in said.covered:
         if held.get((place.device_id, place.seq), place.hash) != place.hash:

@@ -23,7 +23,7 @@ from tests.core.sync.test_checkpoints import changed_snapshot, forge
 from tests.core.test_purge import bundle, thumbnail
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from tests.core.sync.conftest import Device, Home
     from tests.sync_relay.running_relay import Relay
@@ -37,6 +37,10 @@ def let_grace_pass(relay: Relay) -> dict[str, int]:
     relay.clock.now += MONTH_S  # type: ignore[attr-defined]
     dropped: dict[str, int] = relay.run(sweep(relay.service.parts))
     return dropped
+
+
+def downloads(relay: Relay) -> int:
+    return relay.log.getvalue().count('"operation": "download"')
 
 
 def make_and_confirm(author: Device, confirmer: Device) -> None:
@@ -100,6 +104,35 @@ def test_edits_go_on_in_all_directions(full: tuple[Device, Device], home: Home) 
     assert first.library.catalog.count("date:2023-01") == 4
     third.reopen()
     assert verify(third.library).problems == []
+
+
+def test_a_device_that_joined_by_a_checkpoint_fills_an_empty_relay_alone(
+    full: tuple[Device, Device], home: Home, relay: Relay, new_relay: Callable[..., Relay]
+) -> None:
+    """It has none of the envelopes that the checkpoint covers: the relay begins with the checkpoint, too."""
+    first, second = full
+    third = home.add()
+    first.sync()
+    third.sync()
+    third.photos(1, month="2024-07")
+    relay.stop()
+    other = new_relay()
+    third.engine.relays.remove(relay.url)
+    third.engine.relays.use(other.url, other.invite())
+    third.sync()
+    fourth = home.add([other.url], by=2)
+    third.sync()
+    fourth.sync()
+    assert shown(fourth) == shown(third)
+    assert fourth.library.log.base() == third.library.log.base() != {}
+    # Those that have everything hear of it, and nothing is in anybody's way.
+    for device in (first, second):
+        device.engine.relays.remember([other.url])
+        device.engine.run(only=[other.url])
+        device.sync(only=[other.url])
+    fourth.sync()
+    assert shown(fourth) == shown(first) == shown(second)
+    relay.start()
 
 
 def test_a_checkpoint_by_a_device_that_builds_on_one_holds_too(
@@ -423,6 +456,12 @@ def test_a_snapshot_that_two_members_vouch_for_and_that_does_not_hold_costs_that
     assert third.library.alarms == []
     assert third.library.notes == [NOTE]
     assert set(third.library.catalog.pids("")) == set(pids[3:])
+    # What its id says is what came: it is not fetched again at every sync, and who cleared the alarm has it again.
+    third.engine.alarms.clear()
+    before = downloads(relay)
+    assert before
+    assert [str(again) for again in third.engine.run().alarms] == [str(alarm)]
+    assert downloads(relay) == before
     edits.set_rating(third.library, pids[3:], 2)
     third.reopen()
     assert (third.library.alarms, third.library.notes) == ([], [NOTE])

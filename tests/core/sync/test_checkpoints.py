@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from core import edits, history, snapshots
@@ -86,6 +88,18 @@ def test_it_is_due_after_four_megabytes_and_then_after_half_of_its_size(
     assert not checkpoint_if_due(device.library)
     edits.set_caption(device.library, device.photos(1), "x" * 3_000)
     assert checkpoint_if_due(device.library)
+
+
+def test_a_checkpoint_that_says_it_is_huge_puts_off_no_other(
+    two: tuple[Device, Device], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = two
+    forge(second, lambda listed: [msgspec.structs.replace(one, size=1 << 61) for one in listed.values()])
+    carry(second, first)
+    monkeypatch.setattr(checkpoints, "LEAST_BYTES", 1)
+    for _ in range(5):
+        edits.set_caption(first.library, first.photos(1), secrets.token_hex(4_000))
+    assert checkpoint_if_due(first.library)
 
 
 def test_only_what_was_touched_since_is_made_anew(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
