@@ -186,15 +186,11 @@ def check_pack(name: str) -> CheckReport | ImageTextReport:
     Raises:
         PackRefused: it does not run, or does not answer as its manifest says.
     """
-    from ml import check, check_image_text
     from ml.installed import find_any_pack
-    from ml.pack import ImageTextPack
+    from ml.trial import try_pack
 
     with _refusals():
-        pack = find_any_pack(name)
-        if isinstance(pack, ImageTextPack):
-            return check_image_text.check_image_text_pack(pack)
-        return check.check_pack(pack)
+        return try_pack(find_any_pack(name).folder)
 
 
 def evaluate_pack(name: str, folder: Path, *, progress: Callable[[int, int], object] | None = None) -> Evaluation:

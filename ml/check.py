@@ -1,7 +1,11 @@
-"""A trial run of a pack on small generated pictures: whether it loads, runs, and answers as its manifest says."""
+"""A trial run of a pack on generated pictures: whether it loads, runs, and answers as its manifest says.
+
+``ml.trial`` does it in a process of its own: whatever a model makes the runtime do, it does it there.
+"""
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from statistics import median
@@ -13,6 +17,7 @@ from PIL import Image
 from ml.classes import ClassTable, class_table
 from ml.errors import OutputInvalid
 from ml.labels import LabelRules
+from ml.reference_pictures import reference_pictures
 from ml.session import Classifier, top_classes
 
 if TYPE_CHECKING:
@@ -21,6 +26,13 @@ if TYPE_CHECKING:
     from ml.pack import Pack
 
 _SIDE = 160
+_ENOUGH_DRAWINGS = 3
+_AMONG = 10
+"""A drawing is recognised when its class is among so many: photos are what models know."""
+_LITTLE = 1e-4
+"""Added to probabilities before they are compared, so that those of nothing weigh nothing."""
+_MUCH = 1.0
+"""Logarithm of the odds from which on the other order of colours is more than chance."""
 _ENOUGH_NAMES = 20
 """Labels that must be names of known classes before their order says anything."""
 
@@ -41,6 +53,10 @@ class CheckReport:
     """Median for one picture on one thread."""
     labels: tuple[str, ...]
     """The strongest class of each picture, for the eye: the pictures show nothing real."""
+    recognised: int
+    """How many of the reference drawings it names rightly."""
+    references: int
+    """How many of them it has a class for."""
     warnings: tuple[str, ...]
 
 
@@ -87,6 +103,8 @@ def check_pack(pack: Pack, *, repeats: int = 5) -> CheckReport:
             "labels.txt names known classes in another order than their ids: is background, or wordnet, right?"
         )
     background = pack.manifest.output.background
+    recognised, references, doubts = _look_at_references(classifier, rules.table)
+    warnings += doubts
     return CheckReport(
         model=pack.model,
         pictures=len(pictures),
@@ -99,8 +117,38 @@ def check_pack(pack: Pack, *, repeats: int = 5) -> CheckReport:
             rules.table.entries[top[0][0]].name if (top := top_classes(row, background, 1)) else ""
             for row in answers.probabilities
         ),
+        recognised=recognised,
+        references=references,
         warnings=tuple(warnings),
     )
+
+
+def _look_at_references(classifier: Classifier, table: ClassTable) -> tuple[int, int, list[str]]:
+    """Return how many drawings are named rightly, of how many, and what is suspicious about that."""
+    outputs = {entry.class_id: index for index, entry in enumerate(table.entries) if entry.class_id is not None}
+    recognised = references = 0
+    for_declared = 0.0
+    for picture in reference_pictures():
+        right = [outputs[class_id] for class_id in picture.class_ids if class_id in outputs]
+        if not right:
+            continue
+        references += 1
+        image = picture.draw()
+        row = classifier.classify([image]).probabilities[0]
+        recognised += int((row > row[right].max()).sum()) < _AMONG
+        if picture.coloured:
+            swapped = Image.fromarray(np.asarray(image)[:, :, ::-1].copy())
+            other = classifier.classify([swapped]).probabilities[0]
+            for_declared += math.log((row[right].sum() + _LITTLE) / (other[right].sum() + _LITTLE))
+    doubts = []
+    if references >= _ENOUGH_DRAWINGS and recognised <= references / 2:
+        doubts.append(
+            f"of {references} drawings of things it should know it recognises {recognised}: "
+            "labels in another order, or a wrong input rule?"
+        )
+    if for_declared < -_MUCH:
+        doubts.append("it recognises drawings better with red and blue exchanged: is colour right?")
+    return recognised, references, doubts
 
 
 def _in_another_order(pack: Pack, table: ClassTable) -> bool:

@@ -117,8 +117,7 @@ def add_pack(
     Raises PackExists when another pack of that name and version is installed, DownloadFailed, and everything that
     opening the pack and loading its model raises: what is installed has run.
     """
-    from ml.check import check_pack
-    from ml.check_image_text import check_image_text_pack
+    from ml.trial import try_pack
 
     packs = packs_folder()
     with _writing(packs), _staging(packs) as staging, _naming(source, staging, manifest):
@@ -130,10 +129,7 @@ def add_pack(
         present = _present(pack)
         if present is not None:
             return present
-        if isinstance(pack, ImageTextPack):
-            check_image_text_pack(pack, repeats=1)
-        else:
-            check_pack(pack, repeats=1)
+        try_pack(staging, repeats=1)
         _publish(staging, packs / pack.model)
     return _open(packs / pack.model)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ml.installed import add_pack
 from ml.pack import Pack
-from tests.ml.onnx_writer import TYPES, integer, ints, model_file, node, put, tensor_message, value_info
+from tests.ml.onnx_writer import TYPES, integer, ints, model_file, nested_graph, node, put, tensor_message, value_info
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,7 @@ class ColourPack:
     kind: str = "logits"
     """What the manifest says; the model follows it unless ``gives`` says otherwise."""
     gives: str | None = None
-    """logits, probabilities, nan, nan on white, constant."""
+    """logits, probabilities, nan, nan on white, constant, never (it runs for ever)."""
     output_dtype: str = "float32"
     background: bool = False
     embedding: bool = True
@@ -74,6 +74,9 @@ class ColourPack:
             nodes += node("Sub", ["limit", "embedding"], "left") + node("Sqrt", ["left"], "root")
             nodes += node("Mul", ["root", "root"], "square") + node("Sub", ["limit", "square"], "again")
             seen = "again"
+        if gives == "never":
+            nodes += node("Loop", ["turns", "go", "embedding"], "looped", nested_graph("body", _endless(working)))
+            seen = "looped"
         nodes += node("MatMul", [seen, "weights"], "products", domain=self.domain)
         nodes += node("Add", ["products", "offsets"], "sums")
         last = "sums"
@@ -89,6 +92,7 @@ class ColourPack:
         graph += put(5, tensor_message("weights", weights, self.external))
         graph += put(5, tensor_message("offsets", offsets)) + put(5, tensor_message("unit", unit))
         graph += put(5, tensor_message("scale", np.array(255, dtype=working)))
+        graph += put(5, tensor_message("turns", np.array(2**62))) + put(5, tensor_message("go", np.array(True)))
         graph += put(5, tensor_message("limit", np.array(0.99, dtype=working)))
         graph += value_info(11, "pixels", self.dtype, [self.batch, *image])
         graph += value_info(12, "answer", self.output_dtype, [self.batch, len(self.classes())])
@@ -148,6 +152,14 @@ class ColourPack:
             self.extra_manifest,
         ]
         return "\n".join(lines)
+
+
+def _endless(dtype: str) -> bytes:
+    """Return a loop's body that changes nothing and says: again."""
+    graph = node("Identity", ["go"], "again") + node("Identity", ["value"], "same") + put(2, "body")
+    graph += value_info(11, "turn", "int64", []) + value_info(11, "go", "bool", [])
+    graph += value_info(11, "value", dtype, ["N", 3])
+    return graph + value_info(12, "again", "bool", []) + value_info(12, "same", dtype, ["N", 3])
 
 
 MakePack = Callable[..., ColourPack]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-TYPES = {"float32": 1, "uint8": 2, "int32": 6, "int64": 7, "float16": 10}
+TYPES = {"float32": 1, "uint8": 2, "int32": 6, "int64": 7, "bool": 9, "float16": 10}
 _INT, _INTS, _GRAPH, _TENSOR = 2, 7, 5, 4
 
 

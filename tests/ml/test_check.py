@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,6 +50,33 @@ def test_labels_in_another_order_than_their_ids_are_suspicious(shared_data: Path
     (tmp_path / "pack.toml").write_text(text.replace(pinned, mixed))
     (warning,) = check_pack(Pack.open(tmp_path), repeats=1).warnings
     assert "another order" in warning
+
+
+@pytest.mark.parametrize("fault", ["none", "order", "colour"])
+def test_drawings_show_outputs_in_another_order_and_colours_exchanged(
+    shared_data: Path, tmp_path: Path, fault: str
+) -> None:
+    name = "mobilenet-v1-0.25"
+    shutil.copy(shared_data / "models" / name / "model.onnx", tmp_path)
+    lines = (shared_data / "models" / name / "labels.txt").read_text().splitlines()
+    ids = (shared_data / "models" / "imagenet-wnids.txt").read_text().split()
+    if fault == "order":
+        # Names and ids agree with one another, but not with the model: only what it sees can tell.
+        lines, ids = [lines[0], *lines[:0:-1]], ids[::-1]
+    text = (Path(__file__).parent / "manifests" / f"{name}.toml").read_text()
+    if fault == "colour":
+        text = text.replace('"RGB"', '"BGR"')
+    (tmp_path / "labels.txt").write_text("\n".join(lines))
+    (tmp_path / "ids.txt").write_text("\n".join(["-", *ids]))
+    pins = {file: hashlib.sha256((tmp_path / file).read_bytes()).hexdigest() for file in ("labels.txt", "ids.txt")}
+    text = re.sub('"labels.txt" = ".*"', "\n".join(f'"{file}" = "{pin}"' for file, pin in pins.items()), text)
+    (tmp_path / "pack.toml").write_text(text.replace('wordnet = "imagenet-1k"', 'wordnet = "ids.txt"'))
+    report = check_pack(Pack.open(tmp_path), repeats=1)
+    said = " ".join(report.warnings)
+    assert report.references == 6
+    assert (report.recognised >= 5) == (fault != "order")
+    assert ("another order" in said) == (fault == "order")
+    assert ("red and blue exchanged" in said) == (fault == "colour")
 
 
 def test_the_pictures_are_the_same_everywhere_and_all_different() -> None:

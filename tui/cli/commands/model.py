@@ -161,6 +161,9 @@ def test(session: Session, name: str | None, as_json: bool) -> None:
     if classes is None:
         times += f", {getattr(report, 'text_ms', 0.0):.1f} ms a text"
     output.line(f"load {report.load_ms:.0f} ms, {times}")
+    if references := getattr(report, "references", 0):
+        recognised = getattr(report, "recognised", 0)
+        output.line(f"recognises {recognised} of {output.count(references, 'drawing')} of things it should know")
     for warning in report.warnings:
         output.line(f"warning: {warning}")
 
