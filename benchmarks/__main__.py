@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-BENCHMARKS = ("start_up", "import_rate", "large_library", "app", "sync")
+BENCHMARKS = ("start_up", "import_rate", "large_library", "duplicates", "looks", "app", "sync")
 
 
 def main() -> int:
