@@ -60,9 +60,10 @@ _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, Arithmetic
 
 @dataclass(frozen=True)
 class Decoded:
-    """An upright picture in RGB, its longer side at most `MAX_LONGEST`, and the facts of the file it came from.
+    """An upright picture in RGB, and the facts of the file it came from.
 
-    `profile` is the ICC profile of the pixels when it is not sRGB.
+    Its longer side has at most `MAX_LONGEST` pixels, or as many as the limits say. `profile` is the ICC profile of the
+    pixels when it is not sRGB.
     """
 
     image: Image.Image
@@ -122,7 +123,7 @@ def _decode(stream: BinaryIO, kind: sniff.FileType, limits: Limits, before_heavy
 
     xmp = _xmp_of(image)
     exif = _exif_of(image, stream, kind)
-    _draft(image)
+    _draft(image, max(MIN_LONGEST, limits.longest))
     if _cost(image) > HEAVY_BYTES:
         before_heavy()
     image.load()
@@ -132,7 +133,7 @@ def _decode(stream: BinaryIO, kind: sniff.FileType, limits: Limits, before_heavy
     turn = 1 if kind.mime in _TURNED_BY_CONTAINER else orientation_of(exif, xmp)
     profile = image.info.get("icc_profile")
     iptc = read_iptc(image.info.get("photoshop"))
-    picture, profile = colour.to_rgb(_shrink(image), profile if isinstance(profile, bytes) else None)
+    picture, profile = colour.to_rgb(_shrink(image, limits.longest), profile if isinstance(profile, bytes) else None)
     size = full
     if turn in _TRANSPOSITIONS and kind.mime not in _TURNED_BY_DECODER:
         picture = picture.transpose(_TRANSPOSITIONS[turn])
@@ -163,10 +164,10 @@ def _too_large(kind: sniff.FileType, limits: Limits, size: tuple[int, int] | Non
     )
 
 
-def _draft(image: Image.Image) -> None:
+def _draft(image: Image.Image, least: int) -> None:
     """Ask a JPEG's decoder for the smallest of its sizes that is still large enough."""
     longest = max(image.size)
-    factor = next((factor for factor in (8, 4, 2) if longest // factor >= MIN_LONGEST), 1)
+    factor = next((factor for factor in (8, 4, 2) if longest // factor >= least), 1)
     if factor > 1:
         image.draft(image.mode, (image.width // factor, image.height // factor))
 
@@ -176,13 +177,14 @@ def _cost(image: Image.Image) -> int:
     return image.width * image.height * len(image.getbands()) * 2
 
 
-def _shrink(image: Image.Image) -> Image.Image:
-    if max(image.size) <= MAX_LONGEST:
+def _shrink(image: Image.Image, longest: int) -> Image.Image:
+    if max(image.size) <= max(MAX_LONGEST, longest):
         return image
     if image.mode not in {"L", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB"}:
         image = colour.to_eight_bits(image)
     image = image.copy() if image.readonly else image
-    image.thumbnail((RESIZED_LONGEST, RESIZED_LONGEST), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    resized = longest or RESIZED_LONGEST
+    image.thumbnail((resized, resized), Image.Resampling.BICUBIC, reducing_gap=2.0)
     return image
 
 

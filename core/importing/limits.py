@@ -18,11 +18,13 @@ class Limits(msgspec.Struct, frozen=True):
         pixels: width times height, as the header announces them; checked before anything is decoded.
         memory: bytes of address space that a worker may add to what it starts with.
         seconds: of wall-clock time; then the worker is ended, and the file fails.
+        longest: pixels on the longer side of the preview, for a close look; 0 makes previews as they are kept.
     """
 
     pixels: int = 128_000_000
     memory: int = 2 << 30
     seconds: float = 60.0
+    longest: int = 0
 
 
 STANDARD = Limits()

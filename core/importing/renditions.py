@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 THUMBNAIL_LONGEST = 320
 MIME = "image/jpeg"
 _PREVIEW_QUALITY = 80
+_CLOSE_QUALITY = 90
 _THUMBNAIL_QUALITY = 75
 _SMALLER_QUALITIES = (68, 55, 42)
 _LEAST_LONGEST = 800
@@ -38,10 +39,15 @@ class Renditions:
     looks: Looks
 
 
-def render(image: Image.Image, profile: bytes | None, original_bytes: int) -> Renditions:
-    """Make the renditions of an upright RGB picture; `profile` is its ICC profile unless that is sRGB."""
+def render(image: Image.Image, profile: bytes | None, original_bytes: int, *, close: bool = False) -> Renditions:
+    """Make the renditions of an upright RGB picture; `profile` is its ICC profile unless that is sRGB.
+
+    `close`: the preview is for a close look and not kept, so it is as large as the picture.
+    """
     thumbnail = thumbnail_of(image, profile)
-    preview, preview_size = _preview(image, profile, original_bytes)
+    preview, preview_size = (
+        (_jpeg(image, _CLOSE_QUALITY, profile), image.size) if close else _preview(image, profile, original_bytes)
+    )
     return Renditions(
         preview=preview,
         preview_size=preview_size,

@@ -83,7 +83,7 @@ class _Worker:
                 digest = _digest(file)
                 source = file
             decoded = decode(source, request.name, self.limits, before_heavy=self._wait_for_turn)
-            rendered = render(decoded.image, decoded.profile, request.size)
+            rendered = render(decoded.image, decoded.profile, request.size, close=self.limits.longest > 0)
             labels = vector = None
             # The photo is more than its labels; a later retag says what the model's trouble is.
             with contextlib.suppress(MlError):

@@ -41,8 +41,9 @@ class CullRound:
 
     def __init__(self, photos: Iterable[bytes], start: int = 0) -> None:
         """Look at `photos`, beginning with number `start`."""
-        self.stops: list[tuple[bytes, ...]] = [(pid,) for pid in photos]
-        self.total = len(self.stops)
+        self.photos = tuple(photos)
+        self.stops: list[tuple[bytes, ...]] = [(pid,) for pid in self.photos]
+        self.total = len(self.photos)
         self.stop = max(0, min(start, self.total - 1))
         self.focus = 0
         self._decisions: dict[bytes, Decision] = {}

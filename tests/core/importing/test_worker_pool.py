@@ -43,6 +43,15 @@ def pool() -> Iterator[WorkerPool]:
     pool.close()
 
 
+def test_a_close_look_has_all_pixels_of_a_picture_up_to_its_bound() -> None:
+    pool = WorkerPool(1, limits=Limits(longest=3_000))
+    try:
+        assert ask(pool, jpeg((2_900, 40))).preview_size == (2_900, 40)
+        assert ask(pool, jpeg((6_400, 64))).preview_size == (3_000, 30)
+    finally:
+        pool.close()
+
+
 def test_a_worker_that_is_killed_is_replaced(pool: WorkerPool) -> None:
     ask(pool, jpeg())
     (first,) = pool.processes()

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 from textual.widgets import Static
 
+from core.importing.pipeline import import_paths
 from tests.tui.app.conftest import Bench, play, settled, shown_on, until
 from tests.tui.app.test_photo_screen import photo_shown
 from tests.tui.app.test_snapshots import picture
+from tests.tui.conftest import make_photo
+from tui.app.graphics.detection import Answers
 from tui.app.screens.ask import ConfirmScreen
 from tui.app.screens.photo import PhotoScreen
 
@@ -65,6 +68,30 @@ def test_what_is_only_at_the_relay_comes_with_one_key(synced: Bench, relay: Rela
         assert screen.picture.is_drawn
 
     play(synced.app(), scene)
+
+
+def test_a_close_look_has_the_pixels_of_the_original(pictured: Bench, tmp_path: Path) -> None:
+    make_photo(tmp_path / "wide.jpg", size=2_700, taken="2030:01:01 10:00:00")
+    with pictured.open() as library:
+        import_paths(library, [tmp_path / "wide.jpg"], label=False, workers=1)
+    (original,) = blobs_of(pictured, "original")
+
+    async def scene(pilot: Pilot[None]) -> None:
+        screen = await photo_shown(pilot)
+        assert not screen.picture.can_show_more(2_048), "the preview"
+        await pilot.press("plus", "plus", "plus", "plus")
+        await until(pilot, lambda: not screen.picture.can_show_more(2_700), "the original")
+        assert screen.picture.view.zoom == 16
+        await pilot.press("right", "left")
+        await settled(pilot)
+        original.unlink()
+        screen.show_anew()
+        await settled(pilot)
+        await pilot.press("plus", "plus", "plus", "plus")
+        await until(pilot, lambda: "original is not on this device" in status(screen).flashed)
+        assert screen.picture.is_drawn
+
+    play(pictured.app(graphics="sixel", answers=Answers(cell=(10, 20), cell_is_known=True)), scene, size=(80, 24))
 
 
 def test_missing_damaged_and_without_a_relay_80x24(pictured: Bench, snapshot: SnapshotAssertion) -> None:

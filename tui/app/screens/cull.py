@@ -11,12 +11,13 @@ from textual.screen import Screen
 from textual.widgets import Footer
 
 from core import culling
+from core.duplicates import find_duplicates
 from core.errors import CoreError
 from tui.app.culling import MOST_TOGETHER
 from tui.app.keys import CULL, bindings
 from tui.app.screens.cull_summary import CullSummaryScreen, summary_lines
 from tui.app.widgets.cull_tile import CullTile
-from tui.app.widgets.picture_view import words_for
+from tui.app.widgets.picture_view import PictureView, words_for
 from tui.app.widgets.status_line import StatusLine
 from tui.app.workers.library_thread import NotOpen, Superseded
 from tui.app.workers.pictures import Pictures
@@ -66,6 +67,7 @@ class CullScreen(Screen[str]):
         for tile in self.tiles:
             tile.picture.attach(self.pictures)
         self._show()
+        self._find_duplicates()
 
     async def on_unmount(self) -> None:
         """End the threads."""
@@ -158,6 +160,26 @@ class CullScreen(Screen[str]):
         known = self._known.get(pid)
         return None if known is None else known[0]
 
+    @work(exclusive=True, group="duplicates")
+    async def _find_duplicates(self) -> None:
+        status = self.query_one(StatusLine)
+        status.going_on("looking for near-duplicates")
+        library, among = self.app.library, self.round.photos
+        try:
+            groups = await self.app.syncing.errand(lambda _: find_duplicates(library.library, among=among))
+        except (NotOpen, CoreError) as error:
+            self.say(f"near-duplicates cannot be found: {error}", error=True)
+            return
+        finally:
+            status.going_on("")
+        here = self.round.here
+        self.round.group([group.photos for group in groups])
+        if self.round.here != here:
+            self._show()
+        else:
+            self._tell()
+            await self._prefetch()
+
     # Decisions
 
     def action_keep(self) -> None:
@@ -228,6 +250,20 @@ class CullScreen(Screen[str]):
         """Look at another part."""
         for tile in self.tiles[: len(self.round.here)]:
             tile.picture.look(tile.picture.view.panned(right, down))
+
+    @on(PictureView.WantsMore)
+    def look_closer(self, event: PictureView.WantsMore) -> None:
+        """Show the pixels of the original, where it is here."""
+        shown = zip(self.tiles, self.round.here, strict=False)
+        pid = next((pid for tile, pid in shown if tile.picture is event.view), None)
+        record = None if pid is None else self._record(pid)
+        if record is not None and event.view.can_show_more(max(record.width, record.height)):
+            self.run_worker(self._bring_closer(event.view, record), group=f"closer {record.id}", exclusive=True)
+
+    async def _bring_closer(self, view: PictureView, record: PhotoRecord) -> None:
+        picture = await self.pictures.closer(record.pid, record.rotation)
+        if picture.image is not None and record.pid in self.round.here and view.view.zoom > 1:
+            view.show(picture.image, same=True)
 
     # The end
 

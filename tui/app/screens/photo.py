@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import work
+from textual import on, work
 from textual.containers import Horizontal
 from textual.screen import Screen
 from textual.widgets import Footer, Static
@@ -141,6 +141,7 @@ class PhotoScreen(PhotoOriginal, Screen[int]):
     def show_anew(self) -> None:
         """Show the photo again: there is more of it now."""
         self.pictures.forget(self.pid)
+        self.picture.ask_again()
         self._brought = None
         self._show(same=True)
 
@@ -200,6 +201,21 @@ class PhotoScreen(PhotoOriginal, Screen[int]):
         """Look closer, or at more of it."""
         self.picture.look(self.picture.view.zoomed(step))
         self._tell_place()
+
+    @on(PictureView.WantsMore)
+    @work(exclusive=True, group="closer")
+    async def look_closer(self) -> None:
+        """Show the pixels of the original, where it is here."""
+        record = self._record
+        if record is None or not self.picture.can_show_more(max(record.width, record.height)):
+            return
+        picture = await self.pictures.closer(record.pid, record.rotation)
+        if self._record is None or (self._record.pid, self._record.rotation) != (record.pid, record.rotation):
+            return
+        if picture.image is not None:
+            self.picture.show(picture.image, same=True)
+        elif picture.problem is not None:
+            self.say(picture.problem + (" · g gets it" if picture.elsewhere else ""))
 
     def action_pan(self, right: int, down: int) -> None:
         """Look at another part."""

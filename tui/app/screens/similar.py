@@ -46,9 +46,11 @@ class Alike:
     @classmethod
     def of(cls, library: Library, pid: bytes) -> Alike:
         """Look for them."""
+        from core.duplicates import duplicates_of
         from core.similar import similar_photos
 
-        duplicates: list[bytes] = []
+        group = duplicates_of(library, pid)
+        duplicates = [] if group is None else [other for other in group.photos if other != pid]
         similar: list[bytes] = []
         trouble: CoreError | None = None
         try:

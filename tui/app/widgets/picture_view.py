@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.segment import Segment
 from textual import work
+from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -42,10 +43,23 @@ class PictureView(Widget):
     PictureView { width: 1fr; height: 1fr; background: $background; color: $text-muted; }
     """
 
+    class WantsMore(Message):
+        """Somebody looks closer than the picture has pixels for."""
+
+        def __init__(self, view: PictureView) -> None:
+            super().__init__()
+            self.view = view
+
+        @property
+        def control(self) -> PictureView:
+            """Which one."""
+            return self.view
+
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         """Show nothing yet."""
         super().__init__(id=id)
         self.view = View()
+        self._wants_more = False
         self._pictures: Pictures | None = None
         self._image: Image.Image | None = None
         self._art: Art | None = None
@@ -61,6 +75,7 @@ class PictureView(Widget):
         """Show a picture; `same`: it is the photo that was there, in better quality, and the view stays."""
         if not same:
             self.view = View()
+            self._wants_more = False
         self._image = image
         self._redraw()
 
@@ -68,6 +83,14 @@ class PictureView(Widget):
         """Say what cannot be shown: drawn where there is no picture."""
         self._words = words
         self.refresh()
+
+    def can_show_more(self, pixels: int) -> bool:
+        """Whether a picture `pixels` long would have more of them than the one that is shown."""
+        return self._image is not None and pixels > max(self._image.size)
+
+    def ask_again(self) -> None:
+        """Ask again for more pixels: there may be more now."""
+        self._wants_more = False
 
     def look(self, view: View) -> None:
         """Look at the picture another way."""
@@ -95,6 +118,9 @@ class PictureView(Widget):
         room = (math.floor(self.size.width * share), math.floor(self.size.height * share))
         drawn = framing(image.size, room, cell, self.view)
         size = renderer.pixels(drawn.columns, drawn.lines)
+        if self.view.zoom > 1 and size[0] > drawn.box[2] - drawn.box[0] and not self._wants_more:
+            self._wants_more = True
+            self.post_message(self.WantsMore(self))
 
         def draw() -> Art:
             return renderer.draw(image.resize(size, box=drawn.box, reducing_gap=2.0), drawn.columns, drawn.lines)

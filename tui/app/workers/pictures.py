@@ -13,12 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+import msgspec
 from PIL import Image
 
 from core.errors import BlobMissing, CoreError, IntegrityAlarm
 from core.importing import protocol
 from core.importing.errors import FileRefused, WorkerBroken
-from core.importing.limits import IN_MEMORY_BYTES
+from core.importing.limits import IN_MEMORY_BYTES, STANDARD
 from core.importing.worker_pool import WorkerPool
 from tui.app.workers.library_thread import NotOpen
 from tui.app.workers.thumbnails import ThumbnailProblem, turned, whole_thumbnail
@@ -34,11 +35,14 @@ if TYPE_CHECKING:
 
 _Result = TypeVar("_Result")
 
+_UNREADABLE = (IntegrityAlarm, FileRefused, WorkerBroken, OSError, ValueError, SyntaxError, MemoryError)
 _KEPT = 6
 _THREADS = 2
 _MAX_PREVIEW_BYTES = 16 << 20
 _MAX_PREVIEW_PIXELS = 24_000_000
 _THUMBNAIL_SIZE = (320, 320)
+_CLOSE_LONGEST = 4_800
+"""Pixels of a close look: all of a phone's twelve megapixels, within the bound above for any shape."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,8 @@ class Pictures:
         self._most = kept
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="pictures")
         self._pool: WorkerPool | None = None
+        self._close_pool: WorkerPool | None = None
+        self._close: tuple[tuple[bytes, int], Picture] | None = None
         self._kept: OrderedDict[tuple[bytes, int], asyncio.Task[Picture]] = OrderedDict()
 
     async def stages(self, record: PhotoRecord, place: ThumbRef | None) -> AsyncIterator[Picture]:
@@ -88,8 +94,27 @@ class Pictures:
         """Return the picture as large as it is kept."""
         return await asyncio.shield(self._task(pid, rotation))
 
+    async def closer(self, pid: bytes, rotation: int) -> Picture:
+        """Return the picture in the pixels of its original; no image and the problem where that cannot be had.
+
+        The last one is kept: it takes up to a hundred megabytes.
+        """
+        if self._close is not None and self._close[0] == (pid, rotation):
+            return self._close[1]
+        self._close = None
+        try:
+            source = await self._thread.ask(lambda library: _source(library, pid))
+        except (NotOpen, CoreError):
+            source = None
+        if source is None:
+            return Picture(None, "the photo is gone")
+        picture = await self.in_thread(lambda: self._decode_closely(source))
+        self._close = (pid, rotation), picture
+        return picture
+
     def forget(self, pid: bytes) -> None:
         """Fetch a photo anew when it is next wanted: there is more of it now."""
+        self._close = None
         for key in [key for key in self._kept if key[0] == pid]:
             self._kept.pop(key).cancel()
 
@@ -108,8 +133,10 @@ class Pictures:
         for task in self._kept.values():
             task.cancel()
         self._kept.clear()
-        if self._pool is not None:
-            await asyncio.to_thread(self._pool.close)
+        self._close = None
+        for pool in (self._pool, self._close_pool):
+            if pool is not None:
+                await asyncio.to_thread(pool.close)
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def in_thread(self, work: Callable[[], _Result]) -> _Result:
@@ -160,7 +187,7 @@ class Pictures:
                 missing = True
             except IntegrityAlarm as error:
                 problem = problem or f"its file is damaged: {error}"
-            except (FileRefused, WorkerBroken, OSError, ValueError, SyntaxError, MemoryError) as error:
+            except _UNREADABLE as error:
                 problem = problem or f"it cannot be decoded: {error}"
             else:
                 return Picture(turned(image, source.record.rotation))
@@ -170,15 +197,27 @@ class Pictures:
             problem = f"{here} on this device" + ("" if source.has_relay else ", and the library uses no relay")
         return Picture(quick.image, problem or quick.problem, elsewhere=missing and source.has_relay)
 
+    def _decode_closely(self, source: _Source) -> Picture:
+        if self._close_pool is None:
+            self._close_pool = WorkerPool(1, limits=msgspec.structs.replace(STANDARD, longest=_CLOSE_LONGEST))
+        problem: str | None = None
+        for copy in source.copies:
+            if copy.role != "original":
+                continue
+            try:
+                image = _original(self._close_pool, self._thread.blobs, source, copy)
+            except BlobMissing:
+                problem = problem or "the original is not on this device"
+            except _UNREADABLE as error:
+                problem = problem or f"the original cannot be read: {error}"
+            else:
+                return Picture(turned(image, source.record.rotation))
+        return Picture(None, problem, elsewhere=source.has_relay)
+
     def _original(self, blobs: BlobStore, source: _Source, copy: Copy) -> Image.Image:
-        if copy.size > IN_MEMORY_BYTES:
-            raise FileRefused("the original is too large to be shown here")
-        body = blobs.read(copy.blob_id, copy.key)
         if self._pool is None:
             self._pool = WorkerPool(1)
-        request = protocol.Photo(copy.name or source.record.filename or "", len(body))
-        _, preview = self._pool.photo(request, body)
-        return _decode_jpeg(bytes(preview))
+        return _original(self._pool, blobs, source, copy)
 
 
 def _source(library: Library, pid: bytes) -> _Source | None:
@@ -189,6 +228,14 @@ def _source(library: Library, pid: bytes) -> _Source | None:
     from core.sync.relays import Relays
 
     return _Source(record, catalog.copies(pid), catalog.thumbnail(pid), has_relay=bool(Relays(library).urls()))
+
+
+def _original(pool: WorkerPool, blobs: BlobStore, source: _Source, copy: Copy) -> Image.Image:
+    if copy.size > IN_MEMORY_BYTES:
+        raise FileRefused("the original is too large to be shown here")
+    body = blobs.read(copy.blob_id, copy.key)
+    _, preview = pool.photo(protocol.Photo(copy.name or source.record.filename or "", len(body)), body)
+    return _decode_jpeg(bytes(preview))
 
 
 def _preview(blobs: BlobStore, copy: Copy) -> Image.Image:
