@@ -1,5 +1,7 @@
 """How much a relay carries: appends of 50 libraries at once, and 2,000 idle WebSockets, on PostgreSQL and on SQLite.
 
+    python -P -m benchmarks.relay_load [--libraries N] [--envelopes N] [--sockets N]
+
 The relay is a process of its own, as `safelight-relay serve` starts it; this one makes the load, on the same cores.
 The floors of the same run: inserts of the same bytes into the same PostgreSQL by psycopg, and a bare Starlette that
 answers the same requests without looking at them.
@@ -9,6 +11,7 @@ Aim: the last of 2,000 sockets is told within a second, of one append and of 50 
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import json
@@ -42,11 +45,9 @@ if TYPE_CHECKING:
 
     from tests.sync_relay.conftest import Library
 
-LIBRARIES = 50
-ALONE = 60
 BATCHES = 4
 BATCH = 50
-SOCKETS = 2_000
+AT_ONCE = 100
 LETTER = b"x" * 200
 ECHO = """
 import sys, uvicorn
@@ -67,6 +68,15 @@ uvicorn.Server(config).run(sockets=[listening])
 """
 
 
+@dataclass(frozen=True)
+class Load:
+    """So many libraries at once, each with so many envelopes of one request each; and so many WebSockets in all."""
+
+    libraries: int
+    envelopes: int
+    sockets: int
+
+
 @dataclass
 class Sender:
     """One device of one library, with its requests written out beforehand."""
@@ -81,44 +91,46 @@ class Sender:
 def main() -> list[str]:
     """Measure and print; return the aims that were missed."""
     raise_file_limit()
-    report = Report(f"A relay under {LIBRARIES} libraries at once, and {SOCKETS:,} idle WebSockets")
+    load = _options()
+    report = Report(f"A relay under {load.libraries} libraries at once, and {load.sockets:,} idle WebSockets")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with postgresql(durable=True) as url:
-            inserts = asyncio.run(_bare_inserts(url))
+            inserts = asyncio.run(_bare_inserts(load, url))
             with _process([sys.executable, "-P", "-c", ECHO]) as (process, port):
                 assert process.is_running()
-                senders = [Sender(new_library(), token="x" * 43) for _ in range(LIBRARIES)]
-                _write(senders)
+                senders = [Sender(new_library(), token="x" * 43) for _ in range(load.libraries)]
+                _write(load, senders)
                 echo = asyncio.run(_send(port, [sender.alone for sender in senders]))
-            _line(report, "psycopg: bare inserts, one a transaction (floor)", ALONE * LIBRARIES, inserts)
-            _line(report, "Starlette: the same requests, unread (floor)", ALONE * LIBRARIES, echo)
+            _line(report, "psycopg: bare inserts, one a transaction (floor)", inserts)
+            _line(report, "Starlette: the same requests, unread (floor)", echo)
             floor = min(_rate(inserts), _rate(echo))
-            _relay(report, folder / "postgresql", url, floor)
-        _relay(report, folder / "sqlite", "", floor)
+            _relay(report, load, folder / "postgresql", url, floor)
+        _relay(report, load, folder / "sqlite", "", floor)
     return report.missed
 
 
-def _relay(report: Report, data: Path, database_url: str, floor: float) -> None:
+def _relay(report: Report, load: Load, data: Path, database_url: str, floor: float) -> None:
     name = "PostgreSQL" if database_url else "SQLite"
     more = ("--database-url", database_url) if database_url else ()
     command = [sys.executable, "-P", "-m", "sync_relay.server", "serve", "--data", str(data), "--port", "0", *more]
     with _process(command) as (process, port):
-        senders = [Sender(new_library()) for _ in range(LIBRARIES)]
+        senders = [Sender(new_library()) for _ in range(load.libraries)]
         asyncio.run(_found(Settings(data=data, database_url=database_url), senders, port))
-        _write(senders)
+        _write(load, senders)
         taken = asyncio.run(_send(port, [sender.alone for sender in senders]))
-        _line(report, f"relay on {name}: one envelope a request", ALONE * LIBRARIES, taken)
+        _line(report, f"relay on {name}: one envelope a request", taken)
         ratio = _rate(taken) / floor
         report.line("  … of the slower floor", f"{ratio:.2f}")
         batched = asyncio.run(_send(port, [sender.batches for sender in senders]))
-        _line(report, f"relay on {name}: {BATCH} envelopes a request", BATCHES * BATCH * LIBRARIES, batched)
-        asyncio.run(_listen(report, process, port, senders))
+        _line(report, f"relay on {name}: {BATCH} envelopes a request", batched, BATCH)
+        asyncio.run(_listen(report, load, process, port, senders))
 
 
-def _line(report: Report, what: str, count: int, taken: tuple[float, list[float]]) -> None:
-    seconds, each = taken
-    report.line(what, f"{count / seconds:,.0f} /s")
+def _line(report: Report, what: str, taken: tuple[float, list[float]], envelopes: int = 1) -> None:
+    """Report how many envelopes a second went in, at so many a request."""
+    _, each = taken
+    report.line(what, f"{envelopes * _rate(taken):,.0f} /s")
     report.line(
         "  … latency of a request, median and 99 %",
         f"{median(each) * 1000:.1f} / {percentile(each, 0.99) * 1000:.1f} ms",
@@ -147,10 +159,10 @@ async def _found(settings: Settings, senders: list[Sender], port: int) -> None:
     await asyncio.to_thread(found)
 
 
-def _write(senders: list[Sender]) -> None:
+def _write(load: Load, senders: list[Sender]) -> None:
     for sender in senders:
         device = sender.library.founder
-        sender.alone = [_append(sender, [device.write(LETTER)]) for _ in range(ALONE)]
+        sender.alone = [_append(sender, [device.write(LETTER)]) for _ in range(load.envelopes)]
         sender.batches = [_append(sender, [device.write(LETTER) for _ in range(BATCH)]) for _ in range(BATCHES)]
         sender.last = [_append(sender, [device.write(LETTER)]) for _ in range(2)]
 
@@ -191,7 +203,7 @@ async def _answer(reader: asyncio.StreamReader) -> bytes:
     return head + await reader.readexactly(length)
 
 
-async def _bare_inserts(url: str) -> tuple[float, list[float]]:
+async def _bare_inserts(load: Load, url: str) -> tuple[float, list[float]]:
     """Insert as many rows of an envelope's size, each in a transaction of its own, over ten connections."""
     body = new_library().founder.write(LETTER)
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as owner:
@@ -202,38 +214,37 @@ async def _bare_inserts(url: str) -> tuple[float, list[float]]:
 
     async def one(libraries: list[int]) -> None:
         async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
-            for position in range(ALONE):
+            for position in range(load.envelopes):
                 for library in libraries:
                     begin = time.perf_counter()
                     await connection.execute("INSERT INTO floor VALUES (%s, %s, %s)", (library, position, body))
                     each.append(time.perf_counter() - begin)
 
     begin = time.perf_counter()
-    await asyncio.gather(*(one(list(range(first, LIBRARIES, 10))) for first in range(10)))
+    await asyncio.gather(*(one(list(range(first, load.libraries, 10))) for first in range(10)))
     return time.perf_counter() - begin, each
 
 
-async def _listen(report: Report, process: psutil.Process, port: int, senders: list[Sender]) -> None:
+async def _listen(report: Report, load: Load, process: psutil.Process, port: int, senders: list[Sender]) -> None:
     """Open idle sockets, then append: to one library, and to all at once."""
     before = process.memory_info().rss
     sockets = []
     begin = time.perf_counter()
     async with contextlib.AsyncExitStack() as stack:
-        for start in range(0, SOCKETS, 100):
-            opened = await asyncio.gather(
-                *(_Socket.open(port, senders[index % LIBRARIES]) for index in range(start, start + 100))
-            )
+        for start in range(0, load.sockets, AT_ONCE):
+            some = range(start, min(start + AT_ONCE, load.sockets))
+            opened = await asyncio.gather(*(_Socket.open(port, senders[index % len(senders)]) for index in some))
             for socket in opened:
                 stack.callback(socket.close)
             sockets += opened
         await asyncio.gather(*(socket.told() for socket in sockets))  # where the library stands
         report.line(
-            f"  {SOCKETS:,} WebSockets opened and told where they stand", f"{time.perf_counter() - begin:.1f} s"
+            f"  {load.sockets:,} WebSockets opened and told where they stand", f"{time.perf_counter() - begin:.1f} s"
         )
         report.line(
-            "  … memory of the relay for each", f"{(process.memory_info().rss - before) / SOCKETS / 1024:.1f} KiB"
+            "  … memory of the relay for each", f"{(process.memory_info().rss - before) / load.sockets / 1024:.1f} KiB"
         )
-        for what, chosen in (("one library", senders[:1]), (f"all {LIBRARIES} libraries", senders)):
+        for what, chosen in (("one library", senders[:1]), (f"all {load.libraries} libraries", senders)):
             libraries = {id(sender) for sender in chosen}
             listening = [socket for socket in sockets if id(socket.sender) in libraries]
             waiting = [asyncio.create_task(socket.told()) for socket in listening]
@@ -311,6 +322,14 @@ def _process(command: list[str]) -> Iterator[tuple[psutil.Process, int]]:
         finally:
             process.terminate()
             process.wait(60)
+
+
+def _options() -> Load:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--libraries", type=int, default=50)
+    parser.add_argument("--envelopes", type=int, default=60, help="of each library, one a request")
+    parser.add_argument("--sockets", type=int, default=2_000)
+    return Load(**vars(parser.parse_args()))
 
 
 if __name__ == "__main__":

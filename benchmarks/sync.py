@@ -345,6 +345,8 @@ def _newcomer(folder: Path, count: int, keep: Path | None) -> list[str]:
         photos = first.catalog.count("")
         report = Report(f"A new device of a library of {photos:,} photos")
         with contextlib.closing(SyncEngine(first)) as engine:
+            for one in engine.relays.urls():  # a run that was interrupted left the relay that ended with it
+                engine.relays.remove(one)
             engine.relays.use(url, new_invite(folder / "relay"))
             begin = time.perf_counter()
             done(engine.run())
