@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from core.teaching import TaughtReason
+    from core.vocabulary import WordReason
 
 _log = logging.getLogger(__name__)
 
@@ -157,6 +158,8 @@ class Explanation:
     """Labels the user took away; they stay away whatever a model says."""
     taught: tuple[TaughtReason, ...] = ()
     """Labels learnt from the user's examples."""
+    words: tuple[WordReason, ...] = ()
+    """Labels that the user described by words."""
 
 
 def explain(
@@ -167,10 +170,11 @@ def explain(
     *,
     labeller: Labeller | None = None,
     taught: Sequence[TaughtReason] = (),
+    words: Sequence[WordReason] = (),
 ) -> Explanation:
     """Return why the photo `pid` in `document` has its labels, or how `label` alone was reached or missed.
 
-    `taught` is what `core.teaching.reasons` says of it.
+    `taught` and `words` are what `core.teaching.reasons` and `core.vocabulary.reasons` say of it.
     Raises `PackRefused` for a `label` that cannot be one.
     """
     labeller = Labeller(library.setting) if labeller is None else labeller
@@ -197,6 +201,7 @@ def explain(
         added=tuple(sorted(name for name, given in own.items() if given)),
         rejected=tuple(sorted(name for name, given in own.items() if not given)),
         taught=tuple(taught),
+        words=tuple(words),
     )
 
 

@@ -25,6 +25,9 @@ TEXT_MAPS = ("device", "relay", "search", "setting", "vocabulary")
 TAUGHT_MAP = "taught"
 """Map whose values are long and wanted seldom: of these the hash is kept, which tells when one has changed."""
 
+WORDS_PREFIX = "words:"
+"""Begins the names of settings that hold the texts of a label by words (`core.vocabulary`)."""
+
 _MAPS = ("album", TAUGHT_MAP, *TEXT_MAPS)
 _NAME_ALBUM = update(album).where(album.c.id == bindparam("number")).values(name=bindparam("new_name"))
 _SET = insert(library_value)

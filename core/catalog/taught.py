@@ -15,7 +15,7 @@ from sqlalchemy import delete, insert, literal, select, update
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from core.catalog.entry import TAUGHT, USER, LabelEntry, accepted
-from core.catalog.library_document import TAUGHT_MAP
+from core.catalog.library_document import TAUGHT_MAP, WORDS_PREFIX
 from core.catalog.query_sql import listed
 from core.catalog.tables import SCORE_UNIT, label_photo, library_value, photo, rejected, taught
 
@@ -93,6 +93,10 @@ class TaughtWriter:
         named = set(
             self._connection.execute(select(library_value.c.key).where(library_value.c.map == TAUGHT_MAP)).scalars()
         )
+        words = select(library_value.c.key).where(
+            library_value.c.map == "setting", library_value.c.key.startswith(WORDS_PREFIX, autoescape=True)
+        )
+        named.update(key.removeprefix(WORDS_PREFIX) for key in self._connection.execute(words).scalars())
         for name in self._states().keys() - named:
             self.put(name, {}, None, labeller)
 

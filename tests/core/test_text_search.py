@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
-from core import edits, packs
-from core.errors import NoTextEncoder, QueryError
+from core import edits, packs, vocabulary
+from core.errors import InvalidEdit, NoSuchLabel, NoTextEncoder, QueryError
 from core.importing.pipeline import import_paths
 from core.importing.tagging import retag
 from core.search import default_sort, search_result
@@ -144,3 +144,47 @@ def test_the_background_is_everyday_and_each_prompt_once() -> None:
     prompts = background_prompts()
     assert len(prompts) == len(set(prompts)) >= 100
     assert all(prompt and prompt == prompt.strip() and prompt.isascii() for prompt in prompts)
+
+
+def test_words_become_a_label_of_all_photos(describing: Library, photos: Path) -> None:
+    added = vocabulary.add(describing, "Warm", ["a red thing", "red"])
+    assert (added.name, added.texts, added.photos) == ("warm", ("a red thing", "red"), 2)
+    assert set(names(describing, "label:warm")) == {"red", "brick"}
+    (red,) = describing.catalog.search("name:red")
+    assert [(label.name, label.source) for label in red.labels if label.name == "warm"] == [("warm", "taught")]
+    (reason,) = vocabulary.reasons(describing, red.pid, "warm")
+    assert (reason.model, reason.text, reason.shown) == (MODEL, "a red thing", True)
+    edits.remove_label(describing, [red.pid], "warm")
+    Image.new("RGB", (90, 60), (220, 30, 30)).save(photos / "rust.png")
+    import_paths(describing, [photos], workers=1)
+    assert vocabulary.refresh(describing) == 1
+    assert set(names(describing, "label:warm")) == {"brick", "rust"}, "what was taken away stays away"
+    assert vocabulary.refresh(describing) == 0
+    assert [label.photos for label in vocabulary.word_labels(describing)] == [2]
+    vocabulary.add(describing, "warm", ["blue"])
+    assert names(describing, "label:warm") == ["blue"]
+    vocabulary.forget(describing, "WARM")
+    assert names(describing, "label:warm") == []
+    with pytest.raises(NoSuchLabel):
+        vocabulary.forget(describing, "warm")
+
+
+def test_words_that_cannot_be_a_label(describing: Library) -> None:
+    for texts in ([str(number) for number in range(20)], ["x" * 201], ["a\x1bb"], [""]):
+        with pytest.raises(InvalidEdit, match="1 to 16 texts"):
+            vocabulary.add(describing, "warm", texts)
+    with pytest.raises(InvalidEdit):
+        vocabulary.add(describing, "x" * 10_000)
+    # What another device may have written.
+    for key, value in (("", "red"), ("A", "red"), ("a", "\x1b[2J"), ("b", "\n" * 50), ("c", ""), ("d" * 300, "red")):
+        describing.set_setting(f"words:{key}", value)
+    assert vocabulary.word_labels(describing) == []
+    assert vocabulary.refresh(describing) == 0
+    describing.set_setting("words:🌅 غروب", "red")
+    assert vocabulary.refresh(describing) == 1
+    assert set(names(describing, 'label:"🌅 غروب"')) == {"red", "brick"}
+    remove_pack("colour-words")
+    assert vocabulary.refresh(describing) == 1
+    assert names(describing, 'label:"🌅 غروب"') == [], "without the pack nobody knows"
+    with pytest.raises(NoTextEncoder):
+        vocabulary.add(describing, "warm")

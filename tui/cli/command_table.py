@@ -49,6 +49,7 @@ SECTIONS = (
         (
             ("model", "model", "List, add, choose and try the models that label photos."),
             ("teach", "teach", "Teach a label by photos that show it."),
+            ("vocabulary", "vocabulary", "Make any words a label of the photos that look like them."),
             ("retag", "retag", "Label photos again with the model in use."),
         ),
     ),

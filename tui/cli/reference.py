@@ -82,13 +82,14 @@ fish `_SAFELIGHT_COMPLETE=fish_source safelight | source`.
 
 | command | a line |
 |---|---|
-| `search`, `similar` | `id`, `filename`, `taken_at` (ISO 8601, without offset where that is unknown), `width`, `height`, `size` (bytes), `mime`, `labels` (a list of `name`, `score`, `source`: `model`, `user` or `taught`, `model`), `caption`, `rating`, `favourite`, `albums`, `location`, `score` |
+| `search`, `similar` | `id`, `filename`, `taken_at` (ISO 8601, without offset where that is unknown), `width`, `height`, `size` (bytes), `mime`, `labels` (a list of `name`, `score`, `source`: `model`, `user` or `taught`, `model`), `caption`, `rating`, `favourite`, `albums`, `location`, `score`; with a description in the query also `sure` |
 | `search --count` | `count` |
-| `show` | as `search`, and `date_source`, `date_from`, `imported_at`, `trashed_at`, `rotation`, `camera`, `lens`, `iso`, `f_number`, `exposure_s`, `focal_mm`, `altitude_m`, `motion_s` |
+| `show` | as `search`, and `date_source`, `date_from`, `imported_at`, `trashed_at`, `rotation`, `camera`, `lens`, `iso`, `f_number`, `exposure_s`, `focal_mm`, `altitude_m`, `motion_s`, `looks` (a list of `dark`, `bright`, `blurry`, `black-and-white`, `screenshot`), `brightness` (0 to 1, or null) |
 | `duplicates` | `photos`: a list of what `search` prints, best first |
 | `teach`, `teach --list` | `label`, `positive`, `negative`, `photos`, `without_vector` |
+| `vocabulary add`, `vocabulary list` | `name`, `texts`, `photos` |
 | `teach --review` | `certain` (`most` or `least`), `id`, `score` |
-| `why` | `label`, `shown`, `source`, `score`, `model`; of a taught one: `positive`, `negative`, `example`, `nearest` (a list of `id`, `cosine`); of a model's: `active`, `needed`, `because_of`, `above`, `classes` (a list of `name`, `wordnet`, `probability`) |
+| `why` | `label`, `shown`, `source`, `score`, `model`; of one by words: `text`; of a taught one: `positive`, `negative`, `example`, `nearest` (a list of `id`, `cosine`); of a model's: `active`, `needed`, `because_of`, `above`, `classes` (a list of `name`, `wordnet`, `probability`) |
 | `import` | `event`: `added` or `duplicate` (`path`, `id`), `skipped`, `failed` or `note` (`path`, `reason`), `progress` (`files`, `total_files`, `bytes`, `total_bytes`, `seconds_left`), and last `done` (`added`, `duplicates`, `skipped`, `failed`, `seconds`) |
 | `export` | `event`: `exported` or `present` (`id`, `path`), `failed` (`id`, `path`, `reason`), and last `done` (`exported`, `present`, `failed`, `sidecars`, `fetched`, `seconds`) |
 | `log` | `id`, `at`, `device`, `action`, `summary`, `photos_added`, `undone` |

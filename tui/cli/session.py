@@ -151,6 +151,14 @@ def _refresh_taught(library: Library, *, learn: bool) -> None:
 
         with contextlib.suppress(CoreError):  # what the command was asked for is done, and the next one tries again
             refresh(library, learn=learn)
+    from core.catalog.library_document import WORDS_PREFIX
+
+    if learn and any(name.startswith(WORDS_PREFIX) for name in library.catalog.library_values("setting")):
+        from core import vocabulary
+        from core.errors import CoreError
+
+        with contextlib.suppress(CoreError):
+            vocabulary.refresh(library)
 
 
 def _quieten_logs() -> None:

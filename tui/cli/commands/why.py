@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from core.labelling import Explanation, ModelResult
     from core.teaching import TaughtReason
+    from core.vocabulary import WordReason
     from ml.labels import Reason
     from tui.cli.session import Session
 
@@ -33,7 +34,7 @@ def command(session: Session, photo: str, label: str | None, as_json: bool) -> N
     A label's score is the sum of what the model gave to the classes that count for it: thirty breeds at 0.03 each are a
     confident dog.
     """
-    from core import labelling, teaching
+    from core import labelling, teaching, vocabulary
     from core.errors import NoSuchPhoto
 
     with session.open_library() as library:
@@ -41,7 +42,8 @@ def command(session: Session, photo: str, label: str | None, as_json: bool) -> N
         if record is None:
             raise NoSuchPhoto(f"there is no photo {output.plain(photo)}")
         taught = teaching.reasons(library, record.pid, label)
-        explanation = labelling.explain(library, record.document, record.pid, label, taught=taught)
+        words = vocabulary.reasons(library, record.pid, label)
+        explanation = labelling.explain(library, record.document, record.pid, label, taught=taught, words=words)
     if as_json:
         output.json_lines(_json_lines(explanation))
         return
@@ -69,6 +71,15 @@ def _json_lines(explanation: Explanation) -> Iterator[dict[str, Any]]:
             "negative": learnt.negative,
             "example": learnt.example,
             "nearest": [{"id": pid.hex(), "cosine": round(cosine, 4)} for pid, cosine in learnt.nearest],
+        }
+    for described in explanation.words:
+        yield {
+            "label": described.label,
+            "shown": described.shown,
+            "source": "taught",
+            "score": described.score,
+            "model": described.model,
+            "text": described.text,
         }
     decided = {*explanation.added, *explanation.rejected}
     for result in explanation.results:
@@ -98,6 +109,8 @@ def explanation_lines(explanation: Explanation, *, missed: bool) -> Iterator[str
         yield f"{output.plain(name)}: you took it away, so no model gives it again"
     for learnt in explanation.taught:
         yield from _taught_text(learnt)
+    for described in explanation.words:
+        yield from _words_text(described, missed=missed)
     for result in explanation.results:
         yield from _result_text(result, missed=missed)
 
@@ -111,6 +124,17 @@ def _taught_text(learnt: TaughtReason) -> Iterator[str]:
     if learnt.nearest:
         near = ", ".join(f"{pid.hex()[:_ID_DIGITS]} ({cosine:.2f})" for pid, cosine in learnt.nearest)
         yield f"  most like the examples {near}, as {output.plain(learnt.model)} sees them"
+
+
+def _words_text(described: WordReason, *, missed: bool) -> Iterator[str]:
+    if described.score is None or described.text is None:
+        if missed:
+            nobody = "no pack here understands texts" if described.model is None else "nothing stands out in this photo"
+            yield f"{output.plain(described.label)}: by words of yours. missed: {nobody}"
+        return
+    verdict = "" if described.shown else "missed: "
+    yield f"{output.plain(described.label)}: by words of yours. {verdict}{described.score:.0%}, needs 50%"
+    yield f"  fits '{output.plain(described.text)}' best, as {output.plain(described.model or '')} sees it"
 
 
 def _result_text(result: ModelResult, *, missed: bool) -> Iterator[str]:
