@@ -56,3 +56,10 @@ def test_copies_are_listed_best_first_and_the_others_go_to_the_trash_and_come_ba
     cli("undo")
     assert len(cli.ids()) == 5
     cli("duplicates", "--distance", "12", code=exit_codes.USAGE)
+
+    (shown,) = cli.json("show", "--query", "name:two")
+    assert "black-and-white" in shown["looks"]
+    assert 0.4 < shown["brightness"] < 0.6
+    (line,) = [line for line in cli("show", shown["id"]) if line.startswith("looks")]
+    assert line.endswith(f"brightness {shown['brightness']:.0%}")
+    assert len(cli.ids("is:bw brightness:40..60%")) == 5

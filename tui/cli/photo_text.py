@@ -92,6 +92,7 @@ def facts(photo: PhotoRecord) -> list[tuple[str, str]]:
         ("camera", photo.camera or ""),
         ("lens", lens),
         ("place", place),
+        ("looks", _looks(photo)),
         ("labels", labels),
         ("caption", photo.caption),
         ("rating", "★" * photo.rating),
@@ -102,6 +103,12 @@ def facts(photo: PhotoRecord) -> list[tuple[str, str]]:
         ("trash", "yes" if photo.trashed_at is not None else ""),
     ]
     return [(name, output.plain(text)) for name, text in rows if text]
+
+
+def _looks(photo: PhotoRecord) -> str:
+    """What was measured of the picture, as `is:` and `brightness:` find it."""
+    light = "" if photo.brightness is None else f"brightness {photo.brightness:.0%}"
+    return ", ".join(filter(None, (*photo.looks, light)))
 
 
 def _taken(photo: PhotoRecord) -> str:

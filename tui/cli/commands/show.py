@@ -59,4 +59,6 @@ def _as_json(record: PhotoRecord) -> dict[str, Any]:
         "focal_mm": record.focal_mm,
         "altitude_m": extra.altitude_m,
         "motion_s": record.motion_s,
+        "looks": record.looks,
+        "brightness": record.brightness,
     }
