@@ -1,7 +1,7 @@
 """Scenarios 2, 7, 10 and 12: members that turn on each other, sign-ins that are played again, clocks that are wrong.
 
 Elsewhere: the rules of membership, each with its attack (tests/crypto/test_membership_attacks.py); adding while being
-revoked, mutual revocation and swapped keys in pairing (tests/core/devices/test_pairing.py); an invented genesis
+revoked, mutual revocation and swapped keys in pairing (tests/core/devices/test_pairing_attacks.py); an invented genesis
 (test_recovering.py); challenges and tokens (tests/sync_relay/test_sign_in.py); cuts (tests/core/test_ingest.py,
 test_acceptance.py).
 """

@@ -1,6 +1,6 @@
 """Relays on every storage there is, and devices of throw-away libraries.
 
-A storage is a pair of URLs. A module names those it runs on as `STORAGES`: the conformance suite (`test_storage`) all
+A storage is a pair of URLs. A module names those it runs on as `STORAGES`: the conformance suite (`test_storage*`) all
 four, what goes over HTTP the two ends (`BOTH_ENDS`), because requests reach storage only through what conforms, and
 everything else SQLite and a folder. PostgreSQL and S3 are servers of their own (`real_servers`), started by the first
 test that needs one and shared by all workers of a run; `SAFELIGHT_TEST_POSTGRESQL` (a database's URL) and
@@ -24,6 +24,9 @@ from crypto.envelope import NO_PREVIOUS, EnvelopeHeader, envelope_hash, seal_env
 from crypto.keys import DeviceSecrets, EpochKeys
 from crypto.membership import Genesis, create_genesis, heads_hash, open_epoch, verify_genesis
 from crypto.phrase import new_phrase, phrase_secrets
+from sync_relay.server.database import Database
+from sync_relay.server.objects import Objects
+from sync_relay.server.parts import Parts
 from sync_relay.server.settings import Limits, Settings
 from tests.sync_relay.real_servers import POSTGRESQL_VARIABLE, S3_VARIABLE, shared
 from tests.sync_relay.running_relay import Relay
@@ -182,6 +185,14 @@ def loop() -> Iterator[Any]:
             return runner.run(coroutine)
 
         yield run
+
+
+@pytest.fixture
+def parts(settings: Settings, clock: Clock, loop: Any) -> Iterator[Parts]:
+    database = Database(settings.database)
+    loop(database.migrate())
+    yield Parts(database, Objects(settings.blobs), settings.limits, clock)
+    loop(database.close())
 
 
 @pytest.fixture

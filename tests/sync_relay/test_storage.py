@@ -1,9 +1,9 @@
+"""The log and the accounts of a relay, on every storage."""
+
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-import itertools
 import os
 import sqlite3
 from typing import TYPE_CHECKING, Any
@@ -11,66 +11,24 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import select, text
+from sqlalchemy import text
 from sqlalchemy.dialects import registry
 from sqlalchemy.schema import CreateTable
 
 from sync_relay import errors
 from sync_relay.server import database as database_module
-from sync_relay.server import ledger, libraries, log, removal, tables
-from sync_relay.server.blobs import Blobs, Interrupted
+from sync_relay.server import ledger, libraries, log, tables
 from sync_relay.server.database import Database, newest_revision
-from sync_relay.server.objects import ObjectMissing, Objects
-from sync_relay.server.parts import Parts
 from sync_relay.server.sessions import token_bytes
-from sync_relay.statements import Place, make_delete, make_prune
-from sync_relay.wire import KIND_ENVELOPE, KIND_PRUNE, AppendEntries, CreateLibrary
+from sync_relay.wire import AppendEntries, CreateLibrary
 from tests.sync_relay.conftest import EVERY_STORAGE, Library, new_library
+from tests.sync_relay.on_storage import DAY, found, upload
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-
-    from sync_relay.server.settings import Settings
+    from sync_relay.server.parts import Parts
     from tests.sync_relay.conftest import Clock
 
 STORAGES = EVERY_STORAGE
-DAY = 86_400
-
-
-@pytest.fixture
-def parts(settings: Settings, clock: Clock, loop: Any) -> Iterator[Parts]:
-    database = Database(settings.database)
-    loop(database.migrate())
-    yield Parts(database, Objects(settings.blobs), settings.limits, clock)
-    loop(database.close())
-
-
-async def found(parts: Parts, library: Library, *, quota: int = 10**9, objects: int = 10**6) -> None:
-    invite = await libraries.make_invite(parts, quota_bytes=quota, quota_objects=objects)
-    request = CreateLibrary(invite=invite, genesis=library.genesis.entry)
-    await libraries.found(parts, request, token_bytes(invite))
-
-
-async def in_pieces(*pieces: bytes, breaks: bool = False) -> AsyncIterator[bytes]:
-    for piece in pieces:
-        yield piece
-    if breaks:
-        raise Interrupted
-
-
-async def upload(parts: Parts, library: Library, content: bytes) -> bytes:
-    blob_id = hashlib.blake2b(content, digest_size=32).digest()
-    state = await Blobs(parts).receive(
-        library.genesis.library_id, blob_id, offset=0, size=len(content), body=in_pieces(content)
-    )
-    assert state.state == "stored"
-    return blob_id
-
-
-async def content_of(parts: Parts, library: Library, blob_id: bytes) -> bytes:
-    blobs = Blobs(parts)
-    name, size = await blobs.stored(library.genesis.library_id, blob_id)
-    return b"".join([piece async for piece in await blobs.read(name, 0, size)])
 
 
 def test_the_migrations_make_the_tables_that_the_code_uses(parts: Parts, loop: Any) -> None:
@@ -213,332 +171,6 @@ def test_pages_end_at_their_bounds(parts: Parts, library: Library, loop: Any, mo
         page = await log.pull(parts, library_id, 4, 100)
         assert ([item.position for item in page.items], page.more) == ([5], False)
         assert (await log.pull(parts, library_id, 99, 100)).position == 5
-
-    loop(scenario())
-
-
-def test_an_upload_goes_on_at_any_byte(parts: Parts, library: Library, loop: Any) -> None:
-    content = os.urandom(200_000)
-    blob_id = hashlib.blake2b(content, digest_size=32).digest()
-
-    async def scenario() -> None:
-        await found(parts, library)
-        blobs = Blobs(parts)
-        library_id = library.genesis.library_id
-        cuts = [0, 1, 65_536, 65_537, 131_000, 199_999, 200_000]
-        for start, end in itertools.pairwise(cuts):
-            with pytest.raises(Interrupted):
-                await blobs.receive(
-                    library_id,
-                    blob_id,
-                    offset=start,
-                    size=len(content),
-                    body=in_pieces(content[start:end], breaks=True),
-                )
-            state = (await blobs.states(library_id, [blob_id])).blobs[0]
-            assert (state.state, state.offset) == ("partial", end)
-        done = await blobs.receive(library_id, blob_id, offset=200_000, size=len(content), body=in_pieces())
-        assert done.state == "stored"
-        assert await content_of(parts, library, blob_id) == content
-        async with parts.database.read() as connection:
-            assert (await connection.execute(select(tables.part))).all() == []
-            assert (await ledger.usage(connection, library_id)).bytes == len(content) + len(library.genesis.entry)
-
-    loop(scenario())
-
-
-def test_two_that_upload_one_blob_at_once_end_with_one(parts: Parts, library: Library, loop: Any) -> None:
-    content = os.urandom(300_000)
-    blob_id = hashlib.blake2b(content, digest_size=32).digest()
-
-    async def slowly() -> AsyncIterator[bytes]:
-        for start in range(0, len(content), 50_000):
-            yield content[start : start + 50_000]
-            await asyncio.sleep(0)
-
-    async def scenario() -> None:
-        await found(parts, library)
-        blobs = Blobs(parts)
-
-        async def whole() -> None:
-            offset = 0
-            while True:
-                try:
-                    state = await blobs.receive(
-                        library.genesis.library_id,
-                        blob_id,
-                        offset=offset,
-                        size=len(content),
-                        body=in_pieces(content[offset:]) if offset else slowly(),
-                    )
-                except errors.OffsetMismatch as mismatch:
-                    offset = mismatch.details.offset or 0
-                else:
-                    assert state.state == "stored"
-                    return
-
-        await asyncio.gather(whole(), whole())
-        assert await content_of(parts, library, blob_id) == content
-
-    loop(scenario())
-
-
-def test_a_photo_costs_one_transaction_and_one_object(parts: Parts, library: Library, loop: Any) -> None:
-    async def scenario() -> None:
-        await found(parts, library)
-        content = os.urandom(60_000)
-        transactions: list[object] = []
-        transact = parts.database.transact
-
-        async def counted(work: Any) -> Any:
-            transactions.append(work)
-            return await transact(work)
-
-        parts.database.transact = counted  # type: ignore[method-assign]
-        blob_id = await upload(parts, library, content)
-        assert len(transactions) == 1
-        assert await content_of(parts, library, blob_id) == content
-        names = [name async for name in parts.objects.names() if not name.startswith("relay-check")]
-        assert len(names) == 1
-        async with parts.database.read() as connection:
-            usage = await ledger.usage(connection, library.genesis.library_id)
-        assert (usage.bytes, usage.objects) == (len(content) + len(library.genesis.entry), 2)
-
-    loop(scenario())
-
-
-@pytest.mark.parametrize("others", ["begun", "stored"])
-def test_a_blob_that_comes_whole_while_others_send_it(parts: Parts, library: Library, loop: Any, others: str) -> None:
-    """Whoever is first, there is one blob, counted once, and whoever is not is told where it stands."""
-    content = os.urandom(50_000)
-    blob_id = hashlib.blake2b(content, digest_size=32).digest()
-
-    async def scenario() -> None:
-        await found(parts, library)
-        library_id, blobs = library.genesis.library_id, Blobs(parts)
-
-        async def while_others_send() -> AsyncIterator[bytes]:
-            yield content[:10]
-            if others == "stored":
-                await upload(parts, library, content)
-            else:
-                with pytest.raises(Interrupted):
-                    await blobs.receive(
-                        library_id, blob_id, offset=0, size=len(content), body=in_pieces(content[:7], breaks=True)
-                    )
-            yield content[10:]
-
-        state = await blobs.receive(library_id, blob_id, offset=0, size=len(content), body=while_others_send())
-        assert (state.state, state.offset) == ("stored", len(content))
-        assert await content_of(parts, library, blob_id) == content
-        state = await blobs.receive(library_id, blob_id, offset=7, size=len(content), body=in_pieces(content[7:]))
-        assert state.state == "stored"
-        assert len([name async for name in parts.objects.names()]) == 1
-        async with parts.database.read() as connection:
-            usage = await ledger.usage(connection, library_id)
-            assert (await connection.execute(select(tables.part))).all() == []
-        assert (usage.bytes, usage.objects) == (len(content) + len(library.genesis.entry), 2)
-
-    loop(scenario())
-
-
-def test_a_photo_that_does_not_fit_any_more_leaves_nothing(parts: Parts, library: Library, loop: Any) -> None:
-    async def scenario() -> None:
-        await found(parts, library, quota=len(library.genesis.entry) + 50_000)
-        library_id, blobs = library.genesis.library_id, Blobs(parts)
-        content = os.urandom(30_000)
-        blob_id = hashlib.blake2b(content, digest_size=32).digest()
-
-        async def while_another_takes_the_room() -> AsyncIterator[bytes]:
-            await upload(parts, library, os.urandom(30_000))
-            yield content
-
-        with pytest.raises(errors.QuotaFull) as full:
-            await blobs.receive(library_id, blob_id, offset=0, size=len(content), body=while_another_takes_the_room())
-        assert full.value.details.over == 10_000
-        assert (await blobs.states(library_id, [blob_id])).blobs[0].state == "absent"
-        assert len([name async for name in parts.objects.names()]) == 1
-        async with parts.database.read() as connection:
-            assert (await ledger.usage(connection, library_id)).objects == 2
-
-    loop(scenario())
-
-
-@pytest.mark.parametrize("size", [1_000, 200_000])
-def test_bytes_that_are_not_the_blob_leave_nothing(parts: Parts, library: Library, loop: Any, size: int) -> None:
-    async def scenario() -> None:
-        await found(parts, library)
-        blobs = Blobs(parts)
-        library_id = library.genesis.library_id
-        with pytest.raises(errors.BlobDamaged):
-            await blobs.receive(library_id, b"i" * 32, offset=0, size=size, body=in_pieces(bytes(size)))
-        assert (await blobs.states(library_id, [b"i" * 32])).blobs[0].state == "absent"
-        async with parts.database.read() as connection:
-            assert (await ledger.usage(connection, library_id)).objects == 1
-            assert (await connection.execute(select(tables.part))).all() == []
-
-    loop(scenario())
-
-
-def test_a_part_that_the_storage_lost_makes_the_upload_begin_again(parts: Parts, library: Library, loop: Any) -> None:
-    content = os.urandom(150_000)
-    blob_id = hashlib.blake2b(content, digest_size=32).digest()
-
-    async def scenario() -> None:
-        await found(parts, library)
-        blobs = Blobs(parts)
-        library_id = library.genesis.library_id
-        await blobs.receive(library_id, blob_id, offset=0, size=len(content), body=in_pieces(content[:100_000]))
-        async with parts.database.read() as connection:
-            name = (await connection.execute(select(tables.part.c.object))).scalars().first()
-        assert name is not None
-        await parts.objects.delete([name])
-        with pytest.raises(errors.BlobDamaged):
-            await blobs.receive(
-                library_id, blob_id, offset=100_000, size=len(content), body=in_pieces(content[100_000:])
-            )
-        assert await upload(parts, library, content) == blob_id
-
-    loop(scenario())
-
-
-def test_a_blob_lost_by_the_storage_is_named_before_anything_is_sent(parts: Parts, library: Library, loop: Any) -> None:
-    async def scenario() -> None:
-        await found(parts, library)
-        blobs = Blobs(parts)
-        blob_id = await upload(parts, library, b"ciphertext")
-        name, size = await blobs.stored(library.genesis.library_id, blob_id)
-        await parts.objects.delete([name])
-        with pytest.raises(errors.NoSuchBlob):
-            await blobs.read(name, 0, size)
-        with pytest.raises(errors.NoSuchBlob):
-            await blobs.prove(library.genesis.library_id, blob_id, bytes(32))
-        with pytest.raises(ObjectMissing):
-            await parts.objects.hash(name)
-
-    loop(scenario())
-
-
-def test_a_deleted_blob_goes_after_its_grace_and_not_before(
-    parts: Parts, library: Library, loop: Any, clock: Clock
-) -> None:
-    async def scenario() -> None:
-        await found(parts, library)
-        library_id = library.genesis.library_id
-        gone, kept = await upload(parts, library, b"gone"), await upload(parts, library, b"kept")
-        statement = make_delete(library.founder.secrets, library_id, [gone, kept], time=clock.now)
-        assert (await removal.append_statements(parts, library_id, [statement])).stored == 1
-        clock.now += 29 * DAY
-        assert await removal.sweep(parts) == {}
-        assert await content_of(parts, library, gone) == b"gone"
-        assert await upload(parts, library, b"kept") == kept  # uploading it again takes the deletion back
-        assert (await removal.append_statements(parts, library_id, [statement])).stored == 0  # and stays taken back
-        clock.now += DAY
-        assert (await removal.sweep(parts)) == {"blobs": 1}
-        states = (await Blobs(parts).states(library_id, [gone, kept])).blobs
-        assert [state.state for state in states] == ["absent", "stored"]
-        clock.now += 40 * DAY
-        assert await removal.sweep(parts) == {}
-
-    loop(scenario())
-
-
-def test_an_upload_nobody_goes_on_with_is_cleared_away(parts: Parts, library: Library, loop: Any, clock: Clock) -> None:
-    async def scenario() -> None:
-        await found(parts, library)
-        library_id = library.genesis.library_id
-        await Blobs(parts).receive(library_id, b"i" * 32, offset=0, size=9, body=in_pieces(b"half"))
-        clock.now += 15 * DAY
-        assert (await removal.sweep(parts))["uploads"] == 1
-        async with parts.database.read() as connection:
-            assert (await ledger.usage(connection, library_id)).objects == 1
-
-    loop(scenario())
-
-
-def test_pruned_envelopes_leave_their_names_and_free_their_space(
-    parts: Parts, library: Library, loop: Any, clock: Clock
-) -> None:
-    async def scenario() -> None:
-        await found(parts, library)
-        library_id = library.genesis.library_id
-        one, other = library.founder, library.phrase
-        history = [one.write() for _ in range(3)]
-        covered = Place(one.id, one.seq, one.previous)
-        await log.append(parts, library_id, [*history, one.write(b"checkpoint"), other.write(b"confirmed")])
-        statement = make_prune(
-            one.secrets,
-            library_id,
-            checkpoint=Place(one.id, 4, one.previous),
-            confirmation=Place(other.id, 1, other.previous),
-            covered=[covered],
-            time=0,
-        )
-        before = await log.pull(parts, library_id, 0, 100)
-        await removal.append_statements(parts, library_id, [statement])
-        clock.now += 29 * DAY
-        assert await removal.sweep(parts) == {}
-        clock.now += DAY
-        assert await removal.sweep(parts) == {"envelopes": 3}
-        after = await log.pull(parts, library_id, 0, 100)
-        assert [item.position for item in after.items[:-1]] == [item.position for item in before.items]
-        assert [(item.seq, item.body) for item in after.items if item.kind == KIND_ENVELOPE and item.seq] == [
-            (1, None),
-            (2, None),
-            (3, None),
-        ]
-        assert after.items[-1].kind == KIND_PRUNE
-        async with parts.database.read() as connection:
-            held = await ledger.usage(connection, library_id)
-        assert held.bytes == sum(len(item.body) for item in after.items if item.body)
-        # The chain goes on, and repeats of what was pruned are known for what they are.
-        assert (await log.append(parts, library_id, [history[0], one.write()])).stored == 1
-        with pytest.raises(errors.SequenceConflict):
-            await log.append(parts, library_id, [one.seal(2, b"p" * 32, b"forged history")])
-
-    loop(scenario())
-
-
-def test_prune_entries_that_contradict_the_relay_are_refused(parts: Parts, library: Library, loop: Any) -> None:
-    async def scenario() -> None:
-        await found(parts, library)
-        library_id = library.genesis.library_id
-        one = library.founder
-        await log.append(parts, library_id, [one.write(), one.write()])
-        good = Place(one.id, 2, one.previous)
-        absent = Place(one.id, 7, b"h" * 32)
-        for checkpoint, covered in [
-            (absent, Place(one.id, 1, b"h" * 32)),
-            (good, good),
-            (good, Place(one.id, 1, b"another" + bytes(25))),
-        ]:
-            statement = make_prune(
-                one.secrets, library_id, checkpoint=checkpoint, confirmation=good, covered=[covered], time=0
-            )
-            with pytest.raises(errors.PruneRefused):
-                await removal.append_statements(parts, library_id, [statement])
-        assert len((await log.pull(parts, library_id, 0, 100)).items) == 3
-
-    loop(scenario())
-
-
-def test_a_chain_whose_beginning_was_pruned_elsewhere_goes_on_here(parts: Parts, library: Library, loop: Any) -> None:
-    async def scenario() -> None:
-        await found(parts, library)
-        library_id = library.genesis.library_id
-        one, other = library.founder, library.phrase
-        lost = [one.write() for _ in range(3)]
-        covered = Place(one.id, 3, one.previous)
-        await log.append(parts, library_id, [other.write()])
-        checkpoint = Place(other.id, 1, other.previous)
-        statement = make_prune(
-            other.secrets, library_id, checkpoint=checkpoint, confirmation=checkpoint, covered=[covered], time=0
-        )
-        fourth = one.write()
-        with pytest.raises(errors.SequenceGap):
-            await log.append(parts, library_id, [fourth])
-        await removal.append_statements(parts, library_id, [statement])
-        assert (await log.append(parts, library_id, [*lost, fourth])).stored == 1
 
     loop(scenario())
 
