@@ -193,16 +193,25 @@ class SafelightApp(App[None]):
         An import, or other long work, is somebody's wish: the library is locked when it has ended. Sync is ended.
         """
         minutes = self.settings.lock_after
-        if not minutes or not self.library.is_open or self.importer.is_running or self.work.is_running:
+        busy = self.importer.is_running or self.work.is_running or self._shows_words()
+        if not minutes or not self.library.is_open or busy:
             return
         if self.clock() - self._active_at >= minutes * _MINUTE_S:
             await self._lock(f"Locked: nobody was here for {count(minutes, 'minute')}.")
 
     async def action_lock(self) -> None:
         """Close the library and ask for the passphrase."""
-        if self.library.is_open:
+        if self._shows_words():
+            self.notify("Write the words down first: they are shown this once.", severity="warning")
+        elif self.library.is_open:
             stopped = self.importer.is_running
             await self._lock("The import was stopped; importing the same again goes on." if stopped else "")
+
+    def _shows_words(self) -> bool:
+        """Tell whether a recovery phrase is on the screen: whoever locked now would never see it again."""
+        from tui.app.screens.welcome import PhraseScreen
+
+        return any(isinstance(screen, PhraseScreen) for screen in self.screen_stack)
 
     async def _lock(self, why: str) -> None:
         """Take everything off the screen, end what runs, drop the keys, and ask for the passphrase."""

@@ -37,6 +37,8 @@ def test_from_nothing_to_the_first_photos(nowhere: Bench, tmp_path: Path) -> Non
 
         phrase = pilot.app.screen
         assert isinstance(phrase, PhraseScreen)
+        await pilot.press("ctrl+l")  # nobody would ever see them again
+        assert isinstance(pilot.app.screen, PhraseScreen)
         words = list(phrase._words)
         assert len(words) == 24
         shown = str(phrase.query_one("#words", Static).content)
@@ -51,6 +53,7 @@ def test_from_nothing_to_the_first_photos(nowhere: Bench, tmp_path: Path) -> Non
             await type_text(pilot, words[place].upper())
             await pilot.press("enter")
 
+        assert phrase._words == []
         await until(pilot, lambda: isinstance(pilot.app.screen, AskScreen), "the question for a folder")
         line = pilot.app.screen.query_one(Input)
         line.value = str(photos)
