@@ -51,6 +51,8 @@ QUERIES = (
     ("near:38.72,-9.14,500km", "taken"),
     ("type:jpeg size:>4MB", "size"),
     ("has:caption", "taken"),
+    ("is:blurry", "taken"),
+    ("-is:screenshot brightness:<20", "taken"),
     ("holiday", "taken"),
     ('"family with garden"', "taken"),
     ("name:IMG_0500", "name"),

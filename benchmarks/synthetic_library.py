@@ -102,6 +102,11 @@ def photo(number: int, step: timedelta, rng: random.Random, model: str) -> tuple
         focal_mm=rng.choice((4.4, 24.0, 50.0)),
         thumbhash=rng.randbytes(24),
         imported_at=int(time.time()),
+        brightness=rng.randrange(1000),
+        sharpness=rng.randrange(600, 5000),
+        colourfulness=rng.randrange(1000),
+        flatness=rng.randrange(700),
+        perceptual_hash=rng.randbytes(8),
     )
     original = CopyRecord(role="original", key=rng.randbytes(32), size=facts.size, file_name=f"IMG_{number:06}.jpg")
     preview = CopyRecord(role="preview", key=rng.randbytes(32), size=300_000, width=2048, height=1536)

@@ -75,10 +75,11 @@ def test_screens_are_told_by_their_pixels_their_size_their_metadata_or_their_nam
         (facts(flatness=200, screenshot=True), "IMG_1.png"),
         (facts(flatness=200), "Bildschirmfoto 2024-05-17 um 14.03.00.jpg"),
         (facts(flatness=200), "Screenshot_20240517-140300_Maps.jpg"),
+        (facts(flatness=200), "Capture d\N{RIGHT SINGLE QUOTATION MARK}e\N{COMBINING ACUTE ACCENT}cran 3.png"),
         (facts(flatness=200), "a new sofa.jpg"),
         (facts(width=64, height=64, mime="image/png", **drawn), "icon.png"),
     )
-    assert found(catalog, "is:screenshot") == {0, 1, 2, 6, 7, 8}
+    assert found(catalog, "is:screenshot") == {0, 1, 2, 6, 7, 8, 9}
 
 
 @pytest.mark.parametrize(
