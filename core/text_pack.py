@@ -10,6 +10,7 @@ from crdt.documents import LIBRARY
 from crdt.operations import Put
 from ml.errors import MlError, PackNotFound
 from ml.installed import find_image_text_pack
+from ml.manifest import is_pack_name, is_pack_version
 
 if TYPE_CHECKING:
     from core.labelling import LabelledLibrary
@@ -26,7 +27,7 @@ def text_pack(library: LabelledLibrary, *, verify: bool = True) -> ImageTextPack
     """
     named = library.setting(TEXT_PACK_SETTING)
     model = text_model(library.setting)
-    if named is None or model is None:
+    if named is None or model is None or not _is_model(model):
         raise NoTextEncoder(
             "descriptions need an image-text pack, such as MobileCLIP-S2 or CLIP ViT-B/32; this library has none",
             hint=_HOW,
@@ -46,6 +47,12 @@ def text_pack(library: LabelledLibrary, *, verify: bool = True) -> ImageTextPack
             hint=f"Add the pack with the manifest {sha256[:12]}…, or choose this one: safelight model use {model}.",
         )
     return pack
+
+
+def _is_model(model: str) -> bool:
+    """Tell whether a pack can be called so: other devices write settings, too."""
+    name, _, version = model.partition("@")
+    return is_pack_name(name) and is_pack_version(version)
 
 
 def use_text_pack(library: LabelledLibrary, pack: ImageTextPack) -> None:

@@ -138,6 +138,10 @@ def test_another_pack_of_the_same_name_is_not_taken_for_it(describing: Library, 
     describing.set_setting("text-pack", f"{MODEL} {'0' * 64}")
     with pytest.raises(QueryError, match="its manifest differs"):
         describing.catalog.count("~red")
+    for setting in ("", " ", "\x1b[2J@1 x", "../../etc@1 x", "a" * 4000):
+        describing.set_setting("text-pack", setting)
+        with pytest.raises(QueryError, match="this library has none"):
+            describing.catalog.count("~red")
 
 
 def test_the_background_is_everyday_and_each_prompt_once() -> None:
