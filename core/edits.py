@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from core.errors import InvalidEdit, NoSuchAlbum, NoSuchPhoto
@@ -94,7 +95,7 @@ def set_taken(library: Library, pids: Collection[bytes], taken: str | None) -> C
 
     `taken` is a wall clock, `YYYY-MM-DDTHH:MM:SS`, with an offset such as `+02:00` if that is known.
     """
-    if taken is not None and _TAKEN.fullmatch(taken) is None:
+    if taken is not None and not (_TAKEN.fullmatch(taken) and _is_in_the_calendar(taken)):
         raise InvalidEdit(
             f"{taken!r} is no date and time", hint="Write it like 2024-05-17T14:03:00, or with an offset: …+02:00."
         )
@@ -103,6 +104,14 @@ def set_taken(library: Library, pids: Collection[bytes], taken: str | None) -> C
         return [Delete("taken", pid_key(pid)) if taken is None else Put("taken", pid_key(pid), taken)]
 
     return _each(library, pids, operations, "taken", "date corrected" if taken else "date as in the file")
+
+
+def _is_in_the_calendar(taken: str) -> bool:
+    try:
+        datetime.fromisoformat(taken)
+    except ValueError:
+        return False
+    return True
 
 
 def create_album(library: Library, name: str) -> str:

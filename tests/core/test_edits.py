@@ -74,7 +74,18 @@ def test_every_simple_fact_is_set_and_shown(library: Library, bench: Bench) -> N
     assert shown.caption == ""
 
 
-@pytest.mark.parametrize("taken", ["yesterday", "2023-13-01T00:00:00", "2023-01-01", "2023-01-01T25:00:00", ""])
+@pytest.mark.parametrize(
+    "taken",
+    [
+        "yesterday",
+        "2023-02-30T10:00:00",
+        "0000-01-01T00:00:00",
+        "2023-13-01T00:00:00",
+        "2023-01-01",
+        "2023-01-01T25:00:00",
+        "",
+    ],
+)
 def test_a_date_that_is_none_is_refused(library: Library, bench: Bench, taken: str) -> None:
     with pytest.raises(InvalidEdit):
         edits.set_taken(library, bench.add_photos(library, 1), taken)
