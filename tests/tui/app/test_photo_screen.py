@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from textual.widgets import Input
+from textual.widgets import Input, Static
 
 from core import edits
 from tests.tui.app.conftest import Bench, library_shown, play, settled, shown_on, type_text, until
 from tui.app.edits import full_time
 from tui.app.screens.ask import AskScreen
 from tui.app.screens.photo import PhotoScreen
+from tui.app.screens.photo_date import DateScreen
 from tui.app.screens.text import TextScreen
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ def test_labels_are_confirmed_and_rejected_for_good(pictured: Bench) -> None:
         await pilot.press("u")
         await settled(pilot)
         assert chosen_label(screen) == "dog"
+        assert "you added it" in str(screen.query_one("#reason", Static).content)
         await pilot.press("y")
         await settled(pilot)
         await pilot.press("t")
@@ -138,8 +140,14 @@ def test_what_is_written_about_a_photo(pictured: Bench) -> None:
         await settled(pilot)
         assert screen.picture.is_drawn
         await pilot.press("D")
-        await answer(pilot, "the other day")
-        assert "is no date" in screen.query_one("#status").flashed  # type: ignore[attr-defined]
+        await until(pilot, lambda: isinstance(pilot.app.screen, DateScreen))
+        asked = shown_on(pilot.app.screen, DateScreen)
+        asked.query_one(Input).value = ""
+        await type_text(pilot, "the other day")
+        await pilot.press("enter")
+        await until(pilot, lambda: "is no date" in asked.problem)
+        await pilot.press("escape")
+        await until(pilot, lambda: pilot.app.screen is screen)
 
     play(pictured.app(), scene)
     photo = record(pictured, pids[0])

@@ -9,12 +9,13 @@ from textual.containers import Horizontal
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
-from core import labelling
+from core import labelling, teaching, vocabulary
 from core.errors import CoreError
 from tui.app import edits
 from tui.app.keys import PHOTO, bindings
 from tui.app.screens.ask import AskScreen
 from tui.app.screens.choices import known_values
+from tui.app.screens.photo_date import DateScreen
 from tui.app.screens.photo_original import PhotoOriginal
 from tui.app.screens.text import TextScreen
 from tui.app.widgets.photo_facts import PhotoFacts
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from core.catalog import PhotoRecord, ThumbRef
+    from core.labelling import Explanation
     from core.library import Library
     from tui.app.app import SafelightApp
     from tui.app.edits import Edit
@@ -265,9 +267,10 @@ class PhotoScreen(PhotoOriginal, Screen[int]):
             return
         label = None if chosen is None else chosen.name
         try:
-            explanation = await self.app.library.ask(
-                lambda library: labelling.explain(library, record.document, record.pid, label)
-            )
+            # It may read the vectors of all photos: what is asked of the library meanwhile must not wait for that.
+            explanation = await self.app.syncing.errand(lambda _: _explained(self.app.library.library, record, label))
+        except NotOpen:
+            return
         except CoreError as error:
             self.say(str(error), error=True)
             return
@@ -289,16 +292,19 @@ class PhotoScreen(PhotoOriginal, Screen[int]):
     async def action_date(self) -> None:
         """Ask when the photo was taken."""
         before = (self._record.taken_at or "") if self._record is not None else ""
-        text = await self.app.push_screen_wait(
-            AskScreen(
-                "When was it taken?",
-                value=before,
-                placeholder="2024-05-17 14:03",
-                hint="An empty line takes a correction back: the date is then as the file says.",
-            )
-        )
-        if text is not None and text.strip() != before:
-            self._change(edits.taken(text))
+        pid = self.pid
+
+        async def correct(typed: str) -> str | None:
+            try:
+                said = await self.app.library.ask(lambda library: edits.taken(typed)(library, [pid]))
+            except CoreError as error:
+                return f"{error}" + (f" · {error.hint}" if error.hint else "")
+            except NotOpen:
+                return None
+            self._changed(said)
+            return None
+
+        await self.app.push_screen_wait(DateScreen(before, correct))
 
     @work(group="ask")
     async def action_add_to_album(self) -> None:
@@ -342,7 +348,10 @@ class PhotoScreen(PhotoOriginal, Screen[int]):
             return
         except NotOpen:
             return
-        self.say(said or told)
+        self._changed(said or told)
+
+    def _changed(self, said: str) -> None:
+        self.say(said)
         self._tiles.forget()
         self._show(same=True)
 
@@ -350,3 +359,9 @@ class PhotoScreen(PhotoOriginal, Screen[int]):
 def _known(library: Library, pid: bytes) -> tuple[PhotoRecord, ThumbRef | None] | None:
     record = library.catalog.photo(pid)
     return None if record is None else (record, library.catalog.thumbnail(pid))
+
+
+def _explained(library: Library, record: PhotoRecord, label: str | None) -> Explanation:
+    taught = teaching.reasons(library, record.pid, label)
+    words = vocabulary.reasons(library, record.pid, label)
+    return labelling.explain(library, record.document, record.pid, label, taught=taught, words=words)

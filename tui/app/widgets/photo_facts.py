@@ -36,6 +36,15 @@ class LabelLine:
     model: str | None
     state: str
 
+    @property
+    def reason(self) -> str:
+        """Who says so, and how sure it is."""
+        if self.state == "yours":
+            return "you added it"
+        if self.state == "rejected":
+            return "you took it away: no model gives it again"
+        return f"{self.score:.0%} by {self.model} · w says why"
+
     def text(self) -> Text:
         """Return the line."""
         sign, style = {"yours": ("✓", "bold"), "rejected": ("✗", "dim strike"), "model": (" ", "")}[self.state]
@@ -74,6 +83,7 @@ class PhotoFacts(VerticalScroll, can_focus=False):
         &.hidden { display: none; }
         & .title { color: $primary; text-style: bold; margin-top: 1; }
         & #caption { color: $accent; }
+        & #reason { color: $text-muted; }
     }
     """
 
@@ -90,6 +100,7 @@ class PhotoFacts(VerticalScroll, can_focus=False):
         yield Static("", id="caption", markup=False)
         yield Static("Labels", classes="title")
         yield LabelList(compact=True)
+        yield Static("", id="reason", markup=False)
         yield Static("none: the model is sure of nothing", id="no-labels", markup=False)
         yield Static("Facts", classes="title")
         yield Static("", id="facts", markup=False)
@@ -106,6 +117,7 @@ class PhotoFacts(VerticalScroll, can_focus=False):
             listed.highlighted = names.index(chosen.name)
         else:
             listed.highlighted = 0 if self._lines else None
+        self._tell_reason()
         self.query_one("#no-labels", Static).display = not self._lines
         listed.display = bool(self._lines)
         caption = self.query_one("#caption", Static)
@@ -131,6 +143,17 @@ class PhotoFacts(VerticalScroll, can_focus=False):
         if self._lines:
             here = listed.highlighted or 0
             listed.highlighted = max(0, min(here + step, len(self._lines) - 1))
+
+    def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
+        """Say who gave the label."""
+        event.stop()
+        self._tell_reason()
+
+    def _tell_reason(self) -> None:
+        chosen = self.chosen
+        reason = self.query_one("#reason", Static)
+        reason.update("" if chosen is None else plain(chosen.reason))
+        reason.display = chosen is not None
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Choose what was clicked."""
