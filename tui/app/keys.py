@@ -286,6 +286,7 @@ MODELS = Context(
         Action("models.back", "escape,q", "back", "models: back to the library", "Back"),
         Action("models.use", "u,enter", "use", "model: let it label this library's photos", "Use"),
         Action("models.add", "a", "add", "models: add one, from a folder or an address", "Add"),
+        Action("models.get", "g", "get", "models: get one that is known by its name", "Get"),
         Action("models.remove", "x,delete", "remove", "model: delete it from this machine", "Remove"),
         Action("models.test", "t", "test", "model: try it on generated pictures", "Test"),
         Action("models.retag", "r", "retag", "photos: label them with the model in use", "Label"),

@@ -76,3 +76,28 @@ def test_a_model_is_added_tried_used_and_removed(pictured: Bench, tmp_path: Path
     assert len(packs.list_packs()) == 1
     with pictured.open() as library:
         assert active_model(library.setting) == packs.list_packs()[0].model
+
+
+def test_a_known_model_is_fetched_only_on_a_yes(pictured: Bench) -> None:
+    app = pictured.app()
+
+    async def scene(pilot: Pilot[None]) -> None:
+        await library_shown(pilot)
+        await pilot.press("M")
+        await until(pilot, lambda: isinstance(app.screen, ModelsScreen) and app.screen.is_filled)
+        await pilot.press("g")
+        await until(pilot, lambda: isinstance(app.screen, AskScreen) and app.focused is not None)
+        await type_text(pilot, "squeeze")
+        await until(pilot, lambda: [one.value for one in shown_on(app.screen, AskScreen)._choices] == ["squeezenet1.1"])
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, FormScreen) and app.focused is not None)
+        about = str(app.screen.query(Static).first().content)
+        assert packs.available_model("squeezenet1.1").url in about
+        await type_text(pilot, "http://127.0.0.1:1/model.onnx")  # where nobody answers
+        await pilot.press("enter")
+        await until(pilot, lambda: app.work.task is not None and app.work.task.error is not None, "the failure")
+        await until(pilot, lambda: isinstance(app.screen, LongWorkScreen))
+        await pilot.press("escape")
+
+    play(app, scene)
+    assert len(packs.list_packs()) == 1

@@ -21,11 +21,11 @@ from tui.app.workers.long_work import LongTask
 from tui.cli.output import count, file_size, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from core.importing.events import ImportEvent
     from core.library import Library
-    from core.packs import PackDescription
+    from core.packs import AvailableModel, PackDescription
 
 _NEW_ONES, _ALL = "those it has not labelled yet", "all of them again"
 _SHA256_DIGITS = 64
@@ -113,22 +113,66 @@ class ModelsScreen(ListingScreen):
         if filled is None:
             return
         source, sha256 = filled.lines["source"].strip(), filled.lines["sha256"].strip().lower()
+        await self._add(source, partial(_add, source=source, sha256=sha256), use="use" in filled.ticked)
+
+    @work(group="ask", exclusive=True)
+    async def action_get(self) -> None:
+        """Ask which of the models that are known by name, say where it is from, and fetch it on a yes."""
+        try:
+            known = await self.app.syncing.errand(lambda _stop: _available())
+        except CoreError as error:
+            self.complain(error)
+            return
+
+        async def suggest(typed: str) -> Sequence[Choice]:
+            return [
+                Choice(one.name, f"{file_size(one.size)}, {one.top1:.1f} %")
+                for one in known
+                if typed.lower() in one.name
+            ]
+
+        name = await self.app.push_screen_wait(
+            AskScreen(
+                "Get a model",
+                hint="Size, and how many of ImageNet's photos its makers say it names right.",
+                suggest=suggest,
+                only_listed=True,
+            )
+        )
+        chosen = next((one for one in known if one.name == name), None)
+        if chosen is None:
+            return
+        filled = await self.app.push_screen_wait(
+            FormScreen(
+                f"Get {chosen.name}",
+                f"{file_size(chosen.size)} from {plain(chosen.url)}, licence {plain(chosen.licence)}. What comes is "
+                "compared with the SHA-256 that Safelight knows.",
+                (Field("url", "another address of the same file, if you have one"),),
+                (Box("use", "Let it label this library's photos"),),
+                yes="Fetch it",
+            )
+        )
+        if filled is not None:
+            get = partial(_get, name=chosen.name, url=filled.lines["url"].strip() or None)
+            await self._add(chosen.name, get, use="use" in filled.ticked)
+
+    async def _add(
+        self, what: str, add: Callable[[Callable[[int, int | None], object]], PackDescription], *, use: bool
+    ) -> None:
         added: list[str] = []
 
-        def add(_library: Library, task: LongTask) -> list[str]:
-            from core import packs
-
-            pack = packs.add_pack(_expanded(source), sha256=sha256 or None, progress=task.advance)
+        def work_(_library: Library, task: LongTask) -> list[str]:
+            pack = add(task.advance)
             added.append(pack.model)
             return [f"added {pack.model}: {_facts(pack)}"]
 
         try:
-            lines = await worked(self.app, LongTask(f"adding {source}", unit="bytes"), add)
+            lines = await worked(self.app, LongTask(f"adding {what}", unit="bytes"), work_)
         except NotOpen:
             return
         if lines is not None and added:
             self.say(lines[0])
-            if "use" in filled.ticked:
+            if use:
                 await self._use(added[0])
         self.action_reload()
 
@@ -202,6 +246,24 @@ def _list() -> list[PackDescription]:
     from core import packs
 
     return packs.list_packs()
+
+
+def _available() -> list[AvailableModel]:
+    from core import packs
+
+    return packs.available_models()
+
+
+def _add(progress: Callable[[int, int | None], object], *, source: str, sha256: str) -> PackDescription:
+    from core import packs
+
+    return packs.add_pack(_expanded(source), sha256=sha256 or None, progress=progress)
+
+
+def _get(progress: Callable[[int, int | None], object], *, name: str, url: str | None) -> PackDescription:
+    from core import packs
+
+    return packs.add_available_model(name, url=url, progress=progress)
 
 
 def _use(library: Library, model: str) -> None:
