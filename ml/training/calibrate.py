@@ -1,15 +1,28 @@
-"""Temperature and threshold of the pack, fitted on validation pictures."""
+"""Temperature and threshold of the pack, fitted on validation pictures; and thresholds for photos of other things, too.
+
+``python -P -m ml.training.calibrate PHOTOS KNOWN`` fits the latter.
+"""
 
 from __future__ import annotations
 
+import argparse
+import hashlib
+import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
-from ml.classes import ClassEntry, ClassTable
+from ml.builtin import builtin_folder
+from ml.calibration import CALIBRATION_NAME, Calibration
+from ml.calibration_fit import fit
+from ml.classes import DEFAULT_THRESHOLD, ClassEntry, ClassTable
+from ml.evaluate import label_figures, labelled, measure, split
 from ml.labels import LabelRules
+from ml.manifest import MANIFEST_NAME
+from ml.pack import Pack
 from ml.session import top_classes
 from ml.taxonomy import BUILTIN, Taxonomy
 
@@ -17,6 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
+
+    from ml.evaluate import Figures
+    from ml.evaluate import LabelFigures as Shown
 
 PRECISION = 0.9
 """Share of the labels shown that are to be right."""
@@ -125,3 +141,64 @@ class LabelEvaluation:
             else:
                 low = middle + 1
         return low / 100
+
+
+def calibrate_among_strangers(folder: Path, photos: Path, known: Path) -> dict[str, tuple[Figures, Figures]]:
+    """Fit the pack's thresholds on photos of all kinds of things and as many of things it knows; write and pin them.
+
+    Half of the ``photos`` are fitted on, by their SHA-256, and the same number of one half of the ``known``: with
+    photos of strange things alone, labels that none of them shows would need to be all but certain. Returns the figures
+    of the other halves: by the one threshold of the manifest, and by these.
+    """
+    pack = Pack.open(folder)
+    mixed, familiar = measure(pack, photos), measure(pack, known)
+    table = msgspec.structs.replace(
+        mixed.rules.table,
+        threshold=pack.manifest.output.threshold or DEFAULT_THRESHOLD,
+        class_threshold=None,
+        label_thresholds={},
+        class_thresholds={},
+    )
+    rules = LabelRules(table)
+    fitted_on, others = split(mixed.photos)
+    friends, other_friends = split(familiar.photos)
+    together = sorted([*fitted_on, *friends[: len(fitted_on)]], key=lambda photo: photo.sha256)
+    thresholds = fit(rules, labelled(together), precision=PRECISION)
+    if thresholds is None:
+        raise SystemExit(f"no threshold makes {PRECISION:.0%} of the labels right")
+    text = Calibration.of(thresholds, pack, PRECISION, shipped=True).toml()
+    (folder / CALIBRATION_NAME).write_text(text, encoding="utf-8")
+    pin(folder, CALIBRATION_NAME)
+    fitted = thresholds.applied_to(rules)
+    sets = {"photos": others, "known": other_friends, "as many of both": others + other_friends[: len(others)]}
+    return {name: (label_figures(rules, some), label_figures(fitted, some)) for name, some in sets.items()}
+
+
+def pin(folder: Path, name: str) -> None:
+    """Write the SHA-256 of the pack's file ``name`` into its manifest."""
+    manifest = folder / MANIFEST_NAME
+    line = f'"{name}" = "{hashlib.sha256((folder / name).read_bytes()).hexdigest()}"'
+    text = manifest.read_text(encoding="utf-8")
+    changed, count = re.subn(rf'(?m)^"{re.escape(name)}" = ".*"$', line, text)
+    manifest.write_text(changed if count else text.replace("[files]\n", f"[files]\n{line}\n"), encoding="utf-8")
+
+
+def main() -> None:
+    """Calibrate a pack, print what came of it, and pin its README, which is written by hand from that."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("photos", type=Path, help="folders of photos of all kinds of things, such as caltech101")
+    parser.add_argument("known", type=Path, help="folders of photos of the classes, such as an unpacked val.zip")
+    parser.add_argument("--pack", type=Path, default=builtin_folder())
+    options = parser.parse_args()
+    for name, both in calibrate_among_strangers(options.pack, options.photos, options.known).items():
+        for what, figures in zip(("before", "fitted"), both, strict=True):
+            for part in ("known", "all"):
+                found: Shown = getattr(figures, part)
+                low, high = found.precision.interval
+                right = f"{found.precision.share:.1%} right ({low:.1%} to {high:.1%}; all {found.all_right.share:.1%})"
+                print(f"{name}, {part}, {what}: {right}, {found.coverage.share:.1%} of {found.coverage.of} get a label")
+    pin(options.pack, "README.md")
+
+
+if __name__ == "__main__":
+    main()
