@@ -7,6 +7,7 @@ when they are confirmed.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import TYPE_CHECKING, Literal
 
 from core.culling import CullDecisions
@@ -36,6 +37,15 @@ class _Step:
     before: dict[bytes, Decision]
 
 
+@dataclass(frozen=True)
+class Arrangement:
+    """Stops, how many photos come before each, and the moment at which that was found out."""
+
+    stops: list[tuple[bytes, ...]]
+    before: list[int]
+    moment: tuple[int, int, int]
+
+
 class CullRound:
     """Photos in stops of one or several, a place among them, decisions."""
 
@@ -48,8 +58,7 @@ class CullRound:
         self.focus = 0
         self._decisions: dict[bytes, Decision] = {}
         self._steps: list[_Step] = []
-        self._before = [0]
-        self._count_before()
+        self._before = _counted(self.stops)
 
     @property
     def here(self) -> tuple[bytes, ...]:
@@ -94,30 +103,45 @@ class CullRound:
         )
 
     def group(self, groups: Sequence[Sequence[bytes]]) -> None:
-        """Look at near-duplicates together, best first, from the next stop on; before the first key also at this one.
+        """Look at near-duplicates together; see `arrange`."""
+        while not self.follow(self.arrange(groups)):
+            pass
 
-        What was decided, and what is being looked at, stays as it is.
+    def arrange(self, groups: Sequence[Sequence[bytes]]) -> Arrangement:
+        """Return stops with near-duplicates together, best first, from the next one on; before the first key also here.
+
+        What was decided, and what is being looked at, stays as it is. May be called in a thread: it changes nothing.
         """
+        moment = self._moment
         first = self.stop if not self._steps and len(self.here) == 1 else self.stop + 1
-        ahead = {pid for stop in self.stops[first:] for pid in stop if pid not in self._decisions}
+        before, after = self.stops[:first], self.stops[first:]
+        ahead = {pid for stop in after for pid in stop if pid not in self._decisions}
         group_of: dict[bytes, list[bytes]] = {}
         for group in groups:
             members = [pid for pid in group if pid in ahead]
             if len(members) > 1:
                 group_of.update(dict.fromkeys(members, members))
-        current = self.focused
-        stops: list[tuple[bytes, ...]] = []
         seen: set[bytes] = set()
-        for stop in self.stops[first:]:
+        for stop in after:
             if stop[0] in seen:
                 continue
             together = group_of.get(stop[0]) if len(stop) == 1 else None
-            stops += _side_by_side(together) if together else [stop]
+            before += _side_by_side(together) if together else [stop]
             seen.update(together or stop)
-        self.stops[first:] = stops
-        if current is not None and first == self.stop:
-            self.focus = self.here.index(current) if current in self.here else 0
-        self._count_before()
+        return Arrangement(before, _counted(before), moment)
+
+    def follow(self, arrangement: Arrangement) -> bool:
+        """Take over an arrangement; False where a key was pressed since it was made, and another one is needed."""
+        if arrangement.moment != self._moment:
+            return False
+        current = self.focused
+        self.stops, self._before = arrangement.stops, arrangement.before
+        self.focus = self.here.index(current) if current in self.here else 0
+        return True
+
+    @property
+    def _moment(self) -> tuple[int, int, int]:
+        return len(self.stops), self.stop, len(self._steps)
 
     def move(self, step: int) -> bool:
         """Go to the photo beside, at the end of those shown together to the next stop; False where there is none."""
@@ -199,10 +223,10 @@ class CullRound:
             self._steps.append(_Step(self.focused, {pid: self.of(pid) for pid in changes}))
             self._decisions.update(changes)
 
-    def _count_before(self) -> None:
-        self._before = [0]
-        for stop in self.stops:
-            self._before.append(self._before[-1] + len(stop))
+
+def _counted(stops: Sequence[tuple[bytes, ...]]) -> list[int]:
+    """Return how many photos come before each stop, and how many there are."""
+    return [0, *accumulate(map(len, stops))]
 
 
 def _side_by_side(group: Sequence[bytes]) -> list[tuple[bytes, ...]]:

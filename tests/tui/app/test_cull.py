@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.tui.app.conftest import Bench, library_shown, play, settled, shown_on, until
+from tests.tui.app.test_responsiveness import culprits as culprits  # noqa: PLC0414 - a fixture
 from tests.tui.app.test_snapshots import picture
 from tui.app.culling import CullRound
 from tui.app.screens.cull import CullScreen
@@ -78,7 +79,7 @@ def test_decisions_are_carried_out_together_when_confirmed_and_undone_together(p
         assert library.catalog.count("is:favourite") == 0
 
 
-def test_leaving_without_a_yes_changes_nothing_and_says_so(pictured: Bench) -> None:
+def test_leaving_without_a_yes_changes_nothing_and_says_so(pictured: Bench, culprits: list[str]) -> None:
     async def scene(pilot: Pilot[None]) -> None:
         screen = await culling(pilot)
         await pilot.press("q")
@@ -94,6 +95,10 @@ def test_leaving_without_a_yes_changes_nothing_and_says_so(pictured: Bench) -> N
         await summary(pilot)
         await pilot.press("escape")
         await until(pilot, lambda: pilot.app.screen is screen)
+        await pilot.press("ctrl+q")
+        await summary(pilot)
+        await pilot.press("escape")
+        await until(pilot, lambda: pilot.app.screen is screen)
         await pilot.press("u", "enter")
         assert "1 photo not decided" in await summary(pilot)
         await pilot.press("n")
@@ -101,8 +106,10 @@ def test_leaving_without_a_yes_changes_nothing_and_says_so(pictured: Bench) -> N
         assert back.status.flashed == "culling: nothing is changed"
 
     play(pictured.app(), scene)
+    assert culprits == [], "the event loop waited for it"
     with pictured.open() as library:
         assert library.catalog.count("is:trash") == 0
+    culprits.clear()
 
 
 def test_near_duplicates_stand_beside_each_other_and_the_best_is_kept(pictured: Bench) -> None:
@@ -111,6 +118,10 @@ def test_near_duplicates_stand_beside_each_other_and_the_best_is_kept(pictured: 
         photos = [pid for stop in screen.round.stops for pid in stop]
         screen.round.group([photos[2:5], photos[6:8]])
         await pilot.press("k", "k")
+        await settled(pilot)
+        await pilot.resize_terminal(20, 5)
+        await settled(pilot)
+        await pilot.resize_terminal(120, 30)
         await settled(pilot)
         used = [tile for tile in screen.tiles if tile.display]
         assert len(used) == 3

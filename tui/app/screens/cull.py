@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from typing import TYPE_CHECKING, ClassVar
 
@@ -173,7 +174,10 @@ class CullScreen(Screen[str]):
         finally:
             status.going_on("")
         here = self.round.here
-        self.round.group([group.photos for group in groups])
+        # Of a hundred thousand photos it takes a while, in which keys are pressed.
+        found = [group.photos for group in groups]
+        while not self.round.follow(await asyncio.to_thread(self.round.arrange, found)):
+            here = self.round.here
         if self.round.here != here:
             self._show()
         else:

@@ -11,7 +11,9 @@ from tui.app.culling import CullRound
 from tui.app.screens.cull import CullScreen
 
 if TYPE_CHECKING:
+    from core.catalog.sequence import PhotoSequence
     from tui.app.app import SafelightApp
+    from tui.app.grid.marks import Marks
     from tui.app.grid.photo_grid import PhotoGrid
     from tui.app.workers.tile_store import TileStore
 
@@ -24,6 +26,10 @@ class _WithGrid(Protocol):
     def grid(self) -> PhotoGrid: ...
     def say(self, text: str, *, error: bool = False) -> None: ...
     def load_all(self) -> None: ...
+
+
+def _round(photos: PhotoSequence, marks: Marks | None, cursor: int) -> CullRound:
+    return CullRound(photos, cursor) if marks is None else CullRound(marks.among(photos))
 
 
 class GridEntries:
@@ -44,8 +50,8 @@ class GridEntries:
         if not len(photos):
             self.say("there are no photos here to cull", error=True)
             return
-        marked = grid.marks.among(photos) if grid.marked else None
-        culled = await asyncio.to_thread(CullRound, marked or photos, 0 if marked else grid.cursor)
+        marks = grid.marks if grid.marked else None
+        culled = await asyncio.to_thread(_round, photos, marks, grid.cursor)
         said = await self.app.push_screen_wait(CullScreen(culled))
         self.say(said)
         self.tiles.forget()
