@@ -11,6 +11,7 @@ import pytest
 from core import edits, history, snapshots
 from core.envelope_body import KIND_CHECKPOINT, KIND_CONFIRMATION, Accepted, EnvelopeBody, Snapshot
 from core.errors import Forged, LogDamaged, SyncAlarm, Withheld
+from core.library import Library
 from core.sync import checkpoints
 from core.sync.checkpoints import checkpoint_if_due, confirm_pending, make_checkpoint
 from core.sync.seen_checkpoints import look
@@ -186,6 +187,26 @@ def test_nothing_is_confirmed_that_is_not_all_here(home: Home) -> None:
     assert confirm_pending(third.library, nothing) == []
     carry(first, third)
     assert len(confirm_pending(third.library, nothing)) == 1
+
+
+def test_what_another_process_takes_in_meanwhile_is_compared_the_next_time(
+    two: tuple[Device, Device], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = two
+    looks = first.library.refresh
+    with Library.open(first.root, first.secrets) as other, monkeypatch.context() as meanwhile:
+
+        def another_process() -> bool:
+            looks()
+            return (
+                other.ingest.envelopes([stored.data for stored in second.library.log.after({}, damaged)]).accepted > 0
+            )
+
+        edits.set_rating(second.library, second.library.catalog.pids("")[:1], 1)
+        checkpoint(second)
+        meanwhile.setattr(first.library, "refresh", another_process)
+        assert confirm_pending(first.library, bring(second, first)) == []
+    assert len(confirm_pending(first.library, bring(second, first))) == 1
 
 
 def forge(device: Device, alter: Any) -> None:
