@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import on
 from textual.containers import Horizontal
 from textual.screen import ModalScreen
-from textual.widgets import Button, Checkbox, Input, Static
+from textual.widgets import Button, Input, Static
 
 from tui.app.widgets.card import Card
+from tui.app.widgets.tick_box import TickBox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,8 +52,7 @@ class FormScreen(ModalScreen["Filled | None"]):
     BINDINGS: ClassVar[list[tuple[str, str, str]]] = [("escape", "cancel", "Cancel")]  # type: ignore[assignment]  # narrower
     DEFAULT_CSS = """
     FormScreen { align: center middle; background: $background 40%; }
-    FormScreen Checkbox { border: none; padding: 0; height: 1; background: $surface; margin-bottom: 1; width: 100%; }
-    FormScreen Checkbox:focus { border: none; }
+    FormScreen TickBox { margin-bottom: 1; }
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class FormScreen(ModalScreen["Filled | None"]):
                     select_on_focus=False,
                 )
             for box in self._boxes:
-                yield Checkbox(box.label, box.ticked, id=box.name)
+                yield TickBox(box.label, box.ticked, id=box.name)
             yield Static("", id="said", classes="muted", markup=False)
             with Horizontal(classes="buttons"):
                 yield Button("Cancel", id="cancel", compact=True)
@@ -118,7 +118,7 @@ class FormScreen(ModalScreen["Filled | None"]):
             said.set_class(True, "error")
             self.query_one(f"#{name}").focus()
             return
-        ticked = frozenset(box.name for box in self._boxes if self.query_one(f"#{box.name}", Checkbox).value)
+        ticked = frozenset(box.name for box in self._boxes if self.query_one(f"#{box.name}", TickBox).value)
         self._forget()
         self.dismiss(Filled(lines, ticked))
 

@@ -6,11 +6,12 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from textual.screen import ModalScreen
-from textual.widgets import Checkbox, Footer, Input, ProgressBar, Static
+from textual.widgets import Footer, Input, ProgressBar, Static
 
 from tui.app.keys import IMPORT, bindings
 from tui.app.screens.ask import AskScreen, Choice
 from tui.app.widgets.card import Card
+from tui.app.widgets.tick_box import TickBox
 from tui.app.workers.folders import folders_like
 from tui.app.workers.importing import ImportWish
 from tui.cli.output import count, plain
@@ -108,8 +109,6 @@ class ImportAskScreen(AskScreen):
 
     DEFAULT_CSS = """
     ImportAskScreen OptionList { max-height: 6; margin-bottom: 1; }
-    ImportAskScreen Checkbox { border: none; padding: 0; height: 1; background: $surface; width: 100%; }
-    ImportAskScreen Checkbox:focus { border: none; }
     """
 
     def __init__(self) -> None:
@@ -127,14 +126,14 @@ class ImportAskScreen(AskScreen):
     def more(self) -> ComposeResult:
         """Lay out the options, whose defaults are what most people want."""
         yield Input(placeholder="into an album (its name; none is fine, too)", id="album", select_on_focus=False)
-        yield Checkbox("Label them", value=True, id="label")
-        yield Checkbox("Move: remove each file, once its copy was read back", id="move")
-        yield Checkbox("Let photos come back that were purged", id="readmit")
+        yield TickBox("Label them", value=True, id="label")
+        yield TickBox("Move: remove each file, once its copy was read back", id="move")
+        yield TickBox("Let photos come back that were purged", id="readmit")
 
     def dismiss(self, result: str | None = None) -> AwaitComplete:
         """Note what was ticked, and go."""
         self.album = self.query_one("#album", Input).value.strip() or None
-        self.ticked = frozenset(str(box.id) for box in self.query(Checkbox) if box.value)
+        self.ticked = frozenset(str(box.id) for box in self.query(TickBox) if box.value)
         return super().dismiss(result)
 
     def wish(self, path: Path) -> ImportWish:

@@ -46,7 +46,7 @@ class ModelsScreen(ListingScreen):
     def on_mount(self) -> None:
         """Read them."""
         self.about(
-            "A model says what photos show, on this device. Nothing is ever fetched unless you name an address. "
+            "A model says what photos show, on this device. Nothing is ever fetched unless you ask for it. "
             "Labels that you gave or took away stay, whatever a model says."
         )
         self.action_reload()
