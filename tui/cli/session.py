@@ -52,9 +52,9 @@ class Session:
         self.prepare()
         with Library.open(self.root, self.device_secrets()) as library:
             try:
-                _refresh_taught(library, learn=False)
+                _refresh_labels(library, learn=False)
                 yield library
-                _refresh_taught(library, learn=True)
+                _refresh_labels(library, learn=True)
             finally:
                 # Only now: the catalog is read, or built anew, when it is first asked for.
                 for note in library.notes:
@@ -143,22 +143,13 @@ class Session:
         return unlock(ask_passphrase("Passphrase"))
 
 
-def _refresh_taught(library: Library, *, learn: bool) -> None:
+def _refresh_labels(library: Library, *, learn: bool) -> None:
     """Bring taught labels up to what other processes learnt; at the end of a command, to what it changed itself."""
-    if library.catalog.library_values("taught"):
-        from core.errors import CoreError
-        from core.teaching import refresh
+    from core.errors import CoreError
+    from core.own_labels import refresh_own_labels
 
-        with contextlib.suppress(CoreError):  # what the command was asked for is done, and the next one tries again
-            refresh(library, learn=learn)
-    from core.catalog.library_document import WORDS_PREFIX
-
-    if learn and any(name.startswith(WORDS_PREFIX) for name in library.catalog.library_values("setting")):
-        from core import vocabulary
-        from core.errors import CoreError
-
-        with contextlib.suppress(CoreError):
-            vocabulary.refresh(library)
+    with contextlib.suppress(CoreError):  # what the command was asked for is done, and the next one tries again
+        refresh_own_labels(library, learn=learn)
 
 
 def _quieten_logs() -> None:

@@ -21,6 +21,7 @@ from tui.app.dropped_terms import alternatives
 from tui.app.grid.contents import Contents, Ordering
 from tui.app.grid.photo_grid import DENSITIES, PhotoGrid
 from tui.app.keys import LIBRARY, bindings
+from tui.app.label_watch import LabelWatch
 from tui.app.screens.choices import LibraryChoices
 from tui.app.screens.grid_entries import GridEntries
 from tui.app.screens.library_sync import LibrarySync
@@ -96,6 +97,7 @@ class LibraryScreen(LibraryChoices, LibraryTeaching, LibrarySync, LibraryUpkeep,
         self._return_to = None if whereabouts is None else whereabouts.pid
         self._imported_before = 0
         self._sidebar_wanted: bool | None = None
+        self._labels = LabelWatch()
         self.tiles = TileStore(self.app.library, self.app.pictures, self.app.placeholders, self._tiles_ready)
 
     def compose(self) -> ComposeResult:
@@ -371,6 +373,13 @@ class LibraryScreen(LibraryChoices, LibraryTeaching, LibrarySync, LibraryUpkeep,
             return
         if changed:
             self.action_reload()
+        self._keep_labels()
+
+    @work(group="labels")
+    async def _keep_labels(self) -> None:
+        with contextlib.suppress(NotOpen):
+            if await self._labels.look(self.app):
+                self.action_reload()
 
     # Edits
 
