@@ -5,7 +5,18 @@ from __future__ import annotations
 import subprocess
 import sys
 
-BENCHMARKS = ("start_up", "import_rate", "large_library", "duplicates", "looks", "vectors", "app", "sync", "relay_load")
+BENCHMARKS = (
+    "start_up",
+    "import_rate",
+    "large_library",
+    "duplicates",
+    "looks",
+    "vectors",
+    "text_search",
+    "app",
+    "sync",
+    "relay_load",
+)
 
 
 def main() -> int:
