@@ -16,7 +16,7 @@ from core.catalog import SORT_KEYS, Catalog, selection
 from core.catalog.colours import colours_of
 from core.catalog.connection import ground_km
 from core.query import Query
-from core.query.fields import COLOURS
+from core.query.fields import COLOURS, LOOKS
 from core.query.nodes import (
     And,
     Bound,
@@ -208,6 +208,7 @@ def in_range(node: Range, shot: Shot) -> bool:
         "size": facts.size,
         "iso": facts.iso,
         "aperture": facts.f_number,
+        "brightness": None if facts.brightness is None else facts.brightness / 10,
         "date": taken_ms(shot),
         "imported": facts.imported_at,
     }
@@ -236,6 +237,11 @@ def flag(kind: str, name: str, shot: Shot) -> bool:
         ("is", "landscape"): width > height,
         ("is", "portrait"): width < height,
         ("is", "square"): width == height,
+        ("is", "dark"): facts.brightness == _DARK,
+        ("is", "bright"): False,
+        ("is", "blurry"): False,
+        ("is", "black-and-white"): False,
+        ("is", "screenshot"): bool(facts.screenshot) or "Screenshot" in shot.name,
         ("is", "guessed-date"): not own_date and facts.fallback_clock is not None,
         ("has", "gps"): facts.latitude is not None,
         ("has", "caption"): bool(shot.caption),
@@ -266,7 +272,8 @@ _PLACES = [
     (89.9, 0.0),
     (89.9, 180.0),
 ]
-_NAMES = ["IMG_1.jpg", "IMG_12.jpg", "Grüße aus Lisbon.png", "日本の花.jpg", "beach beagle.jpg"]
+_NAMES = ["IMG_1.jpg", "IMG_12.jpg", "Grüße aus Lisbon.png", "日本の花.jpg", "beach beagle.jpg", "Screenshot_1.png"]
+_DARK = 120
 _HASHES = [of_image(Image.new("RGB", (4, 3), colour)) for colour in ("red", "blue", "white")]
 _CAPTIONS = [None, "Birthday party", "At the beach", "GRÜSSE", "🎉 party 🎉", "..."]
 
@@ -297,6 +304,8 @@ def _shots(draw: st.DrawFn, number: int) -> Shot:
         f_number=draw(st.sampled_from([None, 1.8, 2.8])),
         imported_at=draw(st.sampled_from([1_700_000_000, 1_700_000_001])),
         thumbhash=draw(st.sampled_from([None, *_HASHES])),
+        brightness=draw(st.sampled_from([None, _DARK, 500])),
+        screenshot=draw(st.sampled_from([None, False, True])),
         fallback_clock=None if clock else draw(st.sampled_from([None, _CLOCKS[1]])),
     )
     return Shot(
@@ -324,6 +333,7 @@ def _ranges(draw: st.DrawFn) -> Node:
         ("size", [1000, 2_000_000]),
         ("iso", [100, 400]),
         ("aperture", [1.8, 2.8]),
+        ("brightness", [_DARK / 10, 49.9, 50]),
         ("date", [wall_clock_ms(datetime.fromisoformat(clock)) for clock in _CLOCKS]),
         ("imported", [1_700_000_000, 1_700_000_001]),
     ]
@@ -358,7 +368,7 @@ _wanted = st.sampled_from(
     ]
 )
 _flags = [("is", name) for name in ("favourite", "trash", "labelled", "unlabelled", "confirmed", "rated", "unrated")]
-_flags += [("is", name) for name in ("landscape", "portrait", "square", "guessed-date")]
+_flags += [("is", name) for name in ("landscape", "portrait", "square", "guessed-date", *LOOKS)]
 _flags += [("has", name) for name in ("gps", "caption", "date", "label", "album", "rating", "camera", "lens")]
 _leaves: st.SearchStrategy[Node] = st.one_of(
     st.builds(lambda text, prefix: Words(text=text, prefix=prefix), _wanted, st.booleans()),
@@ -543,6 +553,8 @@ def _edits_of(pid: bytes) -> st.SearchStrategy[Operation]:
             make=make,
             imported_at=size,
             thumbhash=_HASHES[size - 1],
+            brightness=100 * size,
+            perceptual_hash=bytes([size]) * 8,
         ).pack(),
         st.sampled_from([None, "2024-05-17T14:03:00", "2024-06-01T00:00:00"]),
         st.integers(1, 3),
@@ -551,7 +563,7 @@ def _edits_of(pid: bytes) -> st.SearchStrategy[Operation]:
     copies = st.builds(
         lambda role, name: CopyRecord(role=role, key=bytes(32), size=1, file_name=name).pack(),
         st.sampled_from(["original", "preview"]),
-        st.sampled_from([None, "IMG_1.jpg", "beach.jpg"]),
+        st.sampled_from([None, "IMG_1.jpg", "Screenshot_2.png"]),
     )
     results = st.tuples(st.integers(0, 4), st.sampled_from([0.4, 0.6, 0.9])).map(
         lambda one: AutoRecord.of([one]).pack()
@@ -614,6 +626,7 @@ def said_by(catalog: Catalog) -> dict[str, Any]:
         "members": [set(catalog.album_pids(album)) for album in ("a1", "a2")],
         "labels": catalog.label_counts(),
         "months": catalog.months(),
+        "hashed": catalog.hashed_photos(),
         "values": [catalog.library_values(name) for name in ("setting", "search", "device")],
         "found": [
             set(catalog.pids(query))
@@ -623,6 +636,9 @@ def said_by(catalog: Catalog) -> dict[str, Any]:
                 "caption:party",
                 "album:lisbon",
                 "colour:red",
+                "is:dark",
+                "is:screenshot",
+                "brightness:>10",
                 "label:dog",
                 "-label:animal",
                 "has:gps",
