@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from textual import events
 from textual.app import App
+from textual.css.query import NoMatches
 from textual.widget import Widget
 
 from benchmarks.measurement import Report, median, percentile, resident_bytes
@@ -153,7 +154,7 @@ def middle(taken: Sequence[Taken]) -> Taken:
 async def until(pilot: Pilot[Any], condition: Callable[[], bool]) -> None:
     """Wait for something."""
     while True:
-        with suppress(LookupError):  # a screen that is being put together
+        with suppress(NoMatches):  # a screen that is being put together
             if condition():
                 break
         await asyncio.sleep(0.001)
