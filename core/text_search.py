@@ -8,6 +8,7 @@ Which photos count is decided for each text anew, against a background of prompt
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 import weakref
 from collections import OrderedDict
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 2048
 """Photos compared with the whole background at once."""
+_MOST_THREADS = 4
 _SAMPLE = 512
 _NARROWEST = 0.01
 """Share of photos whose cosines spread less than is reckoned with: they may be missed at the very edge of a maybe."""
@@ -90,6 +92,11 @@ def rank_by_text(library: Library, text: str) -> RankedPhotos:
     if not len(vectors):
         if not library.catalog.count(""):
             return RankedPhotos(state.pack.model, [])
+        if library.catalog.vector_bundles(state.pack.model):
+            raise NoTextEncoder(
+                f"what {state.pack.model} made of this library's photos is not on this device yet",
+                hint="`safelight sync` brings it.",
+            )
         raise NoTextEncoder(
             f"{state.pack.model} has not looked at any photo of this library yet",
             hint="`safelight retag` lets it look at all of them.",
@@ -147,7 +154,7 @@ def _encoded(library: Library, state: _State, *texts: str) -> NDArray[np.float32
     try:
         with state.lock:
             if state.encoder is None:
-                state.encoder = TextEncoder(state.pack)
+                state.encoder = TextEncoder(state.pack, threads=min(_MOST_THREADS, os.cpu_count() or 1))
             vectors = encode_prompts(state.encoder, texts)
     except MlError as error:
         model = text_model(library.setting)
