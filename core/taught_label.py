@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 
 from core.catalog.library_document import TAUGHT_MAP, value_digest
+from core.errors import StorageFailed
 from crdt.documents import LIBRARY
 from crdt.errors import CrdtError
 from crdt.records import TaughtRecord, listed_pids
@@ -121,7 +122,10 @@ def load_learnt(library: Library, name: str, model: str) -> Learnt | None:
 def save_learnt(library: Library, name: str, learnt: Learnt) -> None:
     """Keep what was learnt for other processes, and for the next time."""
     content = msgspec.msgpack.encode(learnt)
-    library.derived.save(_file_name(name, learnt.model), _DERIVATION, library.vector, content, durable=False)
+    try:
+        library.derived.save(_file_name(name, learnt.model), _DERIVATION, library.vector, content, durable=False)
+    except StorageFailed as error:
+        _log.warning("learnt_not_saved: %s", type(error).__name__)
 
 
 def remove_learnt(library: Library, name: str, model: str) -> None:

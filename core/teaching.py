@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _NEAREST = 3
+MAX_LABELS = 256
+"""Taught labels that are worked out; each is compared with all photos. Of more, the first by name."""
 _LOOKED_THROUGH = 4
 """How many times more photos are looked through than asked for: some are in the trash."""
 
@@ -128,7 +130,7 @@ def taught_labels(library: Library) -> list[TaughtLabel]:
     from core.taught_label import Examples, stored_record
     from core.vectors import open_vectors
 
-    names = sorted(library.catalog.library_values(TAUGHT_MAP))
+    names = _names(library)
     vectors = open_vectors(library) if names and active_model(library.setting) is not None else None
     found = []
     for name in names:
@@ -182,7 +184,7 @@ def refresh(library: Library, *, learn: bool = True) -> int:
     What has not changed costs some look-ups in the catalog. Without `learn` only what another process worked out
     already is taken over: no vector is read. A label that cannot be learnt here (no vectors, no model) is of no photo.
     """
-    names = library.catalog.library_values(TAUGHT_MAP)
+    names = _names(library)
     model = active_model(library.setting) if names else None
     if model is None:
         return 0
@@ -211,7 +213,7 @@ def refresh(library: Library, *, learn: bool = True) -> int:
 
 def reasons(library: Library, pid: bytes, label: str | None = None) -> list[TaughtReason]:
     """Return how a photo fared with the labels that were taught, or with one of them; best first."""
-    names = library.catalog.library_values(TAUGHT_MAP)
+    names = _names(library)
     wanted = None if label is None else _label(label)
     if not names or (wanted is not None and wanted not in names):
         return []
@@ -348,9 +350,21 @@ def _require(library: Library, name: str) -> str:
     """Return the label's key; raises `NoSuchLabel` where it was not taught."""
     label = _label(name)
     library.refresh()
-    if label not in library.catalog.library_values(TAUGHT_MAP):
+    if label not in _names(library):
         raise NoSuchLabel(f"'{label}' was not taught", hint="`safelight teach --list` shows the labels that were.")
     return label
+
+
+def _names(library: Library) -> list[str]:
+    """Return the taught labels, sorted; what another device wrote under a name that is no label is left out."""
+    return [name for name in sorted(library.catalog.library_values(TAUGHT_MAP)) if _is_label(name)][:MAX_LABELS]
+
+
+def _is_label(name: str) -> bool:
+    try:
+        return label_name(name) == name
+    except CrdtError:
+        return False
 
 
 def _label(name: str) -> str:

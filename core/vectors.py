@@ -25,7 +25,7 @@ import numpy as np
 
 from core import bundles
 from core.active_model import active_model
-from core.errors import BlobDamaged, BlobMissing, PackRefused
+from core.errors import BlobDamaged, BlobMissing, PackRefused, StorageFailed
 from crdt.documents import PID_BYTES
 from crdt.errors import CrdtError
 from crdt.records import BundleRecord
@@ -243,7 +243,10 @@ def _up_to_date(library: Library, model: str, opened: _Opened | None) -> _Opened
         _log.warning("vectors_skipped: %d of %s", reading.skipped, model)
     added = len(table.pids) - len(kept.pids)
     if gone or added > min(_FEW, len(kept.pids) // _FEW_OF):
-        library.derived.save(name, _DERIVATION, vector, _packed(table, model), durable=False)
+        try:
+            library.derived.save(name, _DERIVATION, vector, _packed(table, model), durable=False)
+        except StorageFailed as error:  # a full disk is no reason to show nothing
+            _log.warning("vectors_not_saved: %s", type(error).__name__)
     vectors = Vectors(model, table.pids, table.steps, table.scales, skipped=reading.skipped)
     return _Opened(vectors, table, named, reading.missing)
 

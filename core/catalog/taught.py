@@ -97,7 +97,10 @@ class TaughtWriter:
             library_value.c.map == "setting", library_value.c.key.startswith(WORDS_PREFIX, autoescape=True)
         )
         named.update(key.removeprefix(WORDS_PREFIX) for key in self._connection.execute(words).scalars())
-        for name in self._states().keys() - named:
+        # States go where the whole document is read anew; what they were of does not.
+        numbers = self._connection.execute(select(taught.c.label).distinct()).scalars()
+        known = {*self._states(), *(self._terms.label_name(number) for number in numbers)}
+        for name in known - named:
             self.put(name, {}, None, labeller)
 
     def decisions(self, name: str) -> tuple[list[bytes], list[bytes]]:

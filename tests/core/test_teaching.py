@@ -173,14 +173,16 @@ def test_examples_that_teach_nothing_are_refused(bench: Bench) -> None:
         # One photo and half of the photos of one thing against the other half: careful, never an error.
         teaching.teach(library, "torn", boats[:10], boats[10:])
         assert not found(library, "torn") & set(boats[10:])
-        hostile = [Put("taught", "broken", b"\xff"), Put("taught", "empty", TaughtRecord().pack())]
+        hostile = [Put("taught", name, b"\xff") for name in ("broken", "Upper", "x" * 400, "a\x00b")]
+        hostile.append(Put("taught", "empty", TaughtRecord().pack()))
         unknown = TaughtRecord.of([bytes([i]) * 16 for i in range(5)], [])
         library.commit(
             {LIBRARY: [*hostile, Put("taught", "elsewhere", unknown.pack())]}, action="teach", summary="by others"
         )
         teaching.refresh(library)
         assert found(library, "broken") == found(library, "empty") == found(library, "elsewhere") == set()
-        assert {label.name for label in teaching.taught_labels(library)} >= {"broken", "torn"}
+        named = {label.name for label in teaching.taught_labels(library)}
+        assert named == {"broken", "empty", "elsewhere", "torn", taught.name}
         assert teaching.reasons(library, boats[0], "broken")[0].score is None
 
 
