@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
+from textual.css.query import NoMatches
 from textual.widgets import Input
 
 from core import edits
@@ -142,7 +143,7 @@ async def until(pilot: Pilot[None], condition: Callable[[], bool], what: str = "
         try:
             if condition():
                 return
-        except LookupError:
+        except (LookupError, NoMatches):  # a screen that is being put together
             pass
         await pilot.pause(0.005)
     raise AssertionError(f"waited in vain for {what or condition} on {pilot.app.screen_stack}, {pilot.app.workers}")
