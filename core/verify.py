@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from core.copy_records import repair
 from core.errors import BlobDamaged, BlobMissing, ChainBroken, CoreError, IntegrityAlarm, LibraryCopied, LogDamaged
 from core.log import BLOB_PURGED, NO_HASH, StoredEnvelope, Vector, name_envelope
 from core.whereabouts import Whereabouts
@@ -298,7 +299,14 @@ class _Blobs:
         report.blob_bytes += size
         library.blobs.check(blob_id)
         if self._deep and blob is not None:
-            self._check_content(blob_id, blob)
+            try:
+                self._check_content(blob_id, blob)
+            except BlobDamaged:
+                # The blob is what its id says: it may be the record that somebody wrote over.
+                done = None if blob.photo is None else repair(library, blob.photo, blob_id)
+                if done is not None:
+                    raise done.alarm from None
+                raise
         report.blobs += 1
 
     def _check_content(self, blob_id: bytes, blob: _Named) -> None:

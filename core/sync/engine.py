@@ -214,12 +214,7 @@ class SyncEngine:
         return True
 
     def _pull(self, link: Link, transfers: Transfers) -> None:
-        pull = Pull(
-            self.library,
-            link,
-            transfers,
-            lambda stage, done, count: self._tell(SyncProgress(link.url, stage, done, count)),
-        )
+        pull = Pull(self.library, link, transfers, functools.partial(self._progress, link))
         try:
             pull.run()
         finally:
@@ -239,12 +234,7 @@ class SyncEngine:
 
     def _push(self, link: Link, transfers: Transfers, *, full: bool = True) -> None:
         for _ in range(_MOST_FORKS):
-            push = Push(
-                self.library,
-                link,
-                transfers,
-                lambda stage, done, count: self._tell(SyncProgress(link.url, stage, done, count)),
-            )
+            push = Push(self.library, link, transfers, functools.partial(self._progress, link))
             push.run(full=full)
             link.report.error = link.report.error or push.full
             if push.forked_self is None:
@@ -297,6 +287,9 @@ class SyncEngine:
         finally:
             self._make_patience = make_patience
             self.close()
+
+    def _progress(self, link: Link, stage: str, done: int, count: int | None) -> None:
+        self._tell(SyncProgress(link.url, stage, done, count))
 
     def _blob_progress(self, url: str, stage: str, done: int, count: int, size: int) -> None:
         self._tell(SyncProgress(url, stage, done, count, size))

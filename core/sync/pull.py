@@ -15,40 +15,24 @@ import msgspec
 from core.errors import IntegrityAlarm, Withheld
 from core.log import NO_HASH, name_envelope
 from core.sync.link import moved_on
+from core.sync.turn import Turn
 from crypto.membership import entry_hash
 from sync_relay import wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from core.ingest import Arrival
-    from core.library import Library
     from core.log import Vector
-    from core.sync.link import Link
-    from core.sync.transfers import Transfers
 
 _RULES: Final = (wire.KIND_MEMBERSHIP, wire.KIND_PRUNE)
 
 
-class Pull:
-    """Reads one relay's log to its end."""
+class Pull(Turn):
+    """Reads one relay's log to its end; its progress counts envelopes ("pull"), and snapshots ("checkpoint")."""
 
-    def __init__(
-        self,
-        library: Library,
-        link: Link,
-        transfers: Transfers,
-        progress: Callable[[str, int, int | None], None] | None = None,
-    ) -> None:
-        """Read the relay of `link`; `progress(stage, done, all)` counts envelopes, and snapshots of a checkpoint."""
-        self._library = library
-        self._link = link
-        self._transfers = transfers
-        self._progress = progress or (lambda *_: None)
-        self._pulled = 0
-        self._doubt = self._has_told = False
-        self.forked_self: int | None = None
-        """The first number of this device under which a relay holds an envelope that somebody else wrote."""
+    _pulled = 0
+    _doubt = _has_told = False
 
     def run(self) -> None:
         """Read on from where this device left the relay."""

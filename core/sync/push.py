@@ -21,6 +21,7 @@ from core.sync.confirming import starting_points
 from core.sync.membership import in_order
 from core.sync.named_blobs import NamedBlob, blobs_named, blobs_of_documents
 from core.sync.transfers import refusal_of_quota
+from core.sync.turn import Turn
 from crypto.envelope import envelope_hash
 from sync_relay import errors, statements, wire
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from core.log import StoredEnvelope
     from core.sync.link import Link
     from core.sync.transfers import Transfers
+    from core.sync.turn import Progress
 
 _PAGE: Final = 32
 _MOST_LACKING: Final = 4_000
@@ -40,27 +42,16 @@ _DIGEST_BYTES: Final = 16
 _MOST_TOLD: Final = 32
 
 
-class Push:
-    """Brings one relay up to what this device holds."""
+class Push(Turn):
+    """Brings one relay up to what this device holds; its progress counts envelopes ("push")."""
 
-    def __init__(
-        self,
-        library: Library,
-        link: Link,
-        transfers: Transfers,
-        progress: Callable[[str, int, int | None], None] | None = None,
-    ) -> None:
-        """Give to the relay of `link`; `progress("push", done, all)` counts envelopes."""
-        self._library = library
-        self._link = link
-        self._transfers = transfers
-        self._progress = progress or (lambda *_: None)
+    def __init__(self, library: Library, link: Link, transfers: Transfers, progress: Progress | None = None) -> None:
+        """As of `Turn`."""
+        super().__init__(library, link, transfers, progress)
         self._blocked: dict[bytes, int] = {}
         self._sent = 0
         self.full: RelayQuotaFull | None = None
         """Why not everything could be given, if it is for want of room."""
-        self.forked_self: int | None = None
-        """The first number of this device under which the relay holds another envelope."""
 
     def run(self, *, full: bool = True) -> None:
         """Give everything but prune entries; with `full`, look again for blobs that nobody had."""

@@ -157,6 +157,11 @@ class TestRecordsWrittenOver:
         sync_all(second, first)
         assert first.engine.alarms.list() == []
         converged(first, second)
+        mallory.replicas[MONTH] = _replica_of(first, mallory)
+        again = mallory.edit(MONTH, Put("copy", f"{pid.hex()}/{copy.blob_id.hex()}", lie.pack()))
+        first.library.ingest.envelopes([again])
+        assert [problem.name for problem in verify(first.library, deep=True).problems] == ["forged"]
+        assert verify(first.library, deep=True).sound
 
 
 class TestHistory:
