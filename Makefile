@@ -3,6 +3,7 @@
 #   make relay   a relay on this machine, and what to type in a second terminal      (RELAY=DIR)
 #   make test    tests, strict types, lint, import contracts
 #   make bench   the figures quoted in the docs, as ratios                           (SAFELIGHT_TEST_DATA=DIR)
+#   make screenshots    the pictures in the docs, drawn anew
 #   make lock    resolve the locked dependencies again
 
 PYTHON ?= $(shell for p in python3.12 python3.11 python3 python; do \
@@ -18,7 +19,7 @@ PHOTOS ?=
 MODEL ?=
 RELAY ?=
 
-.PHONY: demo relay test tests types lint contracts bench lock clean
+.PHONY: demo relay test tests types lint contracts bench screenshots lock clean
 
 # A change of the locked dependencies, or of the entry points, installs again.
 $(READY): requirements/dev.txt pyproject.toml
@@ -51,6 +52,10 @@ contracts: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -P -m benchmarks
+
+screenshots: $(READY)
+	$(BIN)/python -P docs/screenshot.py
+	$(BIN)/python -P docs/screenshot_app.py
 
 lock:
 	$(BIN)/python -m pip install --quiet uv
