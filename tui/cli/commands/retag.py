@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 def command(session: Session, photos: tuple[str, ...], query: str | None, again: bool) -> int:
     """Label photos with the model in use: those named, those that QUERY finds, or all that it has not labelled yet.
 
-    What you added or took away stays as it is. ^C stops; what is labelled by then is kept.
+    An image-text pack that the library uses looks at them too, so that descriptions find them. What you added or took
+    away stays as it is. ^C stops; what is labelled by then is kept.
     """
     from core.importing.tagging import retag
 
