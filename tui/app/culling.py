@@ -6,6 +6,7 @@ when they are confirmed.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Literal
@@ -57,6 +58,7 @@ class CullRound:
         self.stop = max(0, min(start, self.total - 1))
         self.focus = 0
         self._decisions: dict[bytes, Decision] = {}
+        self._counts: Counter[Verdict] = Counter()
         self._steps: list[_Step] = []
         self._before = _counted(self.stops)
 
@@ -81,7 +83,7 @@ class CullRound:
 
     def count(self, verdict: Verdict) -> int:
         """Return how many photos are to be kept, or were rejected."""
-        return sum(decision.verdict == verdict for decision in self._decisions.values())
+        return self._counts[verdict]
 
     @property
     def undecided(self) -> int:
@@ -91,7 +93,7 @@ class CullRound:
     @property
     def has_decisions(self) -> bool:
         """Whether anything would be lost."""
-        return any(decision != Decision() for decision in self._decisions.values())
+        return bool(self._decisions)
 
     def result(self) -> CullDecisions:
         """Return the decisions as the library carries them out."""
@@ -208,11 +210,7 @@ class CullRound:
         if not self._steps:
             return False
         step = self._steps.pop()
-        for pid, decision in step.before.items():
-            if decision == Decision():
-                self._decisions.pop(pid, None)
-            else:
-                self._decisions[pid] = decision
+        self._put(step.before)
         # Stops may have been made longer since.
         self.stop = next(at for at, stop in enumerate(self.stops) if step.focused in stop)
         self.focus = self.here.index(step.focused)
@@ -221,7 +219,17 @@ class CullRound:
     def _decide(self, changes: dict[bytes, Decision]) -> None:
         if self.focused is not None:
             self._steps.append(_Step(self.focused, {pid: self.of(pid) for pid in changes}))
-            self._decisions.update(changes)
+            self._put(changes)
+
+    def _put(self, decisions: dict[bytes, Decision]) -> None:
+        for pid, decision in decisions.items():
+            for verdict, by in ((self.of(pid).verdict, -1), (decision.verdict, 1)):
+                if verdict is not None:
+                    self._counts[verdict] += by
+            if decision == Decision():
+                self._decisions.pop(pid, None)
+            else:
+                self._decisions[pid] = decision
 
 
 def _counted(stops: Sequence[tuple[bytes, ...]]) -> list[int]:

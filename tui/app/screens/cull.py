@@ -127,7 +127,7 @@ class CullScreen(Screen[str]):
             return
         record, place = known
         began = False
-        async for picture in self.pictures.stages(record, place):
+        async for picture in self.pictures.stages(record, place, quick_first=view.has_cheap_stages):
             view.describe(words_for(record, picture.problem))
             view.show(picture.image, same=began)
             began = picture.image is not None

@@ -126,7 +126,7 @@ class PhotoScreen(PhotoOriginal, Screen[int]):
 
     @work(exclusive=True, group="picture")
     async def _bring(self, record: PhotoRecord, place: ThumbRef | None, *, keep_view: bool) -> None:
-        async for picture in self.pictures.stages(record, place):
+        async for picture in self.pictures.stages(record, place, quick_first=self.picture.has_cheap_stages):
             self.picture.describe(words_for(record, picture.problem))
             self.picture.show(picture.image, same=keep_view)
             keep_view = keep_view or picture.image is not None
@@ -137,8 +137,9 @@ class PhotoScreen(PhotoOriginal, Screen[int]):
     def notice(self, text: str) -> None:
         """Say above the status line what holds for this photo, until another one is shown."""
         notice = self.query_one("#notice", Static)
-        notice.update(plain(text))
-        notice.display = bool(text)
+        if notice.content != plain(text):
+            notice.update(plain(text))
+            notice.display = bool(text)
 
     def show_anew(self) -> None:
         """Show the photo again: there is more of it now."""

@@ -152,8 +152,10 @@ class PhotoFacts(VerticalScroll, can_focus=False):
     def _tell_reason(self) -> None:
         chosen = self.chosen
         reason = self.query_one("#reason", Static)
-        reason.update("" if chosen is None else plain(chosen.reason))
-        reason.display = chosen is not None
+        text = "" if chosen is None else plain(chosen.reason)
+        if reason.content != text:  # laying out again draws the whole screen anew
+            reason.update(text)
+            reason.display = chosen is not None
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Choose what was clicked."""

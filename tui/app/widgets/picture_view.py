@@ -19,11 +19,15 @@ from tui.cli.output import plain
 if TYPE_CHECKING:
     from PIL import Image
     from textual.geometry import Region
+    from textual.timer import Timer
 
     from core.catalog import PhotoRecord
     from tui.app.app import SafelightApp
     from tui.app.graphics.pictures import Art
     from tui.app.workers.pictures import Pictures
+
+
+_SETTLING_S = 0.04
 
 
 def words_for(record: PhotoRecord, problem: str | None = None) -> list[str]:
@@ -65,7 +69,7 @@ class PictureView(Widget):
         self._art: Art | None = None
         self._drawn: tuple[int, int] = (0, 0)
         self._words: list[str] = []
-        self._is_placing = False
+        self._placing: Timer | None = None
 
     def attach(self, pictures: Pictures) -> None:
         """Draw in the threads of `pictures`."""
@@ -82,7 +86,13 @@ class PictureView(Widget):
     def describe(self, words: list[str]) -> None:
         """Say what cannot be shown: drawn where there is no picture."""
         self._words = words
-        self.refresh()
+        if self._art is None:
+            self.refresh()
+
+    @property
+    def has_cheap_stages(self) -> bool:
+        """Whether a thumbnail is worth showing first: not over a connection that every picture is long for."""
+        return self._art is None or not self.app.large_pictures.over_cells
 
     def can_show_more(self, pixels: int) -> bool:
         """Whether a picture `pixels` long would have more of them than the one that is shown."""
@@ -143,13 +153,15 @@ class PictureView(Widget):
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """Return the lines of a part; where pixels lie over cells, they are gone now and follow."""
-        if self._art is not None and self.app.large_pictures.over_cells and not self._is_placing:
-            self._is_placing = True
-            self.call_after_refresh(self._place)
+        if self._art is not None and self.app.large_pictures.over_cells and self._placing is None:
+            # Screens are often drawn several times in a row, and the pixels of a picture are long.
+            self._placing = self.set_timer(_SETTLING_S, self._place)
         return super().render_lines(crop)
 
     def _place(self) -> None:
-        self._is_placing = False
+        if self._placing is not None:
+            self._placing.stop()
+            self._placing = None
         art, room, (columns, lines) = self._art, self.content_region, self._drawn
         if art is None or columns > room.width or lines > room.height or not self._is_uncovered:
             return

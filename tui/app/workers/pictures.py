@@ -78,9 +78,14 @@ class Pictures:
         self._close: tuple[tuple[bytes, int], Picture] | None = None
         self._kept: OrderedDict[tuple[bytes, int], asyncio.Task[Picture]] = OrderedDict()
 
-    async def stages(self, record: PhotoRecord, place: ThumbRef | None) -> AsyncIterator[Picture]:
-        """Yield the picture as it gets better: the thumbnail where the whole one takes a while, then that."""
-        if not self.is_ready(record.pid, record.rotation):
+    async def stages(
+        self, record: PhotoRecord, place: ThumbRef | None, *, quick_first: bool = True
+    ) -> AsyncIterator[Picture]:
+        """Yield the picture as it gets better: the thumbnail where the whole one takes a while, then that.
+
+        Without `quick_first` what was shown before stays until the whole one is there.
+        """
+        if quick_first and not self.is_ready(record.pid, record.rotation):
             quick = await self.quick(record, place)
             if quick.image is not None:
                 yield quick
