@@ -37,6 +37,7 @@ from core.errors import QueryError
 from core.query.fields import nearest
 from core.query.nodes import And, Flag, Node, Not, Or, Similar, Text, Words, walk
 from core.query.words import contains, words
+from ml.aliases import labels_meant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -388,13 +389,18 @@ class Selector:
 
     def _labels(self, node: Text) -> list[int]:
         if not node.prefix:
-            number = self._terms.labels.get(node.text)
-            return [] if number is None else [number]
+            return self._named(node.text)
         return [number for name, number in self._terms.labels.items() if name.startswith(node.text)]
 
     def _labels_with_words(self, node: Words) -> list[int]:
         wanted = words(node.text)
-        return [n for name, n in self._terms.labels.items() if contains(name, wanted, prefix=node.prefix)]
+        found = [n for name, n in self._terms.labels.items() if contains(name, wanted, prefix=node.prefix)]
+        return list(dict.fromkeys([*found, *self._named(" ".join(wanted))]))
+
+    def _named(self, name: str) -> list[int]:
+        """Return the label of this folded name, and those of which it is another word: "kitty" is "cat"."""
+        found = (self._terms.labels.get(label) for label in (name, *labels_meant(name)))
+        return [number for number in found if number is not None]
 
     def _in_albums(self, wanted: str, within: _Within | None, *, prefix: bool) -> Photos:
         row = words(wanted)
