@@ -47,7 +47,8 @@ class ImportEvent:
 class ImportSummary:
     """What an import did. `videos` are among the `skipped`; `group` is what `undo` takes back, if anything.
 
-    `unmoved` are sources that a move was to remove and that are still there.
+    `unmoved` are sources that a move was to remove and that are still there; `left` are photos that were left to
+    other devices to label, which are at it.
     """
 
     added: int
@@ -59,6 +60,7 @@ class ImportSummary:
     unmoved: int
     seconds: float
     group: bytes | None
+    left: int = 0
 
 
 Listener = Callable[[ImportEvent], None]

@@ -22,6 +22,7 @@ from core.importing import protocol
 from core.importing.committer import MAX_PHOTOS, MAX_SECONDS
 from core.importing.errors import FileRefused
 from core.importing.events import ImportEvent, ImportSummary, Listener, Progress
+from core.importing.leases import Leases, is_shared
 from core.importing.limits import STANDARD, Limits
 from core.importing.worker_pool import WorkerPool, default_workers
 from core.labelling import active_pack
@@ -77,6 +78,8 @@ def retag(
 ) -> ImportSummary:
     """Run a model, and the library's image-text pack if it uses one, over the photos that `query` finds.
 
+    The photos of a whole library that lack a result are shared with its other devices (`core.importing.leases`).
+
     Args:
         library: open.
         pack: the library's active pack by default; one that is named runs alone.
@@ -87,7 +90,7 @@ def retag(
         limits: what one photo may cost.
 
     Returns:
-        `added` counts photos with a new result, `skipped` those that had one.
+        `added` counts photos with a new result, `skipped` those that had one, `left` those that others are at work on.
 
     Raises:
         PackRefused, QueryError, WorkerBroken, DiskFull, and what `Library.commit` raises.
@@ -104,6 +107,9 @@ def retag(
     added = failed = 0
     count = workers or default_workers()
     pool = WorkerPool(count, _as_model(chosen), limits, image_text=None if text is None else _as_model(text))
+    shared = not query and not again and is_shared(library)
+    leases = Leases(library, f"{models.labels}+{models.vectors}", group) if shared else None
+    turns = iter(wanted) if leases is None else _turns(library, leases, wanted, models)
     batch: list[_Result] = []
     since = reported = started
 
@@ -114,7 +120,7 @@ def retag(
 
     try:
         with ThreadPoolExecutor(count + _SPARE_THREADS) as threads:
-            for pid, result in _in_order(threads, library, pool, wanted):
+            for pid, result in _in_order(threads, library, pool, turns):
                 if isinstance(result, str):
                     failed += 1
                     tell(ImportEvent("failed", pid=pid, reason=result))
@@ -130,6 +136,8 @@ def retag(
         batch = []
     finally:
         pool.close()
+        if leases is not None:
+            leases.release()
     if added:
         library.save_derived()
     report()
@@ -143,7 +151,22 @@ def retag(
         unmoved=0,
         seconds=time.monotonic() - started,
         group=group if added else None,
+        left=0 if leases is None else leases.left,
     )
+
+
+def _turns(library: Library, leases: Leases, wanted: Sequence[_Wanted], models: _Models) -> Iterator[_Wanted]:
+    """Yield the photos whose turn it is on this device, unless another one has labelled them meanwhile."""
+    lacking = {one.pid: one for one in wanted}
+    documents = library.catalog.documents_of(lacking)
+    by_document: dict[str, list[bytes]] = {}
+    for pid, document in documents.items():
+        by_document.setdefault(document, []).append(pid)
+    for pid in leases.turns(by_document):
+        one = lacking[pid]
+        key = None if models.labels is None else auto_key(pid, models.labels)
+        if one.vector or key is None or library.replica_get(documents[pid], "auto", key) is None:
+            yield one
 
 
 def _image_text_pack(library: Library, tell: Listener) -> ImageTextPack | None:
@@ -188,7 +211,7 @@ def _with_vectors(library: Library, document: str, model: str) -> frozenset[byte
 
 
 def _in_order(
-    threads: ThreadPoolExecutor, library: Library, pool: WorkerPool, wanted: Sequence[_Wanted]
+    threads: ThreadPoolExecutor, library: Library, pool: WorkerPool, wanted: Iterator[_Wanted]
 ) -> Iterator[tuple[bytes, _Result | str]]:
     """Yield (pid, result or why there is none), a bounded number ahead of the caller."""
     waiting: deque[tuple[bytes, Future[_Result | str]]] = deque()

@@ -24,6 +24,9 @@ def command(session: Session, photos: tuple[str, ...], query: str | None, again:
 
     An image-text pack that the library uses looks at them too, so that descriptions find them. What you added or took
     away stays as it is. ^C stops; what is labelled by then is kept.
+
+    Without photos or --query, devices that sync while they label share the work: each tells the others which months it
+    has taken, for a quarter of an hour at a time.
     """
     from core.importing.tagging import retag
 
@@ -44,4 +47,8 @@ def command(session: Session, photos: tuple[str, ...], query: str | None, again:
         summary = retag(library, query=wanted, again=again, progress=show)
     already = f", {summary.skipped:,} had been already" if summary.skipped else ""
     output.line(f"Labelled {output.count(summary.added, 'photo')}{already}, {summary.failed:,} failed.")
+    if summary.left:
+        output.say(
+            f"Other devices are at work on {output.count(summary.left, 'photo')}; `safelight log` shows their part."
+        )
     return exit_codes.PARTLY_DONE if summary.failed else exit_codes.DONE
