@@ -11,6 +11,8 @@ BENCHMARKS = (
     "large_library",
     "duplicates",
     "looks",
+    "labels",
+    "tagging",
     "vectors",
     "text_search",
     "app",
