@@ -119,7 +119,8 @@ class PhotoFacts(Record, kw_only=True):
         fallback_clock: a time from elsewhere (name, sidecar, file time); never decides the shard.
         fallback_source: where that time comes from.
         brightness: mean luma of the picture, in thousandths of white's.
-        sharpness: energy of fine detail over that of all edges, in thousandths; ``None`` for a picture without edges.
+        sharpness: energy of fine detail over that of all edges where the picture is sharpest, in thousandths; ``None``
+            without edges.
         colourfulness: of Hasler and Süsstrunk (2003), in tenths; 0 for grey.
         flatness: how many thousandths of the pixels equal their neighbour.
         perceptual_hash: 64 bits of which like pictures share most; ``None`` for a picture of hardly any contrast.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 DARK_BELOW: Final = 180
 BRIGHT_ABOVE: Final = 750
 """Mean luma in thousandths: 5 of 100 everyday photos lie beyond either."""
-BLURRY_BELOW: Final = 900
+BLURRY_BELOW: Final = 1200
 """Sharpness in thousandths: a circle of confusion of about 1/150 of the picture's longer side."""
 COLOURLESS_BELOW: Final = 50
 """Colourfulness in tenths: paper that yellowed a little is still black and white."""

@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-VERSION = 8
+VERSION = 9
 """Of the tables and of how their rows are made from the shards."""
 
 APPLICATION_ID = 0x534C4354

@@ -52,8 +52,8 @@ class Looks(msgspec.Struct, frozen=True, array_like=True):
 
     Attributes:
         brightness: mean luma (ITU-R BT.601), in thousandths of white's.
-        sharpness: energy of second differences over that of first ones, in thousandths, across or down, whichever is
-            less, since a camera that moved blurs one way only; ``None`` for a picture without any edge.
+        sharpness: energy of second differences over that of first ones, in thousandths, in the sharpest ninth of the
+            picture, across or down, whichever is less; ``None`` for a picture without any edge.
         colourfulness: of Hasler and Süsstrunk, in tenths: 0 for grey, 150 for a little colour, 1000 for much.
         flatness: how many thousandths of the pixels equal the one to their right.
         perceptual_hash: 8 bytes of which like pictures share most bits; ``None`` for a picture of hardly any contrast.

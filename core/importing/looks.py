@@ -28,6 +28,7 @@ _NOISE = 2.0
 """Added to the energy of edges, in squared grey levels, so that what noise there is makes no flat picture sharp."""
 _LEAST_EDGES = 2.0
 """Mean squared difference of grey levels below which there is nothing in a picture that could be sharp or blurred."""
+_PARTS = 3
 _ROWS = 32
 _HASHED_SIDE, _HASH_TERMS = 32, 8
 _LEAST_CONTRAST = 4.0
@@ -52,24 +53,39 @@ def _thousandths(value: float, most: int) -> int:
 
 
 def _sharpness(grey: _Floats) -> int | None:
-    """Mean squared frequency: the part of the energy of all edges that fine detail has, whatever the picture shows."""
-    ratios = []
-    edges = 0.0
-    for lines in (grey, np.ascontiguousarray(grey.T)):
-        if lines.shape[1] < 3:  # noqa: PLR2004 - a second difference takes three pixels
-            return None
-        steps = np.diff(lines, axis=1)
-        # Twice the first difference over two pixels, and the second difference.
-        first, second = steps[:, 1:] + steps[:, :-1], steps[:, 1:] - steps[:, :-1]
-        energy = _mean_square(first) / 4.0
-        edges = max(edges, energy)
-        ratios.append(_mean_square(second) / (energy + _NOISE))
-    return _thousandths(min(ratios), MOST) if edges >= _LEAST_EDGES else None
+    """Mean squared frequency: the part of the energy of edges that fine detail has, whatever the picture shows.
+
+    The sharpest ninth of the picture counts, of those with as many edges as the others have or half of that: a flower
+    before a blurred meadow is sharp. Of each, the direction counts that is less sharp: a camera that moved blurs one.
+    """
+    if min(grey.shape) < 3:  # noqa: PLR2004 - a second difference takes three pixels
+        return None
+    first_across, second_across = _differences(grey)
+    first_down, second_down = (energy.T for energy in _differences(np.ascontiguousarray(grey.T)))
+    # Both are asked about the same pixels: those with neighbours on all sides.
+    across = _by_part(first_across[1:-1]), _by_part(second_across[1:-1])
+    down = _by_part(first_down[:, 1:-1]), _by_part(second_down[:, 1:-1])
+    edges = np.maximum(across[0], down[0])
+    if float(edges.mean()) < _LEAST_EDGES:
+        return None
+    sharpness = np.minimum(*(second / (first + _NOISE) for first, second in (across, down)))
+    return _thousandths(float(sharpness[edges >= edges.mean() / 2.0].max()), MOST)
 
 
-def _mean_square(values: _Floats) -> float:
-    flat = values.ravel()
-    return float(flat @ flat) / flat.size
+def _differences(grey: _Floats) -> tuple[_Floats, _Floats]:
+    """Return the squares of first and second differences along the rows."""
+    steps = np.diff(grey, axis=1)
+    return np.square((steps[:, 1:] + steps[:, :-1]) / 2.0), np.square(steps[:, 1:] - steps[:, :-1])
+
+
+def _by_part(energy: _Floats) -> _Floats:
+    """Return the mean of each of nine parts, or of the whole where there is no third of a side."""
+    height, width = (length // _PARTS for length in energy.shape)
+    if not height or not width:
+        return np.full((1, 1), energy.mean(), dtype=np.float32)
+    parts = energy[: height * _PARTS, : width * _PARTS].reshape(_PARTS, height, _PARTS, width)
+    means: _Floats = parts.mean(axis=(1, 3))
+    return means
 
 
 def _colourfulness(thumbnail: Image.Image) -> float:
