@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 THOUSAND = 1000
 """Shares and ratios are kept as thousandths."""
 MOST = 10_000
-HASH_BYTES = 8
 
 _NOISE = 2.0
 """Added to the energy of edges, in squared grey levels, so that what noise there is makes no flat picture sharp."""
