@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
 _LABELS = "labels.txt"
+TEXT_MODEL_NAME = "text.onnx"
 _DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8"}
 _USUAL_SIDE = 224
 _CHANNELS = 3
@@ -43,33 +44,38 @@ class _Answer:
 
 
 def draft_manifest(folder: Path) -> str:
-    """Return a manifest for the model and the labels in ``folder``, as TOML.
+    """Return a manifest for the model and the labels in ``folder``, or for an encoder and ``text.onnx``, as TOML.
 
     What was found is right; what had to be guessed is marked, and ``model eval`` tells whether it was guessed well.
     Raises PackFileMissing, LabelsInvalid, ModelMismatch (no picture goes in), and what loading a model raises.
     """
-    model = _read(folder, MODEL_NAME, hint="Call the model model.onnx.")
-    labels = _label_lines(_read(folder, _LABELS, hint="One line for each output of the model, in its order."))
+    if (folder / TEXT_MODEL_NAME).is_file():
+        from ml.draft_image_text import draft_image_text
+
+        return draft_image_text(folder)
+    model = read_file(folder, MODEL_NAME, hint="Call the model model.onnx.")
+    labels = _label_lines(read_file(folder, _LABELS, hint="One line for each output of the model, in its order."))
     weights = sorted(inspect(model, str(folder / MODEL_NAME)).external_files)
-    session = open_session(model, str(folder / MODEL_NAME), lambda location: _weights(folder, location))
-    spec = _input(session)
+    session = open_session(model, str(folder / MODEL_NAME), lambda location: read_weights(folder, location))
+    spec = draft_input(session)
     answers = _try(session, spec)
     main = next((answer for answer in answers if answer.values.shape[1] == len(labels)), None)
     if main is None:
         widths = ", ".join(f'"{answer.name}" has {answer.values.shape[1]}' for answer in answers)
         raise LabelsInvalid(f"{folder / _LABELS} has {len(labels)} lines, and no output has as many classes ({widths})")
-    files = {name: hashlib.sha256(_read(folder, name)).hexdigest() for name in (MODEL_NAME, _LABELS, *weights)}
+    files = {name: hashlib.sha256(read_file(folder, name)).hexdigest() for name in (MODEL_NAME, _LABELS, *weights)}
     embedding = next((answer.name for answer in answers if answer is not main), None)
-    return "\n".join([*_head(folder, files), *_input_lines(spec), *_output_lines(main, labels, embedding)])
+    return "\n".join([*draft_head(folder, files), *draft_input_lines(spec), *_output_lines(main, labels, embedding)])
 
 
-def _head(folder: Path, files: dict[str, str]) -> list[str]:
+def draft_head(folder: Path, files: dict[str, str], kind: str = "classifier") -> list[str]:
+    """Return the lines before ``[input]``."""
     name = re.sub(r"[^a-z0-9._-]+", "-", folder.absolute().name.lower()).strip("-._") or "my-model"
     return [
         "format = 1",
         f'name = "{name}"',
         'version = "1.0.0"',
-        'kind = "classifier"',
+        f'kind = "{kind}"',
         'licence = "unknown"                       # TO DO: the licence of the weights',
         'source = "unknown"                        # TO DO: where they come from',
         "",
@@ -79,21 +85,22 @@ def _head(folder: Path, files: dict[str, str]) -> list[str]:
     ]
 
 
-def _input_lines(spec: InputSpec) -> list[str]:
+def draft_input_lines(spec: InputSpec, habit: str | None = None, shorter: str = "the size / 0.875") -> list[str]:
+    """Return the lines of ``[input]``; ``habit`` and ``shorter`` say what was guessed."""
     lines = [
         "[input]",
-        f'name = "{_quoted(spec.name)}"',
+        f'name = "{quoted(spec.name)}"',
         f"size = {spec.size}",
         f'layout = "{spec.layout}"',
         f'colour = "{spec.colour}"                           # guess: models of Caffe and OpenCV want BGR',
         f'dtype = "{spec.dtype}"',
         f'resize = "{spec.resize}"                      # guess',
-        f"shorter_side = {spec.shorter}                       # guess: the size / 0.875",
+        f"shorter_side = {spec.shorter}                       # guess: {shorter}",
     ]
     if spec.dtype != "uint8":
-        habit = "TensorFlow" if spec.layout == "NHWC" else "PyTorch"
+        habit = habit or ("the habit of TensorFlow" if spec.layout == "NHWC" else "the habit of PyTorch")
         lines += [
-            f"# guess: the habit of {habit}. On the scale 0-255, in the order of colour.",
+            f"# guess: {habit}. On the scale 0-255, in the order of colour.",
             f"mean = [{', '.join(map(str, spec.mean))}]",
             f"std = [{', '.join(map(str, spec.std))}]",
         ]
@@ -110,7 +117,7 @@ def _output_lines(main: _Answer, labels: list[str], embedding: str | None) -> li
     background = labels[0].casefold() in {"background", "__background__", "dummy"}
     lines = [
         "[output]",
-        f'name = "{_quoted(main.name)}"',
+        f'name = "{quoted(main.name)}"',
         f'kind = "{"probabilities" if probable else "logits"}"',
         *(["scale = 0.00390625                      # guess: 1/256"] if bytes_ else []),
         f"classes = {len(labels)}",
@@ -120,11 +127,12 @@ def _output_lines(main: _Answer, labels: list[str], embedding: str | None) -> li
     if len(labels) - background == IMAGENET_CLASSES and _like_imagenet(labels):
         lines.append(f'wordnet = "{IMAGENET_1K}"')
     if embedding is not None:
-        lines.append(f'embedding = "{_quoted(embedding)}"              # guess: the other output')
+        lines.append(f'embedding = "{quoted(embedding)}"              # guess: the other output')
     return [*lines, ""]
 
 
-def _input(session: onnxruntime.InferenceSession) -> InputSpec:
+def draft_input(session: onnxruntime.InferenceSession) -> InputSpec:
+    """Return what the model's one input says of itself, and the habits of its kind. Raises ModelMismatch."""
     inputs = session.get_inputs()
     node = inputs[0]
     shape = node.shape
@@ -178,23 +186,25 @@ def _label_lines(data: bytes) -> list[str]:
     return data.decode("utf-8-sig", "replace").replace("\r\n", "\n").removesuffix("\n").split("\n")
 
 
-def _weights(folder: Path, location: str) -> bytes:
+def read_weights(folder: Path, location: str) -> bytes:
+    """Return a file beside the model that holds weights of it. Raises ExternalDataRefused and PackFileMissing."""
     if not is_safe_file_name(location):
         raise ExternalDataRefused(
             f"the model wants to read {location!r}, which is not a file beside it",
             hint="Export it with the weights inside, or in one file beside it.",
         )
-    return _read(folder, location)
+    return read_file(folder, location)
 
 
-def _read(folder: Path, name: str, hint: str | None = None) -> bytes:
+def read_file(folder: Path, name: str, hint: str | None = None) -> bytes:
+    """Return a file's bytes. Raises PackFileMissing."""
     try:
         return (folder / name).read_bytes()
     except OSError as cause:
         raise PackFileMissing(f"{folder / name}: {cause.strerror}", hint=hint) from cause
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """Return ``text``, which comes from the model, as the inside of a TOML string without anything a terminal obeys."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in escaped)

@@ -6,11 +6,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
 
 from ml.check_image_text import check_image_text_pack
+from ml.draft import draft_manifest
 from ml.errors import (
     KindUnsupported,
     ManifestInvalid,
@@ -149,6 +151,25 @@ def test_the_two_kinds_are_not_taken_for_each_other(tmp_path: Path, colour_pack:
         ("colour-words@1.0.0", None),
         ("colours@1.0.0", None),
     ]
+
+
+@pytest.mark.parametrize("variety", [{}, {"mask": True, "dtype": "int32"}, {"batch": 2}], ids=str)
+def test_a_manifest_is_drafted_from_the_files(tmp_path: Path, variety: dict[str, object]) -> None:
+    folder = Maker(tmp_path / "My Words", **variety).write()  # type: ignore[arg-type]
+    written = load_manifest(folder / "pack.toml")
+    (folder / "pack.toml").write_text(draft_manifest(folder))
+    drafted = load_manifest(folder / "pack.toml")
+    assert isinstance(drafted, ImageTextManifest)
+    assert isinstance(written, ImageTextManifest)
+    assert (drafted.name, drafted.files) == ("my-words", written.files)
+    assert (drafted.text, drafted.output) == (written.text, written.output)
+    assert drafted.input == msgspec.structs.replace(written.input, shorter_side=16)
+    assert check_image_text_pack(ImageTextPack.open(folder), repeats=1).warnings == ()
+
+
+def test_two_halves_that_do_not_fit_are_not_drafted(tmp_path: Path) -> None:
+    with pytest.raises(ModelMismatch, match='"image_embeds" has 3; "text_embeds" has 4'):
+        draft_manifest(Maker(tmp_path / "pack", text_dimensions=4).write())
 
 
 @pytest.mark.parametrize("path", sorted(MANIFESTS.glob("*.toml")), ids=lambda path: path.stem)

@@ -112,7 +112,7 @@ def add(
 @command.command("draft")
 @click.argument("folder", type=click.Path(path_type=Path))
 def draft(folder: Path) -> None:
-    """Print a first pack.toml for the model.onnx and labels.txt in FOLDER.
+    """Print a first pack.toml for the model.onnx and labels.txt in FOLDER, or for its two encoders.
 
     What the model itself says is filled in; what had to be guessed is marked. `safelight model eval` tells whether it
     was guessed well.
@@ -171,11 +171,14 @@ def test(session: Session, name: str | None, as_json: bool) -> None:
 @command.command("eval")
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @click.option("--pack", "name", metavar="NAME", help="Default: the pack in use.")
+@click.option("--all", "every", is_flag=True, help="All packs on this machine that label photos, one after the other.")
 @click.option("--svg", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Draw the reliability.")
 @click.option("--details", is_flag=True, help="With --json: everything that is printed otherwise, too.")
 @json_option
 @library_options
-def evaluate(session: Session, folder: Path, name: str | None, svg: Path | None, as_json: bool, details: bool) -> None:
+def evaluate(
+    session: Session, folder: Path, name: str | None, every: bool, svg: Path | None, as_json: bool, details: bool
+) -> None:
     """Measure a pack on photos with known answers.
 
     DIR holds folders, or files, that are named by class, WordNet id or label: `dog/1.jpg` or `n02084071_dog.jpg`. What
@@ -183,20 +186,35 @@ def evaluate(session: Session, folder: Path, name: str | None, svg: Path | None,
     """
     from core import packs
 
-    with progress_bar("Evaluating", shown=not as_json) as advance:
-        result = packs.evaluate_pack(name or _active_or_builtin(session), folder, progress=advance)
+    if every and (name is not None or svg is not None):
+        raise click.UsageError("--all is for all packs: without --pack and --svg")
+    if every:
+        names = [pack.model for pack in packs.list_packs() if pack.kind == "classifier"]
+    else:
+        names = [name or _active_or_builtin(session)]
+    for number, model in enumerate(names):
+        with progress_bar(f"Evaluating {model}" if every else "Evaluating", shown=not as_json) as advance:
+            result = packs.evaluate_pack(model, folder, progress=advance)
+        if number == 0:
+            _say_what_was_left_out(result)
+        if svg is not None:
+            _draw(svg, result, folder)
+        if as_json:
+            facts = evaluation_text.facts(result, details=details)
+            output.json_lines([{"pack": model, **facts} if every else facts])
+            continue
+        if every:
+            output.line(f"{model}" if number == 0 else f"\n{model}")
+        for line in evaluation_text.lines(result):
+            output.line(line)
+
+
+def _say_what_was_left_out(result: Evaluation) -> None:
     if result.unknown:
         shown = ", ".join(output.plain(known) for known in result.unknown[:_NAMES_SHOWN])
         output.warn(f"{output.count(len(result.unknown), 'name')} the pack does not know, left out: {shown} …")
     for path, reason in result.unreadable:
         output.warn(f"{output.plain(path)}: {output.plain(reason)}")
-    if svg is not None:
-        _draw(svg, result, folder)
-    if as_json:
-        output.json_lines([evaluation_text.facts(result, details=details)])
-        return
-    for line in evaluation_text.lines(result):
-        output.line(line)
 
 
 @command.command("calibrate")
