@@ -39,6 +39,12 @@ class Repair:
     alarm: Forged
 
 
+def opens(library: Library, document: str, pid: bytes, blob_id: bytes) -> bool:
+    """Tell whether a document's record of a copy has the key and the size of the blob, which is here."""
+    record = _unpacked(library.replica_get(document, "copy", copy_key(pid, blob_id)))
+    return record is not None and _size(library, blob_id, record.key) == record.size
+
+
 def repair(library: Library, pid: bytes, blob_id: bytes, documents: Iterable[str] = ()) -> Repair | None:
     """Put back the record of a copy whose blob is here, where another stands in its place; None: nothing was to do.
 

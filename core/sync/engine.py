@@ -108,7 +108,7 @@ class SyncEngine:
         try:
             with Greeting(links) as greeting:
                 first = greeting.first()
-                done = step(first, []) if first else []
+                done = step(first, [])
                 others = greeting.later(first)
                 if others:
                     step(others, done)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from core.base import BASES_FACT
-from core.copy_records import repair
+from core.copy_records import opens, repair
 from core.errors import IntegrityAlarm
 from core.log import BLOB_PURGED
 from core.originals import keeps_every_original
@@ -127,20 +127,20 @@ class Fetch:
 
     def _named_since(self, position: int) -> Iterable[NamedBlob]:
         while page := self._library.log.past_position(position, _PAGE):
-            yield from blobs_named(self._library, self._bodies(page))
-            self._note_copies(page)
+            opened = [(stored.device, body) for stored in page for body in self._bodies([stored])]
+            yield from blobs_named(self._library, [body for _, body in opened])
+            self._note_copies(body for device, body in opened if device != self._library.device_id)
             position = page[-1].position
 
-    def _note_copies(self, page: Sequence[StoredEnvelope]) -> None:
+    def _note_copies(self, bodies: Iterable[EnvelopeBody]) -> None:
         """Remember what other devices wrote of copies whose blobs are here, or are fetched now."""
-        others = [stored for stored in page if stored.device != self._library.device_id]
-        for document, pid, blob_id in copies_named(self._bodies(others)):
+        for document, pid, blob_id in copies_named(bodies):
             if self._originals or self._library.blobs.exists(blob_id):
                 self._copies[blob_id] = (document, pid)
 
     def _put_records_right(self) -> None:
         for blob_id, (document, pid) in self._copies.items():
-            if self._library.blobs.exists(blob_id):
+            if self._library.blobs.exists(blob_id) and not opens(self._library, document, pid, blob_id):
                 done = repair(self._library, pid, blob_id, [document])
                 if done is not None:
                     self.alarms.append(done.alarm)

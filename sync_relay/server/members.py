@@ -100,25 +100,29 @@ def require_room(library_id: bytes, held: Sequence[bytes], new: Sequence[bytes],
 
     What a device wrote that has been revoked is not counted: so who fills a relay can be revoked there, and with that
     there is room again. Of all together twice as many are kept, and beyond that the revocation of each device and a
-    rotation with it.
+    rotation with it. Few are kept by devices that are not known here: nobody answers for them.
     """
     entries = [read_entry(entry, library_id) for entry in (*held[1:], *new)]
-    counted = 1 + sum(devices.get(entry.author, False) for entry in entries)
-    over = max(counted - MAX_ENTRIES, 1 + len(entries) - 2 * MAX_ENTRIES)
-    if counted <= MAX_ENTRIES and _takes_devices_out(entries[: len(held) - 1], entries[len(held) - 1 :]):
-        over = 0
+    before, after = entries[: len(held) - 1], entries[len(held) - 1 :]
+    used = 1 + sum(devices.get(entry.author, False) for entry in entries)
+    over = used - MAX_ENTRIES
+    if any(entry.author not in devices for entry in after):
+        over = max(over, sum(entry.author not in devices for entry in entries) - MAX_ENTRIES // 8)
+    if not _takes_devices_out(before, after, devices):
+        over = max(over, 1 + len(entries) - 2 * MAX_ENTRIES)
     if over > 0:
         raise QuotaFull(
             f"a relay keeps {MAX_ENTRIES} membership entries of the devices of a library",
             hint="Look at `safelight device list`: what a device wrote that is revoked does not count.",
-            details=ErrorDetails(quota="entries", over=over, limit=MAX_ENTRIES, used=counted),
+            details=ErrorDetails(quota="entries", over=over, limit=MAX_ENTRIES, used=used),
         )
 
 
-def _takes_devices_out(held: Sequence[Entry], new: Sequence[Entry]) -> bool:
+def _takes_devices_out(held: Sequence[Entry], new: Sequence[Entry], devices: Mapping[bytes, bool]) -> bool:
     """Tell whether new entries revoke devices that were not, and do no more than to rotate once for each of them."""
     out = {entry.content.device_id for entry in held if isinstance(entry.content, Revocation)}
     revoked = {entry.content.device_id for entry in new if isinstance(entry.content, Revocation)} - out
+    revoked = {device for device in revoked if devices.get(device) is False}
     rotations = sum(isinstance(entry.content, Rotation) for entry in new)
     return len(new) == len(revoked) + rotations and rotations <= len(revoked)
 

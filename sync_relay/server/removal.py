@@ -99,7 +99,7 @@ async def _begin_prune(parts: Parts, connection: AsyncConnection, said: Prune, i
     held = await held_hashes(connection, library_id, [(place.device_id, place.seq) for place in named])
     heads = await read_heads(connection, library_id, covered)
     # Of a library that begins here with a checkpoint, nothing can be dropped; what it names comes next.
-    is_start = not held and not heads
+    is_start = bool(covered) and not held and not heads
     for name, place in (("checkpoint", said.checkpoint), ("confirmation", said.confirmation)):
         if held.get((place.device_id, place.seq)) != place.hash and not is_start:
             raise _refused(index, place, f"its {name} is not at this relay")

@@ -16,7 +16,7 @@ from crypto.membership_entry import NO_ENVELOPE
 from crypto.phrase import new_phrase, phrase_secrets
 from sync_relay import errors, wire
 from sync_relay.client import RelayClient, newest
-from sync_relay.server import admission
+from sync_relay.server import admission, members
 from tests.sync_relay.conftest import Device, new_library
 
 if TYPE_CHECKING:
@@ -299,3 +299,22 @@ def test_the_client_brings_what_one_request_takes(relay: Relay, library: Library
     assert newest([]) == []
     large = [bytes([number]) * 150_000 for number in range(10)]
     assert newest(large) == large[-6:]
+
+
+def test_entries_of_devices_that_nobody_added_here_are_few(
+    relay: Relay, library: Library, beside: Beside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody answers for them: to revoke who brought them would free no room."""
+    monkeypatch.setattr(members, "MAX_ENTRIES", 16)
+    client = relay.found(library)
+    unheard = DeviceSecrets.generate()
+    kept_back = beside.add(library.founder.secrets, unheard)
+    rotations = []
+    for _ in range(4):
+        made = rotate(beside.membership, unheard, open_epochs(beside.membership, unheard))
+        rotations.append(beside.put(made))
+    client.add_entries(*rotations[:2])
+    with pytest.raises(errors.QuotaFull):
+        client.add_entries(rotations[2])
+    client.add_entries(kept_back)
+    assert client.add_entries(*rotations[2:]).stored == 2
