@@ -18,6 +18,7 @@ from tui.app.graphics.kitty import KittyPlaceholders
 from tui.app.graphics.pictures import NoPictures, PictureRenderer
 from tui.app.graphics.sixel import Sixels
 from tui.app.keys import APP, bindings
+from tui.app.pauses import collect_if_quiet
 from tui.app.settings import Settings
 from tui.app.themes import THEMES, theme_for
 from tui.app.type_ahead import TypeAhead, again
@@ -192,11 +193,13 @@ class SafelightApp(App[None]):
 
         An import, or other long work, is somebody's wish: the library is locked when it has ended. Sync is ended.
         """
+        idle_s = self.clock() - self._active_at
+        collect_if_quiet(idle_s)
         minutes = self.settings.lock_after
         busy = self.importer.is_running or self.work.is_running or self._shows_words()
         if not minutes or not self.library.is_open or busy:
             return
-        if self.clock() - self._active_at >= minutes * _MINUTE_S:
+        if idle_s >= minutes * _MINUTE_S:
             await self._lock(f"Locked: nobody was here for {count(minutes, 'minute')}.")
 
     async def action_lock(self) -> None:
