@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from ml.calibration import calibration_of
 from ml.classes import ClassTable, class_table
-from ml.errors import OutputInvalid
+from ml.errors import CalibrationInvalid, OutputInvalid
 from ml.labels import LabelRules
 from ml.reference_pictures import reference_pictures
 from ml.session import Classifier, top_classes
@@ -103,6 +104,10 @@ def check_pack(pack: Pack, *, repeats: int = 5) -> CheckReport:
             "labels.txt names known classes in another order than their ids: is background, or wordnet, right?"
         )
     background = pack.manifest.output.background
+    try:
+        calibration_of(pack)
+    except CalibrationInvalid as error:
+        warnings.append(f"{error}; the thresholds of the manifest are used")
     recognised, references, doubts = _look_at_references(classifier, rules.table)
     warnings += doubts
     return CheckReport(

@@ -17,6 +17,7 @@ from ml.calibration import (
     read_calibration,
 )
 from ml.calibration_fit import LabelledPhoto, Thresholds, fit
+from ml.check import check_pack
 from ml.classes import ClassEntry, ClassTable, class_table
 from ml.errors import CalibrationInvalid
 from ml.labels import LabelRules
@@ -135,3 +136,5 @@ def test_one_for_another_pack_or_a_damaged_one_is_refused_and_the_labels_stay(co
         with pytest.raises(CalibrationInvalid):
             calibration_of(pack)
         assert class_table(pack).threshold == 0.6
+    (warning,) = check_pack(pack, repeats=1).warnings
+    assert str(path) in warning

@@ -54,6 +54,15 @@ def test_a_sure_class_is_shown_with_everything_above_it() -> None:
     assert RULES.most_specific([(1, 0.95)]) == [("collie", 0.95)]
 
 
+def test_a_class_that_bears_its_labels_name_is_that_label() -> None:
+    taxonomy = 'format = 1\n[[label]]\nname = "cup"\nwnids = ["cup", "mug"]\n'
+    entries = (ClassEntry("cup", "cup"), ClassEntry("mug", "mug"))
+    rules = LabelRules(ClassTable("m@1", entries, -1, 0.6, None, taxonomy))
+    assert rules.most_specific([(0, 0.95)]) == [("cup", 0.95)]
+    assert rules.most_specific([(1, 0.95)]) == [("mug", 0.95)]
+    assert rules.most_specific([(0, 0.4), (1, 0.4)]) == [("cup", 0.8)]
+
+
 def test_undecided_between_breeds_it_is_a_dog_and_no_breed() -> None:
     assert dict(RULES.choose([(1, 0.4), (2, 0.3)])) == pytest.approx({"animal": 0.7, "dog": 0.7})
 
