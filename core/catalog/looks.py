@@ -1,8 +1,8 @@
 """What the measures of a picture mean: dark, bright, blurry, black-and-white, a screenshot.
 
-The measures are facts, made once when a photo is imported (:mod:`core.importing.looks`); the limits here are not: whoever
-changes one raises `VERSION` of the catalog, and it is made anew. They were chosen on 339 photos, and the same ones
-blurred, darkened and drained of colour; `benchmarks.looks` measures how right they are.
+The measures are facts, made once when a photo is imported (:mod:`core.importing.looks`); the limits here are not:
+whoever changes one raises `VERSION` of the catalog, and it is made anew. They were chosen on 339 photos, and the same
+ones blurred, darkened and drained of colour; `benchmarks.looks` measures how right they are.
 """
 
 from __future__ import annotations
