@@ -12,16 +12,17 @@ if TYPE_CHECKING:
 
 _SIDE, _LEFT, _TOP, _COUNTS = 320, 56, 44, 56
 _WIDTH, _HEIGHT = _LEFT + _SIDE + 24, _TOP + _SIDE + 24 + _COUNTS + 44
-# One file for light and dark pages: where a viewer knows no media queries, the light colours hold.
-_STYLE = """
-  :root { --ink: #1f2328; --quiet: #6e7781; --grid: #d8dee4; --bar: #0969da; --page: #ffffff }
-  @media (prefers-color-scheme: dark) {
-    :root { --ink: #e6edf3; --quiet: #9198a1; --grid: #3d444d; --bar: #58a6ff; --page: #0d1117 }
-  }
-  text { font: 12px system-ui, sans-serif; fill: var(--ink) }
-  .quiet { fill: var(--quiet) } .page { fill: var(--page) } .bar { fill: var(--bar) }
-  .grid { stroke: var(--grid) }
-  .ideal { stroke: var(--quiet); stroke-dasharray: 4 4 } .frame { stroke: var(--ink); fill: none }
+# One file for light and dark pages: where a viewer knows no media queries, the light colours hold. Plain rules, since
+# many viewers know no variables either.
+_RULES = """
+  text {{ fill: {ink} }} text.quiet {{ fill: {quiet} }} .page {{ fill: {page} }} .bar {{ fill: {bar} }}
+  .grid {{ stroke: {grid} }} .ideal {{ stroke: {ink} }} .frame {{ stroke: {ink} }}
+"""
+_LIGHT = _RULES.format(ink="#1f2328", quiet="#6e7781", grid="#d8dee4", bar="#0969da", page="#ffffff")
+_DARK = _RULES.format(ink="#e6edf3", quiet="#9198a1", grid="#3d444d", bar="#58a6ff", page="#0d1117")
+_STYLE = f"""
+  text {{ font: 12px system-ui, sans-serif }} .ideal {{ stroke-dasharray: 4 4 }} .frame {{ fill: none }}{_LIGHT}
+  @media (prefers-color-scheme: dark) {{{_DARK}  }}
 """
 
 
