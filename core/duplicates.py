@@ -37,7 +37,7 @@ _LIGHT_TOLERANCE: Final = 250
 """Thousandths of the mean brightness; the hash itself sees no light."""
 _FIRST_HEADS: Final = 256
 _MOST_HEADS: Final = 16_384
-_MOST_CANDIDATES: Final = 8_000_000
+_MOST_CANDIDATES: Final = 4_000_000
 """Pairs looked at together: some 200 MB."""
 
 
