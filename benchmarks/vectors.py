@@ -1,10 +1,10 @@
 """Vectors of a whole library: a query beside the bare NumPy product, opening them, and labelling all by a taught label.
 
-    python -m benchmarks.vectors [--photos 100000] [--dimensions 512] [--caltech DIR]
+    python -m benchmarks.vectors [--photos 100000] [--dimensions 512] [--caltech DIR [--pack FOLDER]]
 
 The vectors are random, around a thousand directions. The floor of a query is one product of float32 in memory. With
-`--caltech` (its folders of eight photos each) it also prints, for the built-in pack, how right labels are that were
-taught by five photos.
+`--caltech` (its folders of eight photos each) it also prints, for the built-in pack or the one in `--pack`, how right
+labels are that were taught by five photos.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from core.vectors import Vectors, open_vectors, quantise
 from crdt.operations import Operation, Put
 from crdt.records import BundleRecord
 from ml.builtin import builtin_model
-from ml.pack import builtin_pack
+from ml.pack import Pack, builtin_pack
 from ml.session import Classifier
 
 if TYPE_CHECKING:
@@ -122,9 +122,9 @@ def relabel(root: Path, rows: NDArray[np.float32], report: Report) -> None:
         report.line("opening the sealed vectors", f"{opened * 1e3:.0f} ms")
 
 
-def taught_on_caltech(folder: Path, report: Report) -> None:
+def taught_on_caltech(folder: Path, pack: Pack, report: Report) -> None:
     """Teach every class by five of its photos, and count which others get the label."""
-    model = Classifier(builtin_pack(), threads=2)
+    model = Classifier(pack, threads=2)
     names: list[str] = []
     found = []
     for path in sorted(folder.glob("*/*.jpg")):
@@ -150,7 +150,7 @@ def taught_on_caltech(folder: Path, report: Report) -> None:
         counts.update(right=len(labelled & others), wrong=len(labelled - others), there=len(others))
         counts["classes found"] += bool(labelled & others)
     shown = counts["right"] + counts["wrong"]
-    report.line(f"{len(of_class)} classes by {EXAMPLES} photos among {len(pids):,}: shown", f"{shown}")
+    report.line(f"{pack.model}: {len(of_class)} classes by {EXAMPLES} photos among {len(pids):,}: shown", f"{shown}")
     report.line("  right", f"{counts['right'] / max(1, shown):.0%}")
     report.line("  of those there are", f"{counts['right'] / counts['there']:.0%}")
     report.line("  learning one", f"{median(taken):.2f} s", aim=f"under {FIT_S} s", met=median(taken) < FIT_S)
@@ -162,6 +162,7 @@ def main() -> list[str]:
     parser.add_argument("--photos", type=int, default=100_000)
     parser.add_argument("--dimensions", type=int, default=512)
     parser.add_argument("--caltech", type=Path)
+    parser.add_argument("--pack", type=Path)
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp())
     os.environ.setdefault("SAFELIGHT_STATE_DIR", str(folder / "state"))
@@ -171,7 +172,7 @@ def main() -> list[str]:
         query(rows, report)
         relabel(folder / "library", rows, report)
         if options.caltech:
-            taught_on_caltech(options.caltech, report)
+            taught_on_caltech(options.caltech, Pack.open(options.pack) if options.pack else builtin_pack(), report)
     finally:
         shutil.rmtree(folder)
     return report.missed

@@ -101,6 +101,8 @@ def teach(library: Library, name: str, positive: Sequence[bytes], negative: Sequ
             f"{len(both)} of the photos are named both as examples of '{label}' and as photos that do not show it",
             hint=f"Name each on one side; the first is {min(both).hex()}.",
         )
+    if label not in (taught := library.catalog.library_values(TAUGHT_MAP)) and len(taught) >= MAX_LABELS:
+        raise InvalidEdit(f"{MAX_LABELS} labels are taught already", hint="Forget one: safelight teach LABEL --forget.")
     record = _merged(taught_label.stored_record(library, label) or TaughtRecord(), label, positive, negative)
     given, refused = library.catalog.decisions(label)
     taken_back = (set(refused) & set(positive)) | (set(given) & set(negative))
