@@ -12,7 +12,6 @@ from tests.tui.app.test_snapshots import picture
 from tui.app.culling import CullRound
 from tui.app.screens.cull import CullScreen
 from tui.app.screens.cull_summary import CullSummaryScreen
-from tui.app.screens.library import LibraryScreen
 from tui.app.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
@@ -121,7 +120,7 @@ def test_near_duplicates_stand_beside_each_other_and_the_best_is_kept(pictured: 
         await settled(pilot)
         await pilot.resize_terminal(20, 5)
         await settled(pilot)
-        await pilot.resize_terminal(120, 30)
+        await pilot.resize_terminal(100, 24)
         await settled(pilot)
         used = [tile for tile in screen.tiles if tile.display]
         assert len(used) == 3
@@ -145,7 +144,7 @@ def test_near_duplicates_stand_beside_each_other_and_the_best_is_kept(pictured: 
         assert screen.round.here == tuple(photos[2:5])
         assert screen.round.count("reject") == 0
 
-    play(pictured.app(), scene, size=(120, 30))
+    play(pictured.app(), scene, size=(100, 24))
 
 
 def test_cull_80x24(pictured: Bench, snapshot: SnapshotAssertion) -> None:
@@ -163,23 +162,6 @@ def test_cull_80x24(pictured: Bench, snapshot: SnapshotAssertion) -> None:
         assert "\n\n".join([alone, together, await summary(pilot)]) == snapshot
 
     play(pictured.app(), scene, size=(80, 24))
-
-
-def test_a_photo_that_cannot_be_shown_is_described_and_one_that_is_gone_is_said_to_be(pictured: Bench) -> None:
-    for blob in (pictured.root / "blobs").glob("??/*"):
-        blob.unlink()
-
-    async def scene(pilot: Pilot[None]) -> None:
-        screen = await culling(pilot)
-        assert not screen.tiles[0].picture.is_drawn
-        assert "2024-05-4.jpg" in picture(pilot)
-        await pilot.press("x")
-        await settled(pilot)
-        assert "2024-05-3.jpg" in picture(pilot)
-        await pilot.press("ctrl+l")
-        await until(pilot, lambda: not isinstance(pilot.app.screen, CullScreen | LibraryScreen))
-
-    play(pictured.app(), scene)
 
 
 @pytest.mark.parametrize(("size", "cut"), [(2, [2]), (4, [4]), (5, [3, 2]), (9, [3, 3, 3])])

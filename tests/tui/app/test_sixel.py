@@ -145,8 +145,8 @@ def test_a_photo_is_sent_again_whenever_its_cells_were_drawn_and_never_over_a_di
         await until(pilot, lambda: len(terminal.placed) > sent)
 
         sent = len(terminal.placed)
-        await pilot.resize_terminal(60, 20)
-        await until(pilot, lambda: len(terminal.placed) > sent and terminal.placed[-1][2].shape[1] <= 60 * 8)
+        await pilot.resize_terminal(40, 14)
+        await until(pilot, lambda: len(terminal.placed) > sent and terminal.placed[-1][2].shape[1] <= 40 * 8)
         await pilot.press("escape")
         await library_shown(pilot)
         sent = len(terminal.placed)
@@ -154,4 +154,4 @@ def test_a_photo_is_sent_again_whenever_its_cells_were_drawn_and_never_over_a_di
         await settled(pilot)
         assert len(terminal.placed) == sent
 
-    play(app, scene)
+    play(app, scene, size=(60, 18))
