@@ -92,6 +92,12 @@ def test_no_threshold_where_none_is_right() -> None:
     assert fit(rules(), wrong) is None
 
 
+def test_a_few_photos_or_photos_of_nothing_are_no_ground_for_a_fit() -> None:
+    for count in (0, 1, 9, 15):
+        assert fit(rules(), photos(count, 4)) is None
+    assert fit(rules(), [LabelledPhoto([], frozenset({"dog"}))] * 50) is None
+
+
 def made(pack: Pack) -> Calibration:
     numbers = Thresholds(0.5, 0.7, {"colour": 0.4}, {"red": 0.2}, 0.8, 1.1, 1.0, 300)
     return Calibration.of(numbers, pack, 0.9)
