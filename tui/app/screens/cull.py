@@ -95,6 +95,9 @@ class CullScreen(Screen[str]):
         # What was fetched ahead is there at once, and the photo changes with the key.
         if any(pid not in self._known for pid in here):
             await self._fetch_records(here)
+        for pid in here:
+            if pid in self._known:  # those that were seen longest ago are forgotten first
+                self._known.move_to_end(pid)
         for tile in self.tiles:
             used = tile.number < len(here)
             if not used and not tile.has_class("unused"):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tui.app.app import SafelightApp
+    from tui.app.workers.pictures import Pictures
 
 _WARNING = (
     "Other programs read files: the photo is written in the clear, to a folder that only you can enter, in memory "
@@ -32,6 +33,7 @@ _WARNING = (
 
 class _Showing(Protocol):
     app: SafelightApp
+    pictures: Pictures
 
     @property
     def pid(self) -> bytes: ...
@@ -48,9 +50,12 @@ class PhotoOriginal:
     @work(exclusive=True, group="fetch")
     async def action_fetch(self: _Showing) -> None:
         """Get the original from a relay."""
+        pid = self.pid
         if await self.with_original(None):
             self.say("the original is here")
-            self.show_anew()
+            self.pictures.forget(pid)
+            if self.pid == pid:
+                self.show_anew()
 
     @work(exclusive=True, group="ask")
     async def action_open_outside(self: _Showing) -> None:
@@ -72,6 +77,12 @@ class PhotoOriginal:
             with contextlib.suppress(RuntimeError):  # the app has ended
                 loop.call_soon_threadsafe(status.going_on, text, context=context)
 
+        def tell_problem(text: str) -> None:
+            if self.pid == pid:
+                self.notice(text)
+            else:  # another photo is shown by now
+                self.say(text, error=True)
+
         def work_(stop: threading.Event) -> None:
             fetch_original(library.library, pid, tell, stop)
             if then is not None:
@@ -80,9 +91,9 @@ class PhotoOriginal:
         try:
             await self.app.syncing.errand(work_)
         except CoreError as error:
-            self.notice(f"{error}" + (f" · {error.hint}" if error.hint else ""))
+            tell_problem(f"{error}" + (f" · {error.hint}" if error.hint else ""))
         except (NoViewer, OSError) as error:
-            self.notice(str(error))
+            tell_problem(str(error))
         except (NotOpen, FetchEnded):
             pass
         else:
