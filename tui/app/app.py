@@ -111,8 +111,8 @@ class SafelightApp(App[None]):
         self.set_keymap(dict(self.settings.keys))
         for complaint in self.settings.complaints:
             self.notify(complaint, severity="warning")
-        self.set_interval(_IDLE_LOOK_S, self.lock_if_idle)
-        self._releasing = self.set_interval(_RELEASE_S, self._release_keys, pause=True)
+        self.set_interval(_IDLE_LOOK_S, lambda: self.call_later(self.lock_if_idle))
+        self._releasing = self.set_interval(_RELEASE_S, lambda: self.call_later(self._release_keys), pause=True)
         self.run_worker(remove_leftovers, thread=True, exit_on_error=False)
         self.show_start()
 
@@ -140,6 +140,7 @@ class SafelightApp(App[None]):
         return True
 
     async def _release_keys(self) -> None:
+        """Give the keys that waited to whom they are for: in the app's own task, where no later one overtakes them."""
         for event in self.type_ahead.released():
             await self.on_event(again(event))
         if self._releasing is not None and not self.type_ahead.is_holding:

@@ -44,7 +44,7 @@ async def look(pilot: Pilot[None]) -> None:
 
 
 def test_nobody_there_locks_and_unlocking_leads_back(pictured: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = pictured.app(settings=Settings(lock_after=5), graphics="kitty", answers=Answers(kitty=True, cell=(8, 16)))
+    app = pictured.app(settings=Settings(lock_after=0), graphics="kitty", answers=Answers(kitty=True, cell=(8, 16)))
     sent: list[str] = []
     monkeypatch.setattr(app, "_write", sent.append)
     app.pictures, app.placeholders, app.cell = app._renderers()
@@ -57,11 +57,16 @@ def test_nobody_there_locks_and_unlocking_leads_back(pictured: Bench, monkeypatc
         await pilot.press("s", "right", "right")
         await settled(pilot)
         here = screen.grid.current
+        clock.minutes(60 * 24 * 365)
+        await look(pilot)
+        assert app.screen is screen, "zero minutes: never"
+        app.settings = Settings(lock_after=5)
+        await pilot.press("left", "right")
         clock.minutes(4.9)
         await look(pilot)
         assert app.screen is screen
-        await pilot.press("down")  # somebody is there
-        await pilot.press("up")
+        await pilot.press("left")  # somebody is there
+        await pilot.press("right")
         clock.minutes(4.9)
         await look(pilot)
         assert app.screen is screen
@@ -90,18 +95,5 @@ def test_nobody_there_locks_and_unlocking_leads_back(pictured: Bench, monkeypatc
         assert back.ordering.query == "label:dog"
         assert back.ordering.sort == "imported"
         assert back.grid.current == here
-
-    play(app, scene)
-
-
-def test_zero_minutes_never_lock(pictured: Bench) -> None:
-    app = pictured.app(settings=Settings(lock_after=0))
-    clock = Clock(app)
-
-    async def scene(pilot: Pilot[None]) -> None:
-        screen = await library_shown(pilot)
-        clock.minutes(60 * 24 * 365)
-        await look(pilot)
-        assert app.screen is screen
 
     play(app, scene)
