@@ -1,5 +1,5 @@
 """The interface waits for nothing: what reads disks, keys, queries or pictures runs in other threads than the event
-loop's, through an import, a storm of searches, edits and looking at photos. And nothing of a photo is left readable.
+loop's, through an import, a storm of searches, edits and looking at photos.
 
 How long the loop is kept waiting is a figure of `benchmarks.app`; here is what would keep it waiting at all.
 """
@@ -20,9 +20,8 @@ from core.importing.worker_pool import WorkerPool
 from core.library import Library
 from core.library_file import LibraryFile
 from core.log import Log
-from tests.tui.app.conftest import Bench, library_shown, make_pictures, play, settled, type_text, until
-from tests.tui.conftest import PASSPHRASE, create_library, make_photo
-from tui.app.screens.ask import AskScreen
+from tests.tui.app.conftest import Bench, library_shown, play, settled, type_text, until
+from tests.tui.conftest import PASSPHRASE, make_photo
 from tui.app.screens.photo import PhotoScreen
 from tui.app.workers.importing import ImportWish
 
@@ -121,35 +120,3 @@ def test_looking_at_photos(pictured: Bench, culprits: list[str]) -> None:
 
     play(pictured.app(), scene)
     assert culprits == []
-
-
-def test_no_byte_of_a_photo_is_written_in_the_clear(
-    nowhere: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    photos = make_pictures(tmp_path / "camera")
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    for name in ("TMPDIR", "TEMP", "TMP", "XDG_RUNTIME_DIR", "XDG_CACHE_HOME"):
-        monkeypatch.setenv(name, str(scratch))
-    create_library(nowhere.root)
-
-    async def scene(pilot: Pilot[None]) -> None:
-        screen = await library_shown(pilot)
-        importer = pilot.app.importer  # type: ignore[attr-defined]
-        await pilot.press("i")
-        await until(pilot, lambda: isinstance(pilot.app.screen, AskScreen))
-        pilot.app.screen.query_one(Input).value = str(photos)
-        await pilot.press("enter")
-        await until(pilot, lambda: len(screen.grid.contents.photos) == 12 and not importer.is_running)
-        await settled(pilot)
-        await pilot.press("enter", "right")
-        await settled(pilot)
-        await pilot.press("plus", "escape")
-
-    play(nowhere.app(), scene)
-    marks = [b"\xff\xd8\xff", b"Acme", b"2024-05-1.jpg"]
-    for folder in (nowhere.root, scratch):
-        for path in folder.rglob("*"):
-            if path.is_file():
-                data = path.read_bytes()
-                assert not any(mark in data for mark in marks), path.name

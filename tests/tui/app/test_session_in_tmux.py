@@ -76,9 +76,9 @@ class Terminal:
         return subprocess.run([*self._base, *arguments], check=True, capture_output=True, text=True).stdout
 
 
-@pytest.fixture
-def terminal(tmp_path: Path) -> Iterator[Terminal]:
-    """The app, freshly installed, in 80 x 24."""
+@pytest.fixture(params=[(80, 24), (200, 60)], ids=lambda size: f"{size[0]}x{size[1]}")
+def terminal(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Terminal]:
+    """The app, freshly installed, in a small terminal and in a large one."""
     environment = {name: os.environ[name] for name in os.environ if name.startswith("SAFELIGHT_")} | {
         "SAFELIGHT_LIBRARY": str(tmp_path / "library"),
         "HOME": str(tmp_path),
@@ -86,7 +86,7 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
         "TERM": "xterm-256color",
         "LANG": "C.UTF-8",
     }
-    with Terminal(tmp_path, f"{sys.executable} -P -m tui.cli", environment, (80, 24)) as terminal:
+    with Terminal(tmp_path, f"{sys.executable} -P -m tui.cli", environment, request.param) as terminal:
         yield terminal
 
 
