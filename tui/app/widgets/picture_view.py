@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 
 _SETTLING_S = 0.04
+"""How long it is waited for another drawing of the screen before pixels are sent over the cells."""
 
 
 def words_for(record: PhotoRecord, problem: str | None = None) -> list[str]:
