@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from core.query.fields import MEDIA_TYPES
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from numpy.typing import NDArray
 
     from core.catalog.listing import HashedPhoto
+    from core.catalog.records import PhotoRecord
     from core.library import Library
 
     _Numbers = NDArray[np.int64]
@@ -87,6 +90,24 @@ def duplicates_of(library: Library, pid: bytes, *, distance: int = DEFAULT_DISTA
     others = np.arange(len(columns.pids))
     near = _alike(columns.hashes, columns.shapes, columns.light, np.full_like(others, own), others, distance)
     return DuplicateGroup(tuple(columns.pids[place] for place in others[near])) if near.sum() > 1 else None
+
+
+def disposable(photos: Sequence[PhotoRecord]) -> list[bytes]:
+    """Return which photos of a group, the best one first, may go to the trash without asking about each.
+
+    Never one that the user said something of (favourite, rating, caption, album), nor one of another sort than the
+    best: a raw beside the picture that a camera made of it is no copy of it.
+    """
+    return [
+        photo.pid
+        for photo in photos[1:]
+        if not (photo.favourite or photo.rating or photo.caption or photo.albums)
+        and _is_raw(photo) == _is_raw(photos[0])
+    ]
+
+
+def _is_raw(photo: PhotoRecord) -> bool:
+    return photo.mime.removeprefix("image/") in MEDIA_TYPES["raw"]
 
 
 def near_groups(

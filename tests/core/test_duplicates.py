@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core import edits
-from core.duplicates import MAX_DISTANCE, duplicates_of, find_duplicates, near_groups
+from core.duplicates import MAX_DISTANCE, disposable, duplicates_of, find_duplicates, near_groups
 from core.importing.pipeline import import_paths
 from crdt.operations import Put
 from crdt.records import CopyRecord, PhotoFacts
@@ -69,6 +69,21 @@ def test_groups_have_the_best_first_and_leave_out_what_is_not_alike(bench: Bench
         for wrong in (-1, MAX_DISTANCE + 1):
             with pytest.raises(ValueError, match="distance"):
                 find_duplicates(library, distance=wrong)
+
+
+def test_what_the_user_marked_and_raws_are_not_disposable(bench: Bench) -> None:
+    with bench.open() as library:
+        pids = [add(library, n + 1, bits(1, 2), size=9_000_000 - n) for n in range(6)]
+        raw = add(library, 9, bits(1, 2), mime="image/x-adobe-dng", size=1)
+        (group,) = find_duplicates(library)
+        edits.set_favourite(library, [pids[1]], favourite=True)
+        edits.set_rating(library, [pids[2]], 1)
+        edits.set_caption(library, [pids[3]], "the one for grandmother")
+        edits.add_to_album(library, [pids[4]], edits.create_album(library, "Lisbon"))
+        assert group.photos == (*pids, raw)
+        photos = {photo.pid: photo for photo in library.catalog.photos(list(group.photos))}
+        assert disposable([photos[pid] for pid in group.photos]) == [pids[5]]
+        assert disposable([photos[raw], photos[pids[5]]]) == []
 
 
 def test_small_differences_make_no_chain(bench: Bench) -> None:

@@ -50,6 +50,14 @@ def test_copies_are_listed_best_first_and_the_others_go_to_the_trash_and_come_ba
     cli("duplicates", "--trash-others", code=exit_codes.USAGE)
     assert "2 photos" in cli.err
     assert len(cli.ids()) == 5
+    cli("favourite", "--query", "name:sent")
+    cli("duplicates", "--trash-others", code=exit_codes.USAGE)
+    assert "1 that you have marked" in cli.err
+    for _ in range(2):
+        cli("duplicates", "--trash-others", "--yes")
+        assert len(cli.ids()) == 4
+    cli("undo")
+    cli("undo")
     cli("duplicates", "--trash-others", "--yes")
     assert len(cli.ids()) == 3
     assert cli.json("duplicates") == []

@@ -33,7 +33,11 @@ _PAGE = 500
     metavar="N",
     help=f"How many of 64 bits may differ, 0 to {_MOST}: more find more, also what is not alike. Default: {_USUAL}.",
 )
-@click.option("--trash-others", is_flag=True, help="Put all photos but the first of each group into the trash.")
+@click.option(
+    "--trash-others",
+    is_flag=True,
+    help="Put the others of each group into the trash; not those that you rated, captioned or collected, and no raws.",
+)
 @yes_option
 @json_option
 @library_options
@@ -50,9 +54,10 @@ def command(
     safelight duplicates date:2024-05
     safelight duplicates --trash-others      undo takes it back
 
-    Look before you let it trash anything: of two shots of one moment you may want both.
+    Look before you let it trash anything: of two shots of one moment you may want both. What you have marked stays:
+    favourites, rated ones, those with a caption or in an album; and so does a raw beside the picture made of it.
     """  # noqa: D301 - click wants the character itself
-    from core.duplicates import find_duplicates
+    from core.duplicates import disposable, find_duplicates
 
     text = joined_query(query)
     with session.open_library() as library:
@@ -64,16 +69,21 @@ def command(
             output.json_lines({"photos": [search_result(photo) for photo in one]} for one in _photos(library, groups))
         else:
             _print(library, groups)
-        others = [pid for group in groups for pid in group.photos[1:]]
+        others = sum(len(group.photos) - 1 for group in groups)
         if trash_others and others:
             from core import edits
 
-            what = output.count(len(others), "photo")
-            confirm(f"Put {what} into the trash, and keep the best of {_count(groups)}?", yes=yes)
-            edits.trash(library, others)
-            output.say(f"Put {what} into the trash. `safelight undo` takes it back.")
+            unwanted = [pid for photos in _photos(library, groups) for pid in disposable(photos)]
+            kept = "" if len(unwanted) == others else f" ({others - len(unwanted)} that you have marked, or raws, stay)"
+            if not unwanted:
+                output.say(f"Nothing to put into the trash{kept}.")
+                return
+            what = output.count(len(unwanted), "photo")
+            confirm(f"Put {what} into the trash, and keep the best of {_count(groups)}{kept}?", yes=yes)
+            edits.trash(library, unwanted)
+            output.say(f"Put {what} into the trash{kept}. `safelight undo` takes it back.")
         elif not as_json:
-            output.say(f"{_count(groups)}, with {output.count(len(others), 'photo')} beside the best ones.")
+            output.say(f"{_count(groups)}, with {output.count(others, 'photo')} beside the best ones.")
 
 
 def _count(groups: Sequence[DuplicateGroup]) -> str:
