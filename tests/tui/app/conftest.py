@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
     from textual.pilot import Pilot
 
 _Screen = TypeVar("_Screen")
-PATIENCE_TURNS = 1500
-"""Turns of the event loop, each of at least 5 ms, after which a condition is given up."""
+PATIENCE_S = 90.0
+"""After which a condition is given up: longer than any condition takes where several suites share two cores."""
 
 MONTHS = ("2022:12", "2024:03", "2024:05")
 PHOTOS_A_MONTH = 4
@@ -139,7 +140,8 @@ def play(
 
 async def until(pilot: Pilot[None], condition: Callable[[], bool], what: str = "") -> None:
     """Let the app run until something holds."""
-    for _ in range(PATIENCE_TURNS):
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
         try:
             if condition():
                 return
