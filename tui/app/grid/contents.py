@@ -51,6 +51,14 @@ class Contents:
         return cls(Ordering(), PhotoSequence.empty(), ())
 
     @classmethod
+    def ranked(cls, *sections: tuple[str, Sequence[bytes]]) -> Contents:
+        """Return photos under titles, in the order in which they are given; a title without photos is left out."""
+        pids = [pid for _, part in sections for pid in part]
+        days = np.full(len(pids), NO_DAY, dtype=np.int32)
+        titled = [Section(title, len(part)) for title, part in sections if part]
+        return cls(Ordering(sort="score"), PhotoSequence(b"".join(pids), days), titled)
+
+    @classmethod
     def of(cls, library: Library, ordering: Ordering) -> Contents:
         """Ask the library. Raises `QueryError`."""
         photos = library.catalog.sequence(ordering.query, ordering.sort, descending=ordering.descending)

@@ -15,6 +15,7 @@ from core import culling
 from core.duplicates import find_duplicates
 from core.errors import CoreError
 from tui.app.culling import MOST_TOGETHER
+from tui.app.error_lines import in_a_line
 from tui.app.keys import CULL, bindings
 from tui.app.screens.cull_summary import CullSummaryScreen, summary_lines
 from tui.app.widgets.cull_tile import CullTile
@@ -295,7 +296,7 @@ class CullScreen(Screen[str]):
             try:
                 await self.app.library.ask(lambda library: culling.carry_out(library, result))
             except CoreError as error:
-                self.say(f"{error}" + (f" · {error.hint}" if error.hint else ""), error=True)
+                self.say(in_a_line(error), error=True)
                 return
             except NotOpen:
                 return

@@ -18,6 +18,7 @@ from core.errors import CoreError, QueryError
 from core.search import default_sort
 from tui.app import edits
 from tui.app.dropped_terms import alternatives
+from tui.app.error_lines import in_a_line
 from tui.app.grid.contents import Contents, Ordering
 from tui.app.grid.photo_grid import DENSITIES, PhotoGrid
 from tui.app.keys import LIBRARY, bindings
@@ -178,7 +179,7 @@ class LibraryScreen(LibraryChoices, LibraryTeaching, LibrarySync, LibraryUpkeep,
             self.query_one(SearchLine).fault(error)
             return
         except CoreError as error:
-            self.say(f"{error}" + (f" · {error.hint}" if error.hint else ""), error=True)
+            self.say(in_a_line(error), error=True)
             return
         self.query_one(SearchLine).fault(None)
         self.grid.show(contents, keep_place=keep_place)
@@ -395,7 +396,7 @@ class LibraryScreen(LibraryChoices, LibraryTeaching, LibrarySync, LibraryUpkeep,
         try:
             said = await self.app.library.ask(work_)
         except CoreError as error:
-            self.say(f"{error}" + (f" · {error.hint}" if error.hint else ""), error=True)
+            self.say(in_a_line(error), error=True)
             return
         except NotOpen:
             return

@@ -9,6 +9,7 @@ from textual.screen import Screen
 from textual.widgets import Footer, OptionList, Static
 from textual.widgets.option_list import Option
 
+from tui.app.error_lines import in_a_line
 from tui.cli.output import plain
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class ListingScreen(Screen[None]):
 
     def complain(self, error: CoreError) -> None:
         """Say what went wrong, and what to do."""
-        self.say(f"{error}" + (f" · {error.hint}" if error.hint else ""), error=True)
+        self.say(in_a_line(error), error=True)
 
     @property
     def said(self) -> str:

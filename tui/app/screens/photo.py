@@ -12,6 +12,7 @@ from textual.widgets import Footer, Static
 from core import labelling, teaching, vocabulary
 from core.errors import CoreError
 from tui.app import edits
+from tui.app.error_lines import in_a_line
 from tui.app.keys import PHOTO, bindings
 from tui.app.screens.ask import AskScreen
 from tui.app.screens.choices import known_values
@@ -299,7 +300,7 @@ class PhotoScreen(PhotoOriginal, Screen[int]):
             try:
                 said = await self.app.library.ask(lambda library: edits.taken(typed)(library, [pid]))
             except CoreError as error:
-                return f"{error}" + (f" · {error.hint}" if error.hint else "")
+                return in_a_line(error)
             except NotOpen:
                 return None
             self._changed(said)
@@ -345,7 +346,7 @@ class PhotoScreen(PhotoOriginal, Screen[int]):
         try:
             told = await self.app.library.ask(change)
         except CoreError as error:
-            self.say(f"{error}" + (f" · {error.hint}" if error.hint else ""), error=True)
+            self.say(in_a_line(error), error=True)
             return
         except NotOpen:
             return

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from textual import work
 
 from core.errors import CoreError
+from tui.app.error_lines import in_a_line
 from tui.app.screens.ask import ConfirmScreen
 from tui.app.widgets.status_line import StatusLine
 from tui.app.workers.fetching import FetchEnded, fetch_original
@@ -91,7 +92,7 @@ class PhotoOriginal:
         try:
             await self.app.syncing.errand(work_)
         except CoreError as error:
-            tell_problem(f"{error}" + (f" · {error.hint}" if error.hint else ""))
+            tell_problem(in_a_line(error))
         except (NoViewer, OSError) as error:
             tell_problem(str(error))
         except (NotOpen, FetchEnded):

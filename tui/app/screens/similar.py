@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-import numpy as np
 from textual import on, work
-from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
-from core.catalog.sequence import NO_DAY, PhotoSequence
 from core.errors import CoreError, NoVector, PackRefused
-from tui.app.grid.contents import Contents, Ordering
-from tui.app.grid.layout import Section
+from tui.app.error_lines import in_a_line
+from tui.app.grid.contents import Contents
 from tui.app.grid.photo_grid import PhotoGrid
 from tui.app.keys import SIMILAR, bindings
 from tui.app.screens.grid_entries import GridEntries
+from tui.app.screens.grid_screen import GridScreen
 from tui.app.widgets.status_line import StatusLine
 from tui.app.workers.library_thread import NotOpen
-from tui.app.workers.tile_store import TileStore
-from tui.cli.output import count, plain
+from tui.cli.output import plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from textual.app import ComposeResult
-
     from core.catalog import PhotoRecord
     from core.library import Library
-    from tui.app.app import SafelightApp
 
 _MOST = 100
 
@@ -61,56 +55,22 @@ class Alike:
 
     def contents(self) -> Contents:
         """Return them as a grid shows them."""
-        pids = [*self.duplicates, *self.similar]
-        sections = (Section("Near-duplicates", len(self.duplicates)), Section("Similar", len(self.similar)))
-        days = np.full(len(pids), NO_DAY, dtype=np.int32)
-        return Contents(Ordering(sort="score"), PhotoSequence(b"".join(pids), days), sections)
+        return Contents.ranked(("Near-duplicates", self.duplicates), ("Similar", self.similar))
 
 
-class SimilarScreen(GridEntries, Screen[None]):
+class SimilarScreen(GridEntries, GridScreen):
     """A grid of photos that look like one."""
 
-    app: SafelightApp
-    AUTO_FOCUS: ClassVar[str] = "PhotoGrid"
     BINDINGS = bindings(SIMILAR)
-    DEFAULT_CSS = """
-    SimilarScreen {
-        & #title { height: 1; padding: 0 1; background: $panel; color: $primary; text-style: bold; }
-        & PhotoGrid { width: 1fr; height: 1fr; }
-    }
-    """
 
     def __init__(self, pid: bytes) -> None:
         """Show what is like photo `pid`."""
-        super().__init__()
+        super().__init__("Similar photos")
         self._pid = pid
-        self.tiles = TileStore(self.app.library, self.app.pictures, self.app.placeholders, self._tiles_ready)
-
-    def compose(self) -> ComposeResult:
-        """Lay out title, grid, status and keys."""
-        yield Static("Similar photos", id="title", markup=False)
-        yield PhotoGrid(cell=self.app.cell, described=self.app.graphics == "none", id="grid")
-        yield StatusLine(id="status")
-        yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
         """Look for them."""
-        self.grid.attach(self.tiles)
-        self.grid.on_place = self._tell_place
         self._find()
-
-    def on_unmount(self) -> None:
-        """End the loaders."""
-        self.tiles.close()
-
-    @property
-    def grid(self) -> PhotoGrid:
-        """The grid."""
-        return self.query_one(PhotoGrid)
-
-    def say(self, text: str, *, error: bool = False) -> None:
-        """Say what happened."""
-        self.query_one(StatusLine).flash(plain(text), error=error)
 
     def load_all(self) -> None:
         """Show everything again as it is now."""
@@ -126,7 +86,7 @@ class SimilarScreen(GridEntries, Screen[None]):
         except NotOpen:
             return
         except CoreError as error:
-            self.say(f"{error}" + (f" · {error.hint}" if error.hint else ""), error=True)
+            self.say(in_a_line(error), error=True)
             return
         finally:
             status.going_on("")
@@ -140,21 +100,6 @@ class SimilarScreen(GridEntries, Screen[None]):
             ["Nothing in the library is like it."] if trouble is None else [str(trouble), "", trouble.hint or ""]
         )
         self.grid.show(alike.contents(), keep_place=True)
-
-    def _tiles_ready(self, pids: set[bytes]) -> None:
-        if self.is_attached:
-            self.grid.tiles_changed(pids)
-
-    def _tell_place(self) -> None:
-        grid = self.grid
-        shown = len(grid.contents.photos)
-        parts = [f"{grid.cursor + 1:,} of {count(shown, 'photo')}", grid.section_title] if shown else []
-        parts += [f"{grid.marked:,} marked"] if grid.marked else []
-        self.query_one(StatusLine).place(" · ".join(parts))
-
-    def action_back(self) -> None:
-        """Go back."""
-        self.dismiss()
 
     @on(PhotoGrid.Opened)
     def open_photo(self) -> None:

@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-import numpy as np
 from textual import on, work
-from textual.screen import Screen
-from textual.widgets import Footer, Static
 
-from core.catalog.sequence import NO_DAY, PhotoSequence
 from core.errors import CoreError
-from tui.app.grid.contents import Contents, Ordering
-from tui.app.grid.layout import Section
+from tui.app.error_lines import in_a_line
+from tui.app.grid.contents import Contents
 from tui.app.grid.photo_grid import PhotoGrid
 from tui.app.keys import TEACHING, bindings
 from tui.app.screens.ask import AskScreen, Choice, ConfirmScreen
 from tui.app.screens.form import Field, FormScreen
-from tui.app.widgets.status_line import StatusLine
+from tui.app.screens.grid_screen import GridScreen
 from tui.app.workers.library_thread import NotOpen
-from tui.app.workers.tile_store import TileStore
 from tui.cli.output import count, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from textual.app import ComposeResult
-
     from core.library import Library
     from core.teaching import Asked, TaughtLabel
-    from tui.app.app import SafelightApp
     from tui.app.screens.library import LibraryScreen
 
 _ASKED = 12
@@ -64,7 +56,7 @@ class LibraryTeaching:
         except NotOpen:
             return
         except CoreError as error:
-            self.say(f"{error}" + (f" · {error.hint}" if error.hint else ""), error=True)
+            self.say(in_a_line(error), error=True)
             return
         self.say(f"{taught.name} is on {count(taught.photos, 'photo')} now")
         self.load_all()
@@ -89,55 +81,19 @@ class LibraryTeaching:
             self.app.push_screen(TeachScreen(name), lambda _: self.load_all())
 
 
-class TeachScreen(Screen[None]):
+class TeachScreen(GridScreen):
     """A grid of the photos that a taught label is surest of, and of those that it is least sure of."""
 
-    app: SafelightApp
-    AUTO_FOCUS: ClassVar[str] = "PhotoGrid"
     BINDINGS = bindings(TEACHING)
-    DEFAULT_CSS = """
-    TeachScreen {
-        & #title { height: 1; padding: 0 1; background: $panel; color: $primary; text-style: bold; }
-        & PhotoGrid { width: 1fr; height: 1fr; }
-    }
-    """
 
     def __init__(self, name: str) -> None:
         """Ask about the label `name`."""
-        super().__init__()
+        super().__init__(f"Do these show {plain(name)}?  y yes · n no")
         self._label = name
-        self.tiles = TileStore(self.app.library, self.app.pictures, self.app.placeholders, self._tiles_ready)
-
-    def compose(self) -> ComposeResult:
-        """Lay out title, grid, status and keys."""
-        yield Static(f"Do these show {plain(self._label)}?  y yes · n no", id="title", markup=False)
-        yield PhotoGrid(cell=self.app.cell, described=self.app.graphics == "none", id="grid")
-        yield StatusLine(id="status")
-        yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
         """Look for them."""
-        self.grid.attach(self.tiles)
-        self.grid.on_place = self._tell_place
         self.action_again()
-
-    def on_unmount(self) -> None:
-        """End the loaders."""
-        self.tiles.close()
-
-    @property
-    def grid(self) -> PhotoGrid:
-        """The grid."""
-        return self.query_one(PhotoGrid)
-
-    @property
-    def status(self) -> StatusLine:
-        """The line at the bottom."""
-        return self.query_one(StatusLine)
-
-    def say(self, text: str, *, error: bool = False) -> None:
-        """Say what happened."""
-        self.status.flash(plain(text), error=error)
 
     @work(exclusive=True, group="find")
     async def action_again(self) -> None:
@@ -153,7 +109,7 @@ class TeachScreen(Screen[None]):
         except NotOpen:
             return
         except CoreError as error:
-            self.say(f"{error}" + (f" · {error.hint}" if error.hint else ""), error=True)
+            self.say(in_a_line(error), error=True)
             return
         finally:
             self.status.going_on("")
@@ -179,7 +135,7 @@ class TeachScreen(Screen[None]):
         except NotOpen:
             return
         except CoreError as error:
-            self.say(f"{error}" + (f" · {error.hint}" if error.hint else ""), error=True)
+            self.say(in_a_line(error), error=True)
             return
         self.say(f"{taught.name} is on {count(taught.photos, 'photo')} now")
         if not len(self.grid.contents.photos):
@@ -197,21 +153,8 @@ class TeachScreen(Screen[None]):
         except NotOpen:
             return
         except CoreError as error:
-            self.say(f"{error}" + (f" · {error.hint}" if error.hint else ""), error=True)
+            self.say(in_a_line(error), error=True)
             return
-        self.dismiss()
-
-    def _tiles_ready(self, pids: set[bytes]) -> None:
-        if self.is_attached:
-            self.grid.tiles_changed(pids)
-
-    def _tell_place(self) -> None:
-        grid = self.grid
-        shown = len(grid.contents.photos)
-        self.status.place(f"{grid.cursor + 1:,} of {count(shown, 'photo')} · {grid.section_title}" if shown else "")
-
-    def action_back(self) -> None:
-        """Go back."""
         self.dismiss()
 
     @on(PhotoGrid.Opened)
@@ -226,28 +169,20 @@ class TeachScreen(Screen[None]):
         self.app.push_screen(PhotoScreen(self.grid.contents, self.grid.cursor, self.tiles), back)
 
 
+_SUREST, _DOUBTFUL = "Most certain", "Least certain"
+
+
 def _contents(asked: Asked) -> Contents:
     surest = [pid for pid, _ in asked.most_certain]
     doubtful = [pid for pid, _ in asked.least_certain if pid not in surest]
-    return _shown(surest, doubtful)
+    return Contents.ranked((_SUREST, surest), (_DOUBTFUL, doubtful))
 
 
 def _without(shown: Contents, answered: set[bytes]) -> Contents:
     pids = list(shown.photos)
     border = next((section.count for section in shown.sections if section.title == _SUREST), 0)
-    return _shown(
-        [pid for pid in pids[:border] if pid not in answered], [pid for pid in pids[border:] if pid not in answered]
-    )
-
-
-_SUREST, _DOUBTFUL = "Most certain", "Least certain"
-
-
-def _shown(surest: Sequence[bytes], doubtful: Sequence[bytes]) -> Contents:
-    pids = [*surest, *doubtful]
-    sections = [Section(title, len(part)) for title, part in ((_SUREST, surest), (_DOUBTFUL, doubtful)) if part]
-    days = np.full(len(pids), NO_DAY, dtype=np.int32)
-    return Contents(Ordering(sort="score"), PhotoSequence(b"".join(pids), days), sections)
+    parts = (_SUREST, pids[:border]), (_DOUBTFUL, pids[border:])
+    return Contents.ranked(*((title, [pid for pid in part if pid not in answered]) for title, part in parts))
 
 
 # Imported where they run: what learns takes a while to import, and the screen waits for nothing.

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from core.errors import CoreError
+from tui.app.error_lines import in_a_line
 from tui.app.workers.library_thread import NotOpen
 from tui.cli.output import count, plain
 
@@ -232,7 +233,7 @@ class Syncing:
             if not stop.is_set():  # else it was locked before this began
                 self._change(error="the library is not open", news="sync stopped: the library is not open")
         except CoreError as error:
-            self._change(error=f"{error}" + (f" · {error.hint}" if error.hint else ""), news=f"sync stopped: {error}")
+            self._change(error=in_a_line(error), news=f"sync stopped: {error}")
         except Exception as error:  # noqa: BLE001 - said where sync is shown; the app goes on
             if not stop.is_set():
                 _log.warning("sync_broke: %s", type(error).__name__)
