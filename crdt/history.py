@@ -12,9 +12,9 @@ from heapq import heappop, heappush
 
 from crdt.change import Change, Write, parse_change
 from crdt.documents import DocumentKind
-from crdt.engine import Engine, OperationId
+from crdt.engine import ROOT, Engine, OperationId
 from crdt.errors import ChangeMalformed, DuplicateSequence, OperationRefused
-from crdt.genesis import RESERVED_ACTOR, object_ids
+from crdt.genesis import EXTENSION_PREFIX, RESERVED_ACTOR, object_ids
 
 MAX_ENGINE_LOOKUPS = 256
 """Past this many questions of what was at a key long ago, which cost the engine up to 2 ms each in a document of
@@ -178,6 +178,9 @@ class History:
                 raise _not_there(write)
 
     def _seen(self, write: Write, at: bytes | None = None) -> OperationId | None:
+        # Asked about a map that the document lacks, so far or for good, the engine raises what has no name.
+        if write.map.startswith(EXTENSION_PREFIX) and write.map not in self._engine.keys(ROOT):
+            return None
         return self._engine.operation(object_ids(self._kind)[write.map], write.key, at)
 
     def _maker(self, operation: OperationId) -> Node | None:

@@ -114,6 +114,13 @@ def _by_reserved_actor(bench: Bench) -> bytes:
     return bytes(made.bytes())
 
 
+def _overwriting_in_a_new_map(bench: Bench) -> bytes:
+    made = bench.parts(bench.op(key=PHOTO, object=(14, RESERVED), predecessors=[(14, ACTOR)]))
+    extension = hashlib.sha256(extension_change(bench.replica._kind, 1)[8:]).digest()
+    made.dependencies = sorted([*made.dependencies, extension])
+    return bytes(made.bytes())
+
+
 def _changed_extension(bench: Bench) -> bytes:
     made = bench.hostile.parts.read(extension_change(bench.replica._kind, 1))
     made.columns[0x15] = made.columns[0x15].replace(b"extension:1", b"extension:x")
@@ -253,6 +260,12 @@ BAD: dict[str, tuple[type[errors.CrdtError], Make]] = {
             b.op(key=PHOTO, object=(RATING, RESERVED), value=b"\1", meta=0x14, predecessors=[(14, ACTOR)])
         ).bytes(),
     ),
+    # The engine raises what has no name when it is asked about a map that the document lacks.
+    "overwrites something in a map that is not there": (
+        errors.OperationRefused,
+        lambda b: b.parts(b.op(key=PHOTO, object=(14, RESERVED), predecessors=[(14, ACTOR)])).bytes(),
+    ),
+    "overwrites something in a map that comes with it": (errors.OperationRefused, _overwriting_in_a_new_map),
     "overwrites a delete": (
         errors.OperationRefused,
         lambda b: b.parts(
