@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 DEFAULT_PORT = 7465
 _PATIENCE_S = 60.0
 _LOOK_EVERY_S = 0.1
+_ANSWER_S = 2.0
+"""Whoever has the port may listen and say nothing; the relay then has long ended, and is looked at again."""
 # -P keeps a folder named `core` or `crypto` where this is started from off the import path.
 _RELAY = (sys.executable, "-P", "-m", "sync_relay.server")
 
@@ -109,7 +111,7 @@ def _answers(process: subprocess.Popen[bytes], url: str) -> bool:
     deadline = time.monotonic() + _PATIENCE_S
     while process.poll() is None and time.monotonic() < deadline:
         try:
-            with urllib.request.urlopen(f"{url}/readyz", timeout=_PATIENCE_S):  # noqa: S310 - loopback, as above
+            with urllib.request.urlopen(f"{url}/readyz", timeout=_ANSWER_S):  # noqa: S310 - loopback, as above
                 return True
         except (urllib.error.URLError, OSError):
             time.sleep(_LOOK_EVERY_S)
