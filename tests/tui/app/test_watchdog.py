@@ -59,7 +59,7 @@ def test_the_loop_waits_for_nothing(synced: Bench, tmp_path: Path) -> None:
             for query in ("label:dog date:2024", "is:rated OR label:", "(("):
                 for end in range(1, len(query) + 1):
                     screen.query_one("#query", Input).value = query[:end]
-                    await pilot.pause()
+                    await pilot.pause(0.01)
             await pilot.press("escape", "escape", "f6", "end", "home", "pagedown", "ctrl+a", "f", "u", "ctrl+u")
             await until(pilot, lambda: not importer.is_running, "the end of the import")
             screen.show_query("")
