@@ -120,21 +120,23 @@ class SafelightApp(App[None]):
         """Note that somebody is there, and let keys wait for the question that one of them asked for."""
         if isinstance(event, events.InputEvent | events.Paste):
             self._active_at = self.clock()
-        if isinstance(event, events.Key | events.Paste) and not event.is_forwarded and self._has_to_wait(event):
-            return
+        if isinstance(event, events.Key | events.Paste) and not event.is_forwarded:
+            if self._has_to_wait(event, came_back=False):
+                return
+            self.type_ahead.goes_on(event)
         await super().on_event(event)
 
     @on(events.Key)
     @on(events.Paste)
     def came_back(self, event: events.Key | events.Paste) -> None:
         """Let what comes back unused wait, too: it was typed for the question, and not for what was below."""
-        if self._has_to_wait(event):
+        if self._has_to_wait(event, came_back=True):
             event.prevent_default()
             event.stop()
 
-    def _has_to_wait(self, event: events.Key | events.Paste) -> bool:
+    def _has_to_wait(self, event: events.Key | events.Paste, *, came_back: bool) -> bool:
         own = isinstance(event, events.Key) and event.key in self._bindings.key_to_bindings  # they never wait
-        if own or self._releasing is None or not self.type_ahead.holds(event):
+        if own or self._releasing is None or not self.type_ahead.holds(event, came_back=came_back):
             return False
         self._releasing.resume()
         return True

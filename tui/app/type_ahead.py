@@ -5,6 +5,9 @@ puts photos into the trash. A key waits while a question is on its way (a worker
 has not asked yet), or the screen on top is not laid out or filled, and also where it was sent to a widget before that
 and comes back unused. A question that does not come takes what was typed for it along: what is not sure to be meant is
 not done.
+
+Keys behind a tab wait as well, until the focus has moved: that takes the tab's way through the screen, and a password
+manager that types `words`, tab, `words`, enter would have all of it in the first field.
 """
 
 from __future__ import annotations
@@ -19,12 +22,16 @@ from textual.worker import WorkerState
 if TYPE_CHECKING:
     from textual.app import App
     from textual.screen import Screen
+    from textual.widget import Widget
     from textual.worker import Worker
 
 ASKING: Final = "ask"
 """The group of workers that ask something as soon as they can."""
 _PATIENCE_S: Final = 3.0
 """How long a question may take to appear. One that waits for a relay takes longer: nothing waits for that one."""
+_MOVING_S: Final = 0.5
+"""How long the focus may take to move; where there is nothing else to focus, it does not."""
+_MOVES: Final = {"tab": "app.focus_next", "shift+tab": "app.focus_previous"}
 _BEGUN: Final = {WorkerState.PENDING, WorkerState.RUNNING}
 
 Typed = events.Key | events.Paste
@@ -40,6 +47,10 @@ class TypeAhead:
         self._laid_out: WeakSet[Screen[Any]] = WeakSet()
         self._waiting: list[Typed] = []
         self._since = 0.0
+        self._asked_at = 0.0
+        self._given_again: set[float] = set()
+        self._left: Widget | None = None
+        self._left_at = 0.0
         self.patience_s = _PATIENCE_S
         """How long keys wait; more in tests, whose machine may be busy."""
 
@@ -51,15 +62,31 @@ class TypeAhead:
     def asks(self, worker: Worker[Any]) -> None:
         """Take note that a worker's question is on the screen, or about to be."""
         self._asked.add(worker)
+        self._asked_at = time.monotonic()
+        self._given_again.clear()
 
-    def holds(self, event: Typed) -> bool:
-        """Keep the event if it has to wait; tell whether it does."""
-        if not self._waiting:
-            if not self._question_is_coming():
-                return False
-            self._since = time.monotonic()
-        self._waiting.append(event)
-        return True
+    def goes_on(self, event: Typed) -> None:
+        """Take note of a key that does not wait."""
+        if isinstance(event, events.Key) and event.key in _MOVES and self._app.screen_stack:
+            active = self._app.screen.active_bindings.get(event.key)
+            if active is not None and active.binding.action == _MOVES[event.key]:
+                self._left, self._left_at = self._app.focused, time.monotonic()
+
+    def holds(self, event: Typed, *, came_back: bool) -> bool:
+        """Keep the event if it has to wait; tell whether it does.
+
+        One that `came_back` from a widget, as the tab itself does, waits for no focus.
+        """
+        moving = self._focus_is_moving()
+        if came_back:
+            waits = self._question_is_coming() or (self.is_holding and not moving) or self._is_for_the_question(event)
+        else:
+            waits = self.is_holding or moving or self._question_is_coming()
+        if waits:
+            if not self._waiting:
+                self._since = time.monotonic()
+            self._waiting.append(event)
+        return waits
 
     def released(self) -> list[Typed]:
         """Return what may go on now, in the order in which it was typed; nothing as long as the question is awaited."""
@@ -70,6 +97,8 @@ class TypeAhead:
                 return []
             self._give_up()
             return []
+        if self._focus_is_moving():
+            return []
         waiting, self._waiting = sorted(self._waiting, key=lambda event: event.time), []
         return waiting
 
@@ -79,6 +108,21 @@ class TypeAhead:
         for worker in self._app.workers:
             if worker.group == ASKING:
                 self._asked.add(worker)
+
+    def _is_for_the_question(self, event: Typed) -> bool:
+        """Whether it was typed before the question that is asked now, and came back from what lies below; once each."""
+        asked = any(worker in self._asked and worker.state in _BEGUN for worker in self._app.workers)
+        if not asked or event.time >= self._asked_at or event.time in self._given_again:
+            return False
+        self._given_again.add(event.time)
+        return True
+
+    def _focus_is_moving(self) -> bool:
+        if self._left is not None and (
+            self._app.focused is not self._left or time.monotonic() - self._left_at > _MOVING_S
+        ):
+            self._left = None
+        return self._left is not None
 
     def _question_is_coming(self) -> bool:
         if not self._app.screen_stack:

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 from textual import events
 from textual.widgets import Input
 
+from core.library import Library
 from tests.tui.app.conftest import Bench, library_shown, play, settled, shown_on, until
+from tests.tui.conftest import PASSPHRASE
 from tui.app.screens.ask import AskScreen
 from tui.app.screens.devices import DevicesScreen
+from tui.app.screens.welcome import PhraseScreen, WelcomeScreen
 
 if TYPE_CHECKING:
     from textual.pilot import Pilot
@@ -67,3 +70,16 @@ def test_keys_typed_ahead_are_of_the_screen_that_they_follow(pictured: Bench) ->
     app = pictured.app()
     app.type_ahead.patience_s = LONG_S
     play(app, scene)
+
+
+def test_keys_behind_a_tab_are_the_next_field_s(nowhere: Bench) -> None:
+    """A password manager types the passphrase, tab, the same again and enter, faster than the focus moves."""
+    words = [*PASSPHRASE.replace(" ", "x")]
+
+    async def scene(pilot: Pilot[None]) -> None:
+        await until(pilot, lambda: isinstance(pilot.app.screen, WelcomeScreen))
+        type_at_once(pilot, [*words, "tab", *words, "enter"])
+        await until(pilot, lambda: isinstance(pilot.app.screen, PhraseScreen), "the phrase of the new library")
+
+    play(nowhere.app(), scene)
+    Library.unlock(nowhere.root, "".join(words).encode())
