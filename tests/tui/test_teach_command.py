@@ -15,15 +15,16 @@ if TYPE_CHECKING:
 OTHERS = ("Motorbikes", "accordion", "car_side", "chair", "panda", "pizza", "sunflower")
 
 
-def test_five_faces_teach_the_others(cli: CommandLine, shared_data: Path) -> None:
-    """Photos of people are found by five of them; corrections hold; the label is explained, listed and forgotten."""
+def test_six_faces_teach_the_others(cli: CommandLine, shared_data: Path) -> None:
+    """Photos of people are found by six of them; corrections hold; the label is explained, listed and forgotten."""
     folder = shared_data / "labelled" / "caltech101"
     cli("import", "--album", "faces", folder / "Faces")
     cli("import", "--album", "other", *(folder / name for name in OTHERS))
-    faces = cli.ids("album:faces")
-    known, others = faces[:5], set(faces[5:])
+    # By their names: which six are shown decides what is found, and ids differ from library to library.
+    faces = [photo["id"] for photo in sorted(cli.json("search", "album:faces"), key=lambda photo: photo["filename"])]
+    known, others = faces[:6], set(faces[6:])
     taught = cli.json("teach", "Our Faces", "--from", " ".join(f"id:{face}" for face in known))[0]
-    assert (taught["label"], taught["positive"], taught["negative"]) == ("our faces", 5, 0)
+    assert (taught["label"], taught["positive"], taught["negative"]) == ("our faces", 6, 0)
     found = cli.json("search", 'label:"our faces"')
     assert {label["source"] for photo in found for label in photo["labels"] if label["name"] == "our faces"} == {
         "taught"
@@ -37,7 +38,7 @@ def test_five_faces_teach_the_others(cli: CommandLine, shared_data: Path) -> Non
     lines = cli("why", face, "our faces")
     assert lines[0].startswith("our faces: taught by you.")
     why = cli.json("why", face, "our faces")[0]
-    assert (why["source"], why["shown"], why["positive"]) == ("taught", True, 5)
+    assert (why["source"], why["shown"], why["positive"]) == ("taught", True, 6)
     assert {near["id"] for near in why["nearest"]} < set(known)
     near = cli.json("similar", known[0], "--limit", "3")
     assert {photo["id"] for photo in near} <= set(faces)
