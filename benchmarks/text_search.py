@@ -14,6 +14,7 @@ import os
 import shutil
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -139,7 +140,7 @@ def _latency(photos: int, dimensions: int) -> int:
         vectors = Vectors("made@1", [number.to_bytes(16, "big") for number in range(photos)], steps, scales)
         sought = Sought.of(text, background)
         found = len(ranked(vectors, sought))
-        seconds = seconds_of(lambda vectors=vectors, sought=sought: ranked(vectors, sought), repeat=9, warm_up=2)  # type: ignore[misc]
+        seconds = seconds_of(partial(ranked, vectors, sought), repeat=9, warm_up=2)
         middle = median(seconds) * 1000
         report.line(
             f"{share:.0%} of the photos meant, {found:,} found: median / p95",

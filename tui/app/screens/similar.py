@@ -9,14 +9,13 @@ from textual import on, work
 from textual.widgets import Static
 
 from core.errors import CoreError, NoVector, PackRefused
-from tui.app.error_lines import in_a_line
+from tui.app.error_lines import or_said
 from tui.app.grid.contents import Contents
 from tui.app.grid.photo_grid import PhotoGrid
 from tui.app.keys import SIMILAR, bindings
 from tui.app.screens.grid_entries import GridEntries
 from tui.app.screens.grid_screen import GridScreen
 from tui.app.widgets.status_line import StatusLine
-from tui.app.workers.library_thread import NotOpen
 from tui.cli.output import plain
 
 if TYPE_CHECKING:
@@ -82,14 +81,11 @@ class SimilarScreen(GridEntries, GridScreen):
         status.going_on("looking for similar photos")
         library, pid = self.app.library, self._pid
         try:
-            alike = await self.app.syncing.errand(lambda _: Alike.of(library.library, pid))
-        except NotOpen:
-            return
-        except CoreError as error:
-            self.say(in_a_line(error), error=True)
-            return
+            alike = await or_said(self, self.app.syncing.errand(lambda _: Alike.of(library.library, pid)))
         finally:
             status.going_on("")
+        if alike is None:
+            return
         if alike.record is not None:
             name = plain(alike.record.filename or alike.record.id[:8])
             self.query_one("#title", Static).update(f"Similar to {name}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from textual import on, work
 
 from core.errors import CoreError
-from tui.app.error_lines import in_a_line
+from tui.app.error_lines import in_a_line, or_said
 from tui.app.grid.contents import Contents
 from tui.app.grid.photo_grid import PhotoGrid
 from tui.app.keys import TEACHING, bindings
@@ -50,13 +50,11 @@ class LibraryTeaching:
             return
         name, negative = filled.lines["name"].strip(), filled.lines["negative"].strip()
         self.say(f"learning {name}…")
-        try:
-            library = self.app.library.library
-            taught = await self.app.syncing.errand(lambda _stop: _teach(library, name, pids, negative))
-        except NotOpen:
-            return
-        except CoreError as error:
-            self.say(in_a_line(error), error=True)
+        library = self.app.library
+        taught = await or_said(
+            self, self.app.syncing.errand(lambda _stop: _teach(library.library, name, pids, negative))
+        )
+        if taught is None:
             return
         self.say(f"{taught.name} is on {count(taught.photos, 'photo')} now")
         self.load_all()
@@ -103,16 +101,13 @@ class TeachScreen(GridScreen):
     async def _find(self) -> None:
         name = self._label
         self.status.going_on("looking")
+        library = self.app.library
         try:
-            library = self.app.library.library
-            asked = await self.app.syncing.errand(lambda _stop: _uncertain(library, name))
-        except NotOpen:
-            return
-        except CoreError as error:
-            self.say(in_a_line(error), error=True)
-            return
+            asked = await or_said(self, self.app.syncing.errand(lambda _stop: _uncertain(library.library, name)))
         finally:
             self.status.going_on("")
+        if asked is None:
+            return
         self.grid.explain_emptiness(["There is nothing to ask: every photo was answered."])
         self.grid.show(_contents(asked), keep_place=False)
 
@@ -129,13 +124,11 @@ class TeachScreen(GridScreen):
         self.grid.show(_without(shown, answered), keep_place=True)
         self.grid.action_clear_marks()
         positive, negative = (pids, []) if yes else ([], pids)
-        try:
-            library = self.app.library.library
-            taught = await self.app.syncing.errand(lambda _stop: _answered(library, name, positive, negative))
-        except NotOpen:
-            return
-        except CoreError as error:
-            self.say(in_a_line(error), error=True)
+        library = self.app.library
+        taught = await or_said(
+            self, self.app.syncing.errand(lambda _stop: _answered(library.library, name, positive, negative))
+        )
+        if taught is None:
             return
         self.say(f"{taught.name} is on {count(taught.photos, 'photo')} now")
         if not len(self.grid.contents.photos):
