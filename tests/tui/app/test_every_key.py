@@ -6,6 +6,7 @@ its key.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from textual.command import CommandPalette
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from textual.screen import Screen
 
     from core.catalog import PhotoRecord
+    from tui.app.screens.library import LibraryScreen
     from tui.app.widgets.picture_view import PictureView
 
 START = 5
@@ -113,13 +115,18 @@ SAYS = {
 }
 """What the line at the bottom says after a key."""
 
+
+def rated(stars: int) -> Callable[[Any], bool]:
+    return lambda photo: bool(photo.rating == stars)
+
+
 EDITS: dict[str, Callable[[PhotoRecord], object]] = {
-    **{f"photos.rate_{stars}": (lambda photo, stars=stars: photo.rating == stars) for stars in (1, 2, 3, 4, 5, 0)},  # type: ignore[misc]
+    **{f"photos.rate_{stars}": rated(stars) for stars in (1, 2, 3, 4, 5, 0)},
     "photos.favourite": lambda photo: photo.favourite,
     "photos.trash": lambda photo: photo.trashed_at is not None,
     "photos.restore": lambda photo: photo.trashed_at is None,
     "library.undo": lambda photo: photo.trashed_at is not None,
-    **{f"photo.rate_{stars}": (lambda photo, stars=stars: photo.rating == stars) for stars in (1, 2, 3, 4, 5, 0)},  # type: ignore[misc]
+    **{f"photo.rate_{stars}": rated(stars) for stars in (1, 2, 3, 4, 5, 0)},
     "photo.favourite": lambda photo: photo.favourite,
     "photo.rotate": lambda photo: photo.rotation == 90,
     "photo.rotate_back": lambda photo: photo.rotation == 0,
@@ -134,7 +141,7 @@ CULLS: dict[str, Callable[[Decision], object]] = {
     "cull.reject": lambda decision: decision.verdict == "reject",
     "cull.keep_all": lambda decision: decision.verdict == "keep",
     "cull.favourite": lambda decision: decision.favourite is True,
-    **{f"cull.rate_{stars}": (lambda decision, stars=stars: decision.rating == stars) for stars in range(6)},  # type: ignore[misc]
+    **{f"cull.rate_{stars}": rated(stars) for stars in range(6)},
 }
 """What is decided on a photo after a key."""
 
@@ -209,12 +216,24 @@ def of_context(table: dict[str, Any], *contexts: keys.Context) -> Iterator[tuple
                 yield action, key, expected
 
 
+def on_screen(pilot: Pilot[None], kind: type[Screen[Any]]) -> bool:
+    return isinstance(pilot.app.screen, kind)
+
+
+def differs(look: Callable[[], object], before: object) -> bool:
+    return look() != before
+
+
+def flashed(screen: LibraryScreen, said: str) -> bool:
+    return said in screen.status.flashed
+
+
 async def opens_and_closes(pilot: Pilot[None], *contexts: keys.Context) -> None:
     """Press every key that puts a screen on top, and go back each time."""
     below = pilot.app.screen
     for action, key, kind in of_context(OPENS, *contexts):
         await pilot.press(key)
-        await until(pilot, lambda kind=kind: isinstance(pilot.app.screen, kind), f"{kind.__name__} after {action}")  # type: ignore[misc]
+        await until(pilot, partial(on_screen, pilot, kind), f"{kind.__name__} after {action}")
         await settled(pilot)
         await pilot.press("escape")
         await settled(pilot)
@@ -258,7 +277,7 @@ def test_the_library(pictured: Bench) -> None:
             for key in keys_of(action):
                 before = look()
                 await pilot.press(key)
-                await until(pilot, lambda before=before: look() != before, f"an effect of {key} ({action})")  # type: ignore[misc]
+                await until(pilot, partial(differs, look, before), f"an effect of {key} ({action})")
                 await settled(pilot)
 
         await one_by_one("library.sidebar", lambda: sidebar.has_class("hidden"))
@@ -277,7 +296,7 @@ def test_the_library(pictured: Bench) -> None:
 
         for action, key, said in of_context(SAYS, keys.LIBRARY):
             await pilot.press(key)
-            await until(pilot, lambda said=said: said in screen.status.flashed, f"{said!r} after {action}")  # type: ignore[misc]
+            await until(pilot, partial(flashed, screen, said), f"{said!r} after {action}")
         assert screen.ordering.sort == "taken"
         # The first photo has labels and is in an album, so that there is something to take away.
         screen.show_query("album:Lisbon label:dog")
