@@ -9,31 +9,23 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar, Concatenate, ParamSpec, Self, TypeVar
 
 import msgspec
-from sqlalchemy import delete, exists, insert, select, union
+from sqlalchemy import delete, insert, select
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import DBAPIError
 
-from core.catalog import listing, reading
+from core.catalog import holding, listing, reading
 from core.catalog.bundles import BUNDLE_MAP, BundleWriter
 from core.catalog.connection import empty_database, open_database, write_database
 from core.catalog.descriptions import answer, with_likeness
-from core.catalog.entry import PART_MAPS, PHOTO_MAPS, USER, PhotoEntry, read_entries, read_entry
+from core.catalog.entry import PART_MAPS, PHOTO_MAPS, PhotoEntry, read_entries, read_entry
 from core.catalog.labels import LibraryLabeller
 from core.catalog.library_document import LibraryWriter
 from core.catalog.selection import ASCENDING_BY_DEFAULT, Selector, sort_key
 from core.catalog.tables import (
     VERSION,
-    album_photo,
-    bundle,
-    copy,
     envelope,
-    label_photo,
     library_value,
-    part,
-    photo,
-    thumbnail,
     vector,
-    vector_bundle,
 )
 from core.catalog.taught import TaughtWriter
 from core.catalog.terms import Terms
@@ -42,7 +34,6 @@ from core.errors import AmbiguousPhoto, NoSuchPhoto, UnknownFormat
 from core.label_derivation import label_derivation
 from core.query import Query, parse
 from crdt.documents import LIBRARY, PID_BYTES
-from crdt.errors import CrdtError
 from crdt.schema import key_pid, label_name
 
 if TYPE_CHECKING:
@@ -367,9 +358,7 @@ class Catalog:
     @_alone
     def vector_bundles(self, model: str) -> list[tuple[str, bytes]]:
         """Return which bundles hold vectors of a model: document that says so and blob id, sorted."""
-        number = self._terms.known("vectors", model)
-        rows = self._connection.execute(select(vector_bundle).where(vector_bundle.c.model == number))
-        return sorted((self._terms.text(row.document) or "", row.blob_id) for row in rows)
+        return holding.vector_bundles(self._connection, self._terms, model)
 
     @_alone
     def documents_of(self, pids: Collection[bytes]) -> dict[bytes, str]:
@@ -379,50 +368,22 @@ class Catalog:
     @_alone
     def has_automatic_label(self, pid: bytes, name: str) -> bool:
         """Whether a photo has a label on another word than the user's own: taking it away then needs a rejection."""
-        try:
-            number = self._terms.labels.get(label_name(name))
-        except CrdtError:
-            return False
-        statement = (
-            select(label_photo.c.label)
-            .join(photo, photo.c.id == label_photo.c.photo)
-            .where(photo.c.pid == pid, label_photo.c.label == number)
-            .where(label_photo.c.model != (self._terms.known("model", USER) or 0))
-        )
-        return self._connection.execute(statement).first() is not None
+        return reading.has_automatic_label(self._connection, self._terms, pid, name)
 
     @_alone
     def purged(self, pids: Collection[bytes]) -> dict[bytes, str]:
         """Those of these photos that were purged, with the document that says so."""
-        found: dict[bytes, str] = {}
-        for chunk in listing.chunks(pids):
-            rows = self._connection.execute(select(part).where(part.c.pid.in_(chunk)).order_by(part.c.document))
-            for row in rows:
-                if msgspec.msgpack.decode(row.entry, type=PhotoEntry).purged:
-                    found.setdefault(row.pid, row.document)
-        return found
+        return holding.purged(self._connection, pids)
 
     @_alone
     def blobs_of_others(self, pids: Collection[bytes]) -> set[bytes]:
         """Those blobs of these photos that other photos have too."""
-        numbers = set(listing.numbers_of(self._connection, pids).values())
-        shared: set[bytes] = set()
-        for chunk in listing.chunks(numbers):
-            own = select(copy.c.blob_id).where(copy.c.photo.in_(chunk))
-            rows = self._connection.execute(select(copy.c.photo, copy.c.blob_id).where(copy.c.blob_id.in_(own)))
-            shared.update(row.blob_id for row in rows if row.photo not in numbers)
-        return shared
+        return holding.blobs_of_others(self._connection, pids)
 
     @_alone
     def blobs_in_use(self, blob_ids: Collection[bytes]) -> set[bytes]:
         """Those of these blobs that hold a photo which is not purged, or a thumbnail of one."""
-        found: set[bytes] = set()
-        for chunk in listing.chunks(blob_ids):
-            copies = select(copy.c.blob_id).where(copy.c.blob_id.in_(chunk))
-            thumbnails = exists().where(thumbnail.c.bundle == bundle.c.id)
-            bundles = select(bundle.c.blob_id).where(bundle.c.blob_id.in_(chunk), thumbnails)
-            found.update(row.blob_id for row in self._connection.execute(union(copies, bundles)))
-        return found
+        return holding.blobs_in_use(self._connection, blob_ids)
 
     # Listings
 
@@ -446,13 +407,7 @@ class Catalog:
     @_alone
     def album_pids(self, album_id: str) -> list[bytes]:
         """Return the photos of an album, those in the trash too, in the album's order."""
-        statement = (
-            select(photo.c.pid)
-            .join(album_photo, album_photo.c.photo == photo.c.id)
-            .where(album_photo.c.album == self._terms.known_album(album_id))
-            .order_by(album_photo.c.position, photo.c.pid)
-        )
-        return list(self._connection.execute(statement).scalars())
+        return listing.album_pids(self._connection, self._terms, album_id)
 
     @_alone
     def months(self) -> list[tuple[str, int]]:

@@ -180,6 +180,17 @@ def albums(connection: Connection) -> list[AlbumRecord]:
     return sorted(found, key=lambda one: (fold(one.name), one.id))
 
 
+def album_pids(connection: Connection, terms: Terms, album_id: str) -> list[bytes]:
+    """Return the photos of an album, those in the trash too, in the album's order."""
+    statement = (
+        select(photo.c.pid)
+        .join(album_photo, album_photo.c.photo == photo.c.id)
+        .where(album_photo.c.album == terms.known_album(album_id))
+        .order_by(album_photo.c.position, photo.c.pid)
+    )
+    return list(connection.execute(statement).scalars())
+
+
 def months(connection: Connection) -> list[tuple[str, int]]:
     """Return the months in which photos outside the trash were taken, newest first."""
     day = (photo.c.taken + _DAYS_BEFORE_1970 * DAY_MS) // DAY_MS

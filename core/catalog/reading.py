@@ -25,6 +25,8 @@ from core.catalog.tables import (
     thumbnail,
 )
 from core.query.values import wall_clock_text
+from crdt.errors import CrdtError
+from crdt.schema import label_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -162,6 +164,21 @@ def thumbnails_of(connection: Connection, pids: Iterable[bytes]) -> dict[bytes, 
     """Where photos' thumbnails lie."""
     found = ((pid, thumbnail_of(connection, pid)) for pid in pids)
     return {pid: place for pid, place in found if place is not None}
+
+
+def has_automatic_label(connection: Connection, terms: Terms, pid: bytes, name: str) -> bool:
+    """Whether a photo has a label on another word than the user's own; a name that none can have is on no photo."""
+    try:
+        number = terms.labels.get(label_name(name))
+    except CrdtError:
+        return False
+    statement = (
+        select(label_photo.c.label)
+        .join(photo, photo.c.id == label_photo.c.photo)
+        .where(photo.c.pid == pid, label_photo.c.label == number)
+        .where(label_photo.c.model != (terms.known("model", USER) or 0))
+    )
+    return connection.execute(statement).first() is not None
 
 
 def _by_weight(label: LabelRecord) -> tuple[bool, float, str]:
