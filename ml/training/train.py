@@ -55,6 +55,7 @@ class Recipe:
     weight_decay: float = 2e-4
     label_smoothing: float = 0.1
     average: float = 0.998
+    soft_from: float = SOFT_FROM
     bfloat16: bool = False
 
 
@@ -97,7 +98,7 @@ class Run:
         # Seeding by step rather than keeping one generator makes a restarted run draw what an unbroken one draws.
         rng = np.random.default_rng((recipe.seed, 1, self.step))
         images = augment(
-            self.train.pixels[np.sort(rows)], picture_size(self.progress), rng, soft=self.progress >= SOFT_FROM
+            self.train.pixels[np.sort(rows)], picture_size(self.progress), rng, soft=self.progress >= recipe.soft_from
         )
         targets = torch.from_numpy(self.train.targets[np.sort(rows)])
         rate = learning_rate(self.progress, recipe.peak_rate)
@@ -151,6 +152,17 @@ class Run:
         self.progress = state["progress"]
         self.step = state["step"]
         self.seconds = state["seconds"]
+
+    def start_from(self, weights: Path) -> None:
+        """Take the weights that an earlier run ended with; schedule and optimiser begin anew.
+
+        A warm restart after Loshchilov and Hutter, "SGDR" (2017). Raises ``ValueError`` for a run on other classes.
+        """
+        state = torch.load(weights, weights_only=True)
+        if tuple(state["wnids"]) != self.train.wnids:
+            raise ValueError(f"{weights} was trained on other classes")
+        self.model.load_state_dict(state["model"])
+        self.averaged.load_state_dict(state["model"])
 
 
 @torch.no_grad()
@@ -255,16 +267,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--budget", type=float, help="minutes of wall clock the run may take; fewer epochs if need be")
     parser.add_argument("--replay", type=Path, help="log.jsonl of an earlier run, whose pace is kept step by step")
     parser.add_argument("--stop-at", type=float, default=1.0, help="progress (0-1) to stop at, leaving a checkpoint")
+    parser.add_argument(
+        "--start-from", type=Path, help="final.pt of an earlier run, whose weights this one goes on from"
+    )
+    parser.add_argument("--peak-rate", type=float, default=Recipe.peak_rate, help="highest learning rate of the cycle")
+    parser.add_argument(
+        "--soft-from", type=float, default=Recipe.soft_from, help="progress (0-1) to soften pictures from"
+    )
     parser.add_argument("--seed", type=int, default=Recipe.seed)
     parser.add_argument("--bfloat16", action="store_true", help="autocast; only where the CPU has bf16 arithmetic")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     options.run.mkdir(parents=True, exist_ok=True)
-    recipe = Recipe(seed=options.seed, epochs=options.epochs, bfloat16=options.bfloat16)
+    recipe = Recipe(
+        seed=options.seed,
+        epochs=options.epochs,
+        peak_rate=options.peak_rate,
+        soft_from=options.soft_from,
+        bfloat16=options.bfloat16,
+    )
     run = Run(recipe, load_split("train", options.cache), options.run)
     if (options.run / "checkpoint.pt").exists():
         run.load("checkpoint.pt")
+    elif options.start_from is not None:
+        run.start_from(options.start_from)
     budget = None if options.budget is None else options.budget * 60.0
     plans = None if options.replay is None else read_plans(options.replay)
     train(run, load_split("val", options.cache), budget, options.stop_at, plans)
