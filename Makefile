@@ -2,6 +2,7 @@
 #   make demo    import real photos into a throw-away library, label them, search    (PHOTOS=DIR, MODEL=DIR)
 #   make relay   a relay on this machine, and what to type in a second terminal      (RELAY=DIR)
 #   make test    tests, strict types, lint, import contracts
+#   make soak    the long tests, ten minutes a part, and their counts           (SECONDS=N, SEED=N, PART=NAME)
 #   make bench   the figures quoted in the docs, as ratios                           (SAFELIGHT_TEST_DATA=DIR)
 #   make screenshots    the pictures in the docs, drawn anew
 #   make lock    resolve the locked dependencies again
@@ -18,8 +19,11 @@ READY = $(VENV)/.ready
 PHOTOS ?=
 MODEL ?=
 RELAY ?=
+SECONDS ?=
+SEED ?=
+PART ?=
 
-.PHONY: demo relay test tests types lint contracts bench screenshots lock clean
+.PHONY: demo relay test tests soak types lint contracts bench screenshots lock clean
 
 # A change of the locked dependencies, or of the entry points, installs again.
 $(READY): requirements/dev.txt pyproject.toml
@@ -39,6 +43,9 @@ test: lint types contracts tests
 
 tests: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+soak: $(READY)
+	$(BIN)/python -P -m tests.soak $(if $(SECONDS),--seconds "$(SECONDS)") $(if $(SEED),--seed "$(SEED)") $(if $(PART),--part "$(PART)")
 
 types: $(READY)
 	$(BIN)/python -m mypy
