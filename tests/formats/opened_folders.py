@@ -1,0 +1,179 @@
+"""Whole folders, a library's and a relay's, opened by the second reader: from docs/formats.md, docs/schema.md alone."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import tomllib
+import unicodedata
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import automerge.core as automerge
+import msgspec
+
+from tests.formats.second_membership import open_epochs, read_entry, read_genesis
+from tests.formats.second_reader import (
+    Envelope,
+    Refused,
+    Secrets,
+    blake,
+    check,
+    inflate,
+    number,
+    open_blob,
+    open_envelope,
+    open_sealed,
+    passphrase_key,
+    unwrap,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+CONSTANTS = Path(__file__).resolve().parent.parent / "vectors" / "crdt-constants.json"
+KIND_CHECKPOINT = 2
+"""Of an envelope's body."""
+ITEM_ENVELOPE, ITEM_ENTRY, ITEM_PRUNE = 1, 2, 4
+"""Of a relay's items."""
+
+
+@dataclass
+class Opened:
+    """What a library holds: envelopes by (device, number), with what their bodies say; epochs' keys; changes."""
+
+    library_id: bytes
+    keys: Mapping[bytes, bytes]
+    photo_id_key: bytes
+    blob: Callable[[bytes], bytes]
+    envelopes: dict[tuple[bytes, int], Envelope] = field(default_factory=dict)
+    bodies: dict[tuple[bytes, int], list[Any]] = field(default_factory=dict)
+
+    def changes(self, covered: Mapping[bytes, int] | None = None) -> dict[str, list[bytes]]:
+        """Return the changes of all documents, each device's as made; of envelopes up to `covered`, if given."""
+        found: dict[str, list[bytes]] = {}
+        for device, seq in sorted(self.bodies):
+            wanted = covered is None or seq <= covered.get(device, 0)
+            for document, changes in self.bodies[device, seq][3] if wanted else ():
+                found.setdefault(document, []).extend(changes)
+        return found
+
+    def read_map(self, document: str, name: str) -> dict[str, Any]:
+        """Return one map of a document, as Automerge shows it."""
+        constants = json.loads(CONSTANTS.read_text("utf-8"))["changes"]
+        first = bytes.fromhex(constants["library" if document == "library" else "shard"][0])
+        opened: Any = automerge.Document.load(first + b"".join(self.changes()[document]))
+        (_, object_id) = opened.get(automerge.ROOT, name)
+        return {key: opened.get(object_id, key)[0][1] for key in opened.keys(object_id)}  # (type, value), operation
+
+    def originals(self) -> dict[bytes, bytes]:
+        """Return the files as imported, by photo id."""
+        found = {}
+        for document in self.changes():
+            for key, value in self.read_map(document, "copy").items() if document != "library" else ():
+                record = msgspec.msgpack.decode(bytes(value))
+                if record[1] == "original":
+                    blob_id = bytes.fromhex(key.split("/")[1])
+                    found[bytes.fromhex(key[:32])] = open_blob(self.blob(blob_id), record[2], blob_id)
+        for pid, original in found.items():
+            check(blake(original, 16, self.photo_id_key, "sl1-photo-id") == pid, "another photo")
+        return found
+
+    def checkpoint(self) -> tuple[dict[bytes, int], dict[str, list[bytes]]]:
+        """Return what a checkpoint covers, and the changes in its snapshots, by document."""
+        newest = [body for _, body in sorted(self.bodies.items()) if body[0] == KIND_CHECKPOINT][-1]
+        covers = {device: seq for device, seq, _ in newest[11]}
+        return covers, {name: read_snapshot(open_blob(self.blob(i), key, i), name) for name, i, key, _ in newest[12]}
+
+
+def open_library(folder: Path, passphrase: str) -> tuple[Opened, Secrets]:
+    """Open a library's folder; the secrets are those of the device that it is now."""
+    library_id, identities = read_library_file((folder / "library.toml").read_text("utf-8"), passphrase)
+    log = sqlite3.connect(f"{(folder / 'log.db').as_uri()}?mode=ro", uri=True)
+    check(log.execute("PRAGMA application_id").fetchone() == (0x53414645,), "LogDamaged")
+    check(log.execute("PRAGMA user_version").fetchone() == (2,), "UnknownFormat")
+    entries = {row[0]: row[1] for row in log.execute("SELECT hash, entry FROM membership")}
+    envelopes = list(log.execute("SELECT device, seq, hash, envelope FROM envelope"))
+    base = {row[0]: (row[1], row[2]) for row in log.execute("SELECT device, seq, hash FROM base")}
+    log.close()
+    known = [one for one in identities if any(one.id in entry for entry in entries.values())]
+    opened = _open(library_id, known[-1], entries, lambda i: (folder / "blobs" / i.hex()[:2] / i.hex()).read_bytes())
+    _take(opened, envelopes, base)
+    return opened, known[-1]
+
+
+def open_relay(folder: Path, library_id: bytes, secrets: Secrets) -> Opened:
+    """Open what a relay's folder holds of a library, with the keys of one of its members."""
+    database = sqlite3.connect(f"{(folder / 'relay.db').as_uri()}?mode=ro", uri=True)
+    query = "SELECT kind, device_id, seq, hash, body FROM item WHERE library_id = ? ORDER BY position"
+    items = list(database.execute(query, (library_id,)))
+    blobs = database.execute("SELECT id, attempt FROM blob WHERE library_id = ? AND stored", (library_id,))
+    names = {i: f"blobs/{library_id.hex()}/{i.hex()[:2]}/{i.hex()}.{attempt}" for i, attempt in blobs}
+    database.close()
+    entries = {row[3]: row[4] for row in items if row[0] == ITEM_ENTRY}
+    opened = _open(library_id, secrets, entries, lambda i: (folder / "blobs" / names[i]).read_bytes())
+    _take(opened, [row[1:] for row in items if row[0] == ITEM_ENVELOPE], {})
+    return opened
+
+
+def read_library_file(text: str, passphrase: str) -> tuple[bytes, list[Secrets]]:
+    """Return the library's id and the secrets of the devices that this folder has been, the newest last."""
+    table = tomllib.loads(text)
+    check(table["format"] in {1, 2}, "UnknownFormat")
+    start = text.index("format = ")
+    end = text.index("\n\n[check]") + 1
+    seal, checksum = bytes.fromhex(table["check"]["seal"]), bytes.fromhex(table["check"]["checksum"])
+    check(blake(text[start:end].encode() + seal) == checksum, "LibraryFileDamaged")
+    kdf, library_id = table["kdf"], bytes.fromhex(table["library_id"])
+    typed = unicodedata.normalize("NFC", passphrase).encode()
+    key = passphrase_key(typed, kdf["opslimit"], kdf["memlimit"], bytes.fromhex(kdf["salt"]))
+    first = unwrap(bytes.fromhex(table["secrets"]["wrapped"]), key, b"safelight/1/library.toml")
+    check(blake(text[start:end].encode(), key=first.storage_key("library file")) == seal, "LibraryFileDamaged")
+    sealed = [bytes.fromhex(one) for one in table["secrets"].get("successors", [])]
+    opened = [open_sealed(one, first.storage_key("successor"), "successor", library_id) for one in sealed]
+    return library_id, [first, *(Secrets(both[:32], both[32:]) for both in opened)]
+
+
+def read_snapshot(data: bytes, document: str) -> list[bytes]:
+    """Return the changes in a snapshot of one document; what Automerge makes of them is not looked at."""
+    check(data[:4] == b"SLSN" and len(data) > 5, "SnapshotDamaged")
+    check(data[4] == 1, "UnknownFormat")
+    at = 6 + data[5]
+    check(data[6:at] == document.encode() and len(data) > at + 12, "SnapshotDamaged")
+    count, length, stream = number(data[at : at + 4]), number(data[at + 4 : at + 12]), data[at + 12 :]
+    check(1 <= count <= 4_194_304 and length <= min(1 << 30, 1_032 * len(stream)), "SnapshotDamaged")
+    try:
+        plain = inflate(stream, length)
+    except Refused:
+        raise Refused("SnapshotDamaged") from None
+    changes = []
+    while plain:
+        size = number(plain[:4])
+        changes.append(plain[4 : 4 + size])
+        check(9 <= size <= 8 << 20 and len(changes[-1]) == size, "SnapshotDamaged")
+        check(changes[-1][:4] == b"\x85\x6f\x4a\x83" and changes[-1][8] == 1, "SnapshotDamaged")
+        plain = plain[4 + size :]
+    check(len(changes) == count, "SnapshotDamaged")
+    return changes
+
+
+def _open(
+    library_id: bytes, secrets: Secrets, entries: Mapping[bytes, bytes], blob: Callable[[bytes], bytes]
+) -> Opened:
+    check(all(blake(entry) == name for name, entry in entries.items()), "LogDamaged")
+    later = [read_entry(entry, library_id) for name, entry in entries.items() if name != library_id]
+    keys, photo_id_key = open_epochs([read_genesis(entries[library_id], library_id), *later], secrets)
+    return Opened(library_id, keys, photo_id_key, blob)
+
+
+def _take(opened: Opened, rows: Iterable[Sequence[Any]], base: Mapping[bytes, tuple[int, bytes]]) -> None:
+    """Verify envelopes, and that those of each device link."""
+    heads = dict(base)
+    for device, seq, hashed, data in sorted(rows, key=lambda row: (row[0], row[1])):
+        envelope = open_envelope(data, opened.library_id, device, opened.keys)
+        check((envelope.hash, envelope.seq) == (hashed, seq), "EnvelopeDamaged")
+        check((seq - 1, envelope.previous) == heads.get(device, (0, bytes(32))), "ChainBroken")
+        heads[device] = seq, hashed
+        opened.envelopes[device, seq] = envelope
+        opened.bodies[device, seq] = msgspec.msgpack.decode(envelope.body)
