@@ -1,0 +1,640 @@
+"""A library on several devices, a relay that a crook stands before, and what must never be lost of it all.
+
+Everything in here is the program's own: libraries on disk, keys, sync engine, relay. `World` is a step at a time what a
+user, a network, an attacker does; each step takes plain numbers, so a run can be written down and repeated
+(`tests/soak/test_found.py`). Random bytes and the time are drawn from a seed, so that a run is the same each time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import re
+import secrets
+import shutil
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from core import edits, history
+from core.devices import revoke
+from core.errors import CoreError, NotAMember, NothingToUndo, Refused, RelayRefused, RelayUnreachable
+from core.library import Library
+from core.originals import keep_every_original
+from core.sync import transfers
+from core.sync.alarms import SyncAlarms
+from core.sync.checkpoints import make_checkpoint
+from core.sync.free import free
+from core.sync.seen_checkpoints import look
+from core.verify import log_problems, verify
+from crypto.keys import DeviceSecrets
+from crypto.membership_change import countersign, draft_add
+from sync_relay.server.maintenance import back_up, begin_generation
+from sync_relay.server.removal import sweep
+from tests.core.sync.conftest import COSTS, PASSPHRASE, Device, shown
+from tests.soak.crook import PLANTED, Crook, Killed
+from tests.soak.in_process import URL, InProcessRelay
+from tests.soak.mischief import HARMLESS, Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from core.errors import IntegrityAlarm
+    from core.sync.report import SyncReport
+
+MOST_DEVICES: Final = 4
+MONTHS: Final = ("2024-05", "2024-06")
+MONTH_S: Final = 31 * 86_400
+WORD: Final = PLANTED.decode()
+_ROUNDS: Final = 10
+# An id of at least four bytes, or the relay's address: what an alarm has to say it is about.
+_NAMED: Final = re.compile(rf"[0-9a-f]{{8}}|{re.escape(URL)}|https://")
+
+
+class Lost(AssertionError):
+    """Something that a device had acknowledged is gone."""
+
+
+@dataclass
+class Clock:
+    """The time, for devices and relays alike; every step takes a second."""
+
+    now: int = 1_800_000_000
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@contextlib.contextmanager
+def repeatable(seed: int, clock: Clock, state: Path) -> Iterator[None]:
+    """Draw the main thread's random bytes from a seed and take the time from `clock`; keep heads of chains in `state`.
+
+    Blobs go one at a time, so that their requests come in the same order each time.
+    """
+    drawn, main, system = random.Random(seed), threading.main_thread(), os.urandom
+
+    def draw(size: int | None = None) -> bytes:
+        count = 32 if size is None else size
+        return drawn.randbytes(count) if threading.current_thread() is main else system(count)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(secrets, "token_bytes", draw)
+        patch.setattr(secrets, "token_hex", lambda size=None: draw(size).hex())
+        patch.setattr(os, "urandom", draw)
+        patch.setattr(time, "time", lambda: float(clock.now))
+        patch.setattr(transfers, "AT_ONCE", 1)
+        patch.setenv("SAFELIGHT_STATE_DIR", str(state))
+        yield
+
+
+def memory_folder() -> str | None:
+    """Return where files cost no disk, if there is such a place: what is durable is for the crash tests."""
+    shared = Path("/dev/shm")  # noqa: S108 (the operating system's own)
+    return str(shared) if shared.is_dir() and os.access(shared, os.W_OK) else None
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """A library of two devices that have synced, to be copied: it takes a second to make."""
+
+    folder: Path
+    secrets: tuple[DeviceSecrets, ...]
+    clock: int
+
+
+def make_beginning(folder: Path) -> Beginning:
+    """Make a library of two devices with a relay, and close it all."""
+    clock = Clock()
+    with repeatable(0, clock, folder / "state"):
+        relay = InProcessRelay(folder / "relay", clock)
+        crook = Crook(relay)
+        library, _ = Library.create(folder / "device 0", PASSPHRASE, device_name=f"{WORD} 0", kdf=COSTS)
+        first = Device(folder / "device 0", library.members.secrets, library, crook.connect(0))
+        first.engine.relays.use(URL, relay.invite())
+        second = add_device(folder, [first], crook)
+        for device in (first, second, first):
+            device.sync()
+        for device in (first, second):
+            device.close()
+        relay.close()
+    return Beginning(folder, (first.secrets, second.secrets), clock.now)
+
+
+def add_device(folder: Path, devices: Sequence[Device], crook: Crook, by: int = 0) -> Device:
+    """Add a device that knows the membership entries, and the relay, of device `by`; it has synced nothing."""
+    inviter, number = devices[by].library, len(devices)
+    newcomer, members = DeviceSecrets.generate(), inviter.members
+    draft = draft_add(
+        members.membership, members.secrets, members.keyring, newcomer.device_id, newcomer.exchange_public
+    )
+    inviter.add_entries([countersign(draft, inviter.library_id, newcomer)])
+    entries = inviter.log.membership_entries()
+    genesis = entries.pop(inviter.library_id)
+    root = folder / f"device {number}"
+    library = Library.create_from(root, PASSPHRASE, newcomer, genesis, list(entries.values()), kdf=COSTS)
+    device = Device(root, newcomer, library, crook.connect(number))
+    device.engine.relays.remember([URL])
+    return device
+
+
+@dataclass
+class Kept:
+    """What one edit left, that nobody has taken away since: a label on a photo, a photo, or an album."""
+
+    author: int
+    what: str
+    pid: bytes = b""
+    name: str = ""
+
+
+@dataclass
+class World:
+    """One run. Devices are named by their numbers, photos by theirs among those that a device shows."""
+
+    beginning: Beginning
+    seed: int = 0
+    steps: int = 0
+    alarms: int = 0
+    kept: dict[bytes, Kept] = field(default_factory=dict)
+    purged: set[bytes] = field(default_factory=set)
+    revoked: set[int] = field(default_factory=set)
+    heads: dict[int, tuple[bytes, int, bytes]] = field(default_factory=dict)
+    log: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._stack = contextlib.ExitStack()
+        self.folder = Path(tempfile.mkdtemp(prefix="safelight-world-", dir=memory_folder()))
+        self._stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
+        shutil.copytree(self.beginning.folder, self.folder, dirs_exist_ok=True)
+        self.clock = Clock(self.beginning.clock)
+        self._stack.enter_context(repeatable(self.seed, self.clock, self.folder / "state"))
+        self.crook = Crook(InProcessRelay(self.folder / "relay", self.clock))
+        self.devices: list[Device] = []
+        for number, own in enumerate(self.beginning.secrets):
+            root = self.folder / f"device {number}"
+            self.devices.append(Device(root, own, Library.open(root, own), self.crook.connect(number)))
+        self._backup: Path | None = None
+        self._copies = 0
+        self._lost_by_others: set[bytes] = set()
+
+    def close(self) -> None:
+        """Close and remove it all."""
+        try:
+            for device in self.devices:
+                device.close()
+            for relay in self.crook.relays.values():
+                relay.close()
+        finally:
+            self._stack.close()
+
+    # What users do
+
+    def add_photos(self, number: int, count: int = 1, month: int = 0, *, same: bool = False) -> None:
+        """Import photos; with `same`, those that other devices may have imported too."""
+        number = self.number(number)
+        device = self.device(number)
+        self.begins("add_photos", number, count, month, same=same)
+        seed = WORD if same else f"{WORD} {self.steps}"
+        with self.may_be_revoked(number):
+            group = secrets.token_bytes(16)
+            pids = device.bench.add_photos(
+                device.library, count, month=MONTHS[month % 2], seed=seed, blobs=True, group=group
+            )
+            # What was here already is no edit, and its undo is not this device's.
+            if not same:
+                for index, pid in enumerate(pids):
+                    self.kept[group + bytes([index])] = Kept(number, "photo", pid)
+        self.ends(number)
+
+    def edit(self, number: int, what: int, photo: int = 0, value: int = 0) -> None:
+        """Change something about a photo, or an album."""
+        number = self.number(number)
+        device = self.device(number)
+        self.begins("edit", number, what, photo, value)
+        library, mine = device.library, f"{WORD}-{self.steps}"
+        pids = [*library.catalog.pids(""), *library.catalog.pids("is:trash")]
+        with self.may_be_revoked(number):
+            if not pids or what % 9 == 0:
+                album = edits.create_album(library, mine)
+                group = next(iter(history.entries(library, 1))).group
+                self.kept[group] = Kept(number, "album", name=mine)
+                if pids:
+                    edits.add_to_album(library, [pids[photo % len(pids)]], album)
+            else:
+                self._edit_photo(number, what % 9, pids[photo % len(pids)], value, mine)
+        self.ends(number)
+
+    def _edit_photo(self, number: int, what: int, pid: bytes, value: int, mine: str) -> None:
+        library = self.devices[number].library
+        if what in {1, 2}:
+            receipt = edits.add_label(library, [pid], mine)
+            self.kept[receipt.group] = Kept(number, "label", pid, mine)
+            return
+        shared = (f"{WORD}-lake", f"{WORD}-dog")[value % 2]
+        change: Callable[[], object] = (
+            lambda: edits.add_label(library, [pid], shared),
+            lambda: edits.remove_label(library, [pid], shared),
+            lambda: edits.set_caption(library, [pid], f"{mine} {value}"),
+            lambda: edits.set_rating(library, [pid], value % 6),
+            lambda: edits.trash(library, [pid]),
+            lambda: edits.restore(library, [pid]),
+        )[what - 3]
+        change()
+
+    def undo(self, number: int) -> None:
+        """Take back a device's newest edit."""
+        number = self.number(number)
+        device = self.device(number)
+        self.begins("undo", number)
+        with self.may_be_revoked(number), contextlib.suppress(NothingToUndo):
+            self.kept.pop(history.undo(device.library).group, None)
+        self.ends(number)
+
+    def purge(self, number: int, photo: int) -> None:
+        """Destroy a photo for good."""
+        number = self.number(number)
+        device = self.device(number)
+        pids = [*device.library.catalog.pids(""), *device.library.catalog.pids("is:trash")]
+        if pids:
+            self.begins("purge", number, photo)
+            with self.may_be_revoked(number):
+                edits.purge(device.library, [pids[photo % len(pids)]])
+                self.purged.add(pids[photo % len(pids)])
+            self.ends(number)
+
+    def add_device(self, by: int) -> None:
+        """Add a device by another one."""
+        if len(self.devices) < MOST_DEVICES and self.number(by) not in self.revoked:
+            self.begins("add_device", by)
+            self.devices.append(add_device(self.folder, self.devices, self.crook, self.number(by)))
+            self.ends(len(self.devices) - 1)
+
+    def revoke(self, number: int, by: int) -> None:
+        """Have one device take out another."""
+        number, by = self.number(number), self.number(by)
+        if number == by or by in self.revoked or len(self.devices) - len(self.revoked) < 2:  # noqa: PLR2004
+            return
+        self.begins("revoke", number, by)
+        with contextlib.suppress(Refused):  # it has not heard of that one yet, or knows that it is out
+            before = self._held_somewhere()
+            revoke(self.devices[by].library, self.devices[number].id)
+            self.revoked.add(number)
+            self._lost_by_others |= before - self._held_somewhere()
+        self.ends(by)
+
+    def restart(self, number: int, *, killed: bool = False) -> None:
+        """Close a device's library and open it again; `killed`: without its being told."""
+        number = self.number(number)
+        self.begins("restart", number, killed=killed)
+        device = self.device(number)
+        if killed:
+            self._abandon(device)
+        else:
+            device.reopen()
+        self.ends(number)
+
+    def keep_all(self, number: int, *, wanted: bool) -> None:
+        """Have a device keep every original, or not any more."""
+        number = self.number(number)
+        self.begins("keep_all", number, wanted=wanted)
+        with self.may_be_revoked(number):
+            keep_every_original(self.device(number).library, wanted=wanted)
+        self.ends(number)
+
+    def free(self, number: int, *, single_copy: bool) -> None:
+        """Drop originals that are elsewhere."""
+        number = self.number(number)
+        self.begins("free", number, single_copy=single_copy)
+        device = self.device(number)
+        with contextlib.suppress(Refused, RelayRefused, RelayUnreachable):
+            free(device.library, single_copy=single_copy, connect=self.crook.connect(number))
+        self.ends(number)
+
+    def checkpoint(self, number: int) -> None:
+        """Make a checkpoint, however little it is worth it."""
+        number = self.number(number)
+        self.begins("checkpoint", number)
+        device = self.device(number)
+        with self.may_be_revoked(number):
+            device.library.refresh()
+            make_checkpoint(device.library, look(device.library))
+        self.ends(number)
+
+    # Sync, and what goes wrong with it
+
+    def sync(
+        self,
+        number: int,
+        plan: Sequence[Fault] = (),
+        *,
+        originals: bool | None = None,
+    ) -> SyncReport | None:
+        """Sync a device, with what the plan says going wrong; None: the process was killed."""
+        number = self.number(number)
+        self.begins("sync", number, list(plan), originals=originals)
+        return self._sync(number, plan, originals=originals)
+
+    def _sync(
+        self,
+        number: int,
+        plan: Sequence[Fault] = (),
+        *,
+        originals: bool | None = None,
+        meanwhile: tuple[int, Callable[[], object]] | None = None,
+    ) -> SyncReport | None:
+        device = self.device(number)
+        self.crook.begin(plan, meanwhile)
+        try:
+            report = device.engine.run(originals=originals)
+        except Killed:
+            self._abandon(device)
+            report = None
+        except CoreError as error:
+            # Only what stands in the way of this device's own writing is raised; the relay's faults are in the report.
+            assert isinstance(error, NotAMember) and number in self.revoked, error  # noqa: PT018
+            report = None
+        finally:
+            self.crook.end()
+        self.ends(number)
+        return report
+
+    def sync_two(self, number: int, other: int, at: int) -> None:
+        """Sync two devices at once: the one does all of its own before the n-th request of the other."""
+        number, other = self.number(number), self.number(other)
+        self.begins("sync_two", number, other, at)
+
+        def run_other() -> None:
+            if number != other:
+                with contextlib.suppress(NotAMember):
+                    self.device(other).engine.run()
+
+        self._sync(number, meanwhile=(at, run_other))
+        self.ends(other)
+
+    def edit_meanwhile(self, number: int, at: int, value: int) -> None:
+        """Let another process on the same library write while this one syncs."""
+        number = self.number(number)
+        self.begins("edit_meanwhile", number, at, value)
+        device = self.device(number)
+
+        def write() -> None:
+            with Library.open(device.root, device.secrets) as library, contextlib.suppress(NotAMember):
+                edits.create_album(library, f"{WORD} meanwhile {value}")
+
+        self._sync(number, meanwhile=(at, write))
+
+    def kill(self, number: int, at: int) -> None:
+        """Kill a process before the n-th request of its sync."""
+        number = self.number(number)
+        self.begins("kill", number, at)
+
+        def die() -> None:
+            raise Killed
+
+        self._sync(number, meanwhile=(at, die))
+
+    def release(self) -> None:
+        """Let what the network held back arrive."""
+        self.begins("release")
+        self.crook.release()
+
+    def withhold(self, author: int, reader: int, back: int = 0) -> None:
+        """Keep from one device what another writes from here on, or has written of late."""
+        author, reader = self.number(author), self.number(reader)
+        if author == reader:
+            return
+        self.begins("withhold", author, reader, back)
+        library = self.devices[author].library
+        seq, hashed = library.log.head(self.devices[author].id)
+        wanted = max(0, seq - back)
+        found = library.log.hash_at(self.devices[author].id, wanted) if wanted else bytes(32)
+        seq, hashed = (wanted, found) if found is not None else (seq, hashed)
+        self.crook.hidden.setdefault(reader, {})[self.devices[author].id] = (seq, hashed)
+        self.crook.happened.add("withhold")
+
+    def relent(self) -> None:
+        """Keep back nothing any more."""
+        self.begins("relent")
+        self.crook.hidden.clear()
+
+    def back_up(self) -> None:
+        """Keep a copy of the relay's database and blobs."""
+        self.begins("back_up")
+        self._backup = self._copy_of(min(self.crook.relays))
+
+    def roll_back(self, *, announced: bool) -> None:
+        """Put the relay back to the copy; `announced`: as `safelight-relay restore` does, which tells its clients."""
+        if self._backup is None:
+            return
+        self.begins("roll_back", announced=announced)
+        self.crook.happened.add("roll back")
+        before = self._held_somewhere()
+        number = min(self.crook.relays)
+        self._close_relay(number)
+        self.crook.relays[number] = self._open_copy(self._backup)
+        if announced:
+            relay = self.crook.relays[number]
+            relay.run(begin_generation(relay.service.parts))
+        self._lost_by_others |= before - self._held_somewhere()
+
+    def fork(self, members: int) -> None:
+        """Go on with two histories, and show the second to the devices whose bits are set in `members`."""
+        if len(self.crook.relays) > 1:
+            return
+        self.begins("fork", members)
+        self.crook.happened.add("fork")
+        first = min(self.crook.relays)
+        self.crook.relays[first + 1] = self._open_copy(self._copy_of(first))
+        for number in range(MOST_DEVICES):
+            self.crook.shows[number] = first + (members >> number & 1)
+
+    def join(self, *, second: bool) -> None:
+        """Show everybody one history again: the first, or the second."""
+        if len(self.crook.relays) == 1:
+            return
+        self.begins("join", second=second)
+        before = self._held_somewhere()
+        self.crook.shows.clear()
+        self._close_relay((min if second else max)(self.crook.relays))
+        self._lost_by_others |= before - self._held_somewhere()
+
+    def months_pass(self, count: int = 1) -> None:
+        """Let the graces end in which relays keep what they were told to drop."""
+        self.begins("months_pass", count)
+        for relay in self.crook.relays.values():
+            self.clock.now += count * MONTH_S
+            relay.run(sweep(relay.service.parts))
+
+    # The end
+
+    def check(self) -> None:
+        """End the mischief, sync until all is still, and assert what has to hold then."""
+        self.begins("check")
+        self.crook.make_peace()
+        self.join(second=bool(self.seed % 2))
+        self._until_still()
+        honest = [number for number in range(len(self.devices)) if number not in self.revoked]
+        self._named_alarms()
+        self._relay_reads_nothing()
+        if not honest:
+            return
+        first = self.devices[honest[0]]
+        first_shown = shown(first)
+        for number in honest:
+            device = self.devices[number]
+            assert shown(device) == first_shown, f"device {number} shows something else than device {honest[0]}"
+            assert device.library.log.heads() == first.library.log.heads(), f"heads of device {number}"
+            memberships = [one.library.members.membership.membership for one in (device, first)]
+            assert memberships[0] == memberships[1], f"membership of device {number}"
+        self._nothing_lost(honest)
+        for number in range(len(self.devices)):
+            self._saved_files_load(number)
+
+    def _until_still(self) -> None:
+        for _ in range(_ROUNDS):
+            moved = False
+            for number in range(len(self.devices)):
+                before = self.devices[number].engine.standing()
+                report = self.sync(number)
+                if report is None or number in self.revoked:
+                    continue
+                moved = moved or report.moved or bool(report.alarms) or before != self.devices[number].engine.standing()
+                errors = [relay.error for relay in report.relays if relay.error is not None]
+                moved = moved or bool(errors)
+            if not moved:
+                return
+        raise AssertionError(f"it is not still after {_ROUNDS} rounds: {errors}")
+
+    def _named_alarms(self) -> None:
+        harmless = self.crook.happened <= HARMLESS
+        for number, device in enumerate(self.devices):
+            kept = SyncAlarms(device.library).list()
+            self.alarms += len(kept)
+            for alarm in kept:
+                assert _NAMED.search(alarm.message), f"names nothing: {alarm}"
+                assert alarm.hint, f"says nothing to do: {alarm}"
+            told = [alarm.message for alarm in kept]
+            assert not (harmless and told), f"device {number} is alarmed, and nobody did anything wrong: {told}"
+
+    def _relay_reads_nothing(self) -> None:
+        for relay in self.crook.relays.values():
+            log = relay.log.getvalue()
+            assert '"broken"' not in log, log
+            assert WORD not in log
+            for path in relay.data.rglob("*"):
+                assert not path.is_file() or PLANTED not in path.read_bytes(), path.name
+
+    def _nothing_lost(self, honest: Sequence[int]) -> None:
+        catalog = self.devices[honest[0]].library.catalog
+        photos = {photo.pid: photo for query in ("", "is:trash") for photo in catalog.search(query)}
+        albums = {album.name for album in catalog.albums()}
+        blobs = self._held_somewhere()
+        for kept in self.kept.values():
+            if kept.author in self.revoked or kept.pid in self.purged:
+                continue
+            there = (
+                kept.name in albums
+                if kept.what == "album"
+                else kept.pid in photos
+                and (kept.what == "photo" or kept.name in {label.name for label in photos[kept.pid].labels})
+            )
+            if not there:
+                raise Lost(f"{kept} is on no device any more")
+            if kept.what == "photo":
+                for copy in catalog.copies(kept.pid):
+                    if copy.blob_id not in blobs | self._lost_by_others:
+                        raise Lost(f"the original of {kept} is nowhere any more")
+
+    def _saved_files_load(self, number: int) -> None:
+        device = self.devices[number]
+        before = shown(device)
+        device.library.save_derived()
+        device.reopen()
+        library = device.library
+        assert library.alarms == [], library.alarms
+        assert shown(device) == before
+        library.rebuild_view()
+        assert library.alarms == [], library.alarms
+        assert shown(device) == before, f"device {number} shows something else after a rebuild"
+        assert log_problems(library) == []
+        if number not in self.revoked:
+            found = verify(library, deep=True).problems
+            assert found == [], found
+
+    # Inside
+
+    def number(self, number: int) -> int:
+        """Return the number of a device that there is."""
+        return number % len(self.devices)
+
+    def device(self, number: int) -> Device:
+        """Return a device."""
+        return self.devices[self.number(number)]
+
+    def begins(self, step: str, *arguments: object, **named: object) -> None:
+        """Note a step, as it can be written into a test."""
+        self.steps += 1
+        self.clock.now += 1
+        told = [repr(one) for one in arguments] + [f"{name}={value!r}" for name, value in named.items()]
+        self.log.append(f"world.{step}({', '.join(told)})")
+
+    def ends(self, number: int) -> None:
+        """Assert what has to hold after each step: nothing that a device wrote is gone, and it can write on."""
+        number = self.number(number)
+        library = self.devices[number].library
+        assert library.alarms == [], library.alarms
+        device, seq, hashed = self.heads.get(number, (library.device_id, 0, bytes(32)))
+        if seq and device == library.device_id and library.log.hash_at(device, seq) != hashed:
+            raise Lost(f"device {number} lacks its own envelope {seq}")
+        self.heads[number] = (library.device_id, *library.log.head(library.device_id))
+
+    @contextlib.contextmanager
+    def may_be_revoked(self, number: int) -> Iterator[None]:
+        """Let a device that was revoked be told so; nobody else."""
+        try:
+            yield
+        except NotAMember:
+            assert number in self.revoked
+
+    def _abandon(self, device: Device) -> None:
+        device.library.log.close()
+        device._engine = None
+        device.library = Library.open(device.root, device.secrets)
+
+    def _held_somewhere(self) -> set[bytes]:
+        """Return the originals that a device that is in, or the relay, has."""
+        found = {
+            blob
+            for number, device in enumerate(self.devices)
+            if number not in self.revoked
+            for blob in device.library.blobs.iter_ids()
+        }
+        for relay in self.crook.relays.values():
+            names = [path.name.partition(".")[0] for path in (relay.data / "blobs" / "blobs").rglob("*")]
+            found.update(bytes.fromhex(name) for name in names if len(name) == 64)  # noqa: PLR2004 (32 bytes)
+        return found
+
+    def _copy_of(self, number: int) -> Path:
+        self._copies += 1
+        target = self.folder / f"copy {self._copies}"
+        relay = self.crook.relays[number]
+        relay.run(back_up(relay.service.settings, target))
+        return target
+
+    def _open_copy(self, folder: Path) -> InProcessRelay:
+        self._copies += 1
+        target = self.folder / f"relay {self._copies}"
+        shutil.copytree(folder, target)
+        return InProcessRelay(target, self.clock)
+
+    def _close_relay(self, number: int) -> None:
+        relay = self.crook.relays.pop(number)
+        assert '"broken"' not in relay.log.getvalue(), relay.log.getvalue()
+        relay.close()
+        shutil.rmtree(relay.data, ignore_errors=True)
