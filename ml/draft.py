@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from ml.check import sample_pictures
@@ -57,7 +58,7 @@ def draft_manifest(folder: Path) -> str:
     labels = _label_lines(read_file(folder, _LABELS, hint="One line for each output of the model, in its order."))
     weights = sorted(inspect(model, str(folder / MODEL_NAME)).external_files)
     session = open_session(model, str(folder / MODEL_NAME), lambda location: read_weights(folder, location))
-    spec = draft_input(session)
+    spec = msgspec.structs.replace(draft_input(session), crop=("centre", "whole"))
     answers = _try(session, spec)
     main = next((answer for answer in answers if answer.values.shape[1] == len(labels)), None)
     if main is None:
@@ -97,6 +98,9 @@ def draft_input_lines(spec: InputSpec, habit: str | None = None, shorter: str = 
         f'resize = "{spec.resize}"                      # guess',
         f"shorter_side = {spec.shorter}                       # guess: {shorter}",
     ]
+    if len(spec.crops) > 1:
+        named = ", ".join(f'"{crop}"' for crop in spec.crops)
+        lines.append(f"crop = [{named}]             # the mean of both looks; one takes half the time")
     if spec.dtype != "uint8":
         habit = habit or ("the habit of TensorFlow" if spec.layout == "NHWC" else "the habit of PyTorch")
         lines += [

@@ -30,6 +30,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 # Device names of Windows: a folder or file called so cannot be made there, whatever its suffix.
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 
+Crop = Literal["centre", "whole"]
 Side = Annotated[int, msgspec.Meta(ge=8, le=4096)]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 
@@ -46,7 +47,9 @@ class InputSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     resize: Literal["bilinear", "bicubic"] = "bilinear"
     shorter_side: Side | None = None
     """The photo's shorter side before the crop, pixels; None means round(S / 0.875)."""
-    crop: Literal["centre"] = "centre"
+    crop: Crop | Annotated[tuple[Crop, ...], msgspec.Meta(min_length=1, max_length=2)] = "centre"
+    """What of the photo the model sees: a square of its centre, or the whole of it pressed into a square; of several,
+    the mean of the answers counts."""
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Subtracted per channel, in the order of ``colour``, on the scale 0-255."""
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -56,6 +59,11 @@ class InputSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     def shorter(self) -> int:
         """The shorter side before the crop, pixels."""
         return self.shorter_side if self.shorter_side is not None else round(self.size / 0.875)
+
+    @property
+    def crops(self) -> tuple[Crop, ...]:
+        """What of the photo the model sees, one after the other."""
+        return (self.crop,) if isinstance(self.crop, str) else self.crop
 
 
 class OutputSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -265,6 +273,8 @@ def _check_input(spec: InputSpec, toml: TomlSource) -> None:
         raise toml.invalid("std must be three positive numbers", ("input", "std"))
     if not all(abs(value) < float("inf") for value in spec.mean):
         raise toml.invalid("mean must be three numbers", ("input", "mean"))
+    if len(set(spec.crops)) < len(spec.crops):
+        raise toml.invalid("the same crop is named twice", ("input", "crop"))
     if spec.dtype == "uint8" and (any(spec.mean) or any(value != 1 for value in spec.std)):
         key = ("input", "mean") if any(spec.mean) else ("input", "std")
         raise toml.invalid(
@@ -310,6 +320,11 @@ def _check_output(manifest: Manifest, toml: TomlSource) -> None:
 
 def _check_text(manifest: ImageTextManifest, toml: TomlSource) -> None:
     text = manifest.text
+    if len(manifest.input.crops) > 1:
+        raise toml.invalid(
+            "an image-text pack looks at one crop: the mean of two vectors is the vector of neither",
+            ("input", "crop"),
+        )
     for key, name in (("model", text.model), ("vocabulary", text.vocabulary), ("merges", text.merges)):
         if name not in manifest.files:
             raise toml.invalid(f'"{name}" is not listed in [files]', ("text", key))

@@ -10,7 +10,7 @@ from PIL import Image
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ml.manifest import InputSpec
+    from ml.manifest import Crop, InputSpec
 
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 _REDUCING_GAP = 5.0
@@ -21,13 +21,26 @@ _EXTREME = 4
 """Sides in a proportion beyond this are cropped and resized in one step."""
 
 
-def tensor(image: Image.Image, spec: InputSpec) -> NDArray[Any]:
-    """One photo as the model's input, without the batch dimension.
+def tensors(image: Image.Image, spec: InputSpec) -> NDArray[Any]:
+    """One photo as the model's input, once for each of its K crops.
 
-    ``image``: upright, any mode (transparency is laid on white). Returns ``[3, S, S]`` or ``[S, S, 3]`` of
+    ``image``: upright, any mode (transparency is laid on white). Returns ``[K, 3, S, S]`` or ``[K, S, S, 3]`` of
     ``spec.dtype``.
     """
-    square = resize_and_crop(_to_rgb(image), spec)
+    photo = _to_rgb(image)
+    return np.stack([_normalised(_square(photo, spec, crop), spec) for crop in spec.crops])
+
+
+def tensor(image: Image.Image, spec: InputSpec) -> NDArray[Any]:
+    """One photo as the model's input by its first crop alone: ``[3, S, S]`` or ``[S, S, 3]``; see ``tensors``."""
+    return _normalised(_square(_to_rgb(image), spec, spec.crops[0]), spec)
+
+
+def _square(photo: Image.Image, spec: InputSpec, crop: Crop) -> Image.Image:
+    return whole(photo, spec) if crop == "whole" else resize_and_crop(photo, spec)
+
+
+def _normalised(square: Image.Image, spec: InputSpec) -> NDArray[Any]:
     pixels = np.asarray(square)
     if spec.colour == "BGR":
         pixels = pixels[:, :, ::-1]
@@ -43,18 +56,23 @@ def resize_and_crop(image: Image.Image, spec: InputSpec) -> Image.Image:
     """Return the S x S square the model sees: shorter side to ``spec.shorter``, then the centre."""
     width, height = image.size
     shorter = min(width, height)
-    resized = (max(1, round(width * spec.shorter / shorter)), max(1, round(height * spec.shorter / shorter)))
-    left, top = ((side - spec.size) // 2 for side in resized)
+    sides = (max(1, round(width * spec.shorter / shorter)), max(1, round(height * spec.shorter / shorter)))
+    left, top = ((side - spec.size) // 2 for side in sides)
     filter_ = _FILTERS[spec.resize]
-    if max(resized) <= _EXTREME * spec.shorter:
-        whole = image.resize(resized, filter_, reducing_gap=_REDUCING_GAP)
-        return whole.crop((left, top, left + spec.size, top + spec.size))
+    if max(sides) <= _EXTREME * spec.shorter:
+        resized = image.resize(sides, filter_, reducing_gap=_REDUCING_GAP)
+        return resized.crop((left, top, left + spec.size, top + spec.size))
     # A photo of 60,000 x 1 pixels would become one of 15 million x 256. Only the square is computed here; it differs
     # from the above by rounding (one step in 255), since Pillow's filters read past the box.
-    across = width / resized[0]
-    down = height / resized[1]
+    across = width / sides[0]
+    down = height / sides[1]
     box = (left * across, top * down, (left + spec.size) * across, (top + spec.size) * down)
     return image.resize((spec.size, spec.size), filter_, box=box, reducing_gap=_REDUCING_GAP)
+
+
+def whole(image: Image.Image, spec: InputSpec) -> Image.Image:
+    """Return all of the photo as the S x S square the model sees, whatever its proportions."""
+    return image.resize((spec.size, spec.size), _FILTERS[spec.resize], reducing_gap=_REDUCING_GAP)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

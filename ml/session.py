@@ -12,7 +12,7 @@ import numpy as np
 from ml.errors import ExternalDataRefused, ModelMismatch, ModelUnusable, OutputInvalid
 from ml.manifest import MODEL_NAME, Manifest
 from ml.onnx_file import inspect
-from ml.preprocess import tensor
+from ml.preprocess import tensor, tensors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -64,12 +64,18 @@ class Classifier:
         self._names = [self._output.name] + ([self._output.embedding] if self._output.embedding else [])
 
     def tensor(self, image: Image.Image) -> NDArray[Any]:
-        """One photo as this model's input; see ``ml.preprocess.tensor``."""
+        """One photo as this model's input, by its first crop; see ``ml.preprocess.tensor``."""
         return tensor(image, self._spec)
 
     def classify(self, images: Iterable[Image.Image]) -> Predictions:
-        """Preprocess and run ``images``."""
-        return self.run(np.stack([self.tensor(image) for image in images]))
+        """Preprocess and run ``images``, N >= 1; the answers to a photo's crops are averaged."""
+        answers = self.run(np.concatenate([tensors(image, self._spec) for image in images]))
+        if (crops := len(self._spec.crops)) == 1:
+            return answers
+        return Predictions(
+            _mean(answers.probabilities, crops),
+            None if answers.embeddings is None else _mean(answers.embeddings, crops),
+        )
 
     def run(self, tensors: NDArray[Any]) -> Predictions:
         """Run ``tensors``, ``[N, ...]`` as ``tensor`` makes them, N >= 1; a fixed batch size is padded to.
@@ -139,6 +145,12 @@ class Classifier:
         if not np.isfinite(vectors).all():
             raise OutputInvalid(f"{self.pack.model}: the embedding has values that are not numbers")
         return vectors
+
+
+def _mean(rows: NDArray[np.float32], crops: int) -> NDArray[np.float32]:
+    """Return ``[N, D]`` for ``[N * crops, D]``."""
+    mean: NDArray[np.float32] = rows.reshape(-1, crops, rows.shape[1]).mean(axis=1, dtype=np.float32)
+    return mean
 
 
 def top_classes(

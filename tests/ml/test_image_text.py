@@ -106,6 +106,7 @@ def test_a_pack_that_cannot_compare(
         ("context = 16", "context = 100000", ManifestInvalid, '"context"'),
         ('name = "input_ids"', 'name = "\\u001b[2J"', ManifestInvalid, "cannot be shown"),
         ('kind = "image-text"', 'kind = "faces"', KindUnsupported, "cannot be used yet"),
+        ("[input]", '[input]\ncrop = ["centre", "whole"]', ManifestInvalid, "looks at one crop"),
         ('kind = "image-text"', 'kind = "classifier"', ManifestInvalid, "pack.toml:"),
     ],
 )

@@ -43,6 +43,9 @@ def test_the_ready_manifests_are_valid(path: Path) -> None:
         ("std = [127.5, 127.5, 127.5]", "std = [\n  1.0,\n  1.0,\n  'x',\n]", "std", '"std"'),
         ("mean = [127.5, 127.5, 127.5]", "mean = [1, inf, 1]", "mean", "three numbers"),
         ('dtype = "float32"', 'dtype = "uint8"', "mean", "raw bytes"),
+        ('crop = ["centre", "whole"]', 'crop = "left"', "crop", '"crop"'),
+        ('crop = ["centre", "whole"]', "crop = []", "crop", '"crop"'),
+        ('crop = ["centre", "whole"]', 'crop = ["whole", "whole"]', "crop", "named twice"),
         ("background = 0", "background = 1001", "background", "not one of the 1001 outputs"),
         ("classes = 1001", "classes = 1002", "wordnet", "1,000 classes"),
         ("background = 0", "temperature = 2.0", "temperature", "logits only"),
@@ -94,10 +97,11 @@ def test_kinds_of_later_versions_are_named_as_such() -> None:
 
 def test_defaults_are_those_of_the_format() -> None:
     text = GOOD
-    for line in ('resize = "bilinear"', "shorter_side = 256", 'crop = "centre"', "background = 0\n"):
+    for line in ('resize = "bilinear"', "shorter_side = 256", 'crop = ["centre", "whole"]', "background = 0\n"):
         text = text.replace(line, "")
     manifest = parse_manifest(text.replace("1001", "1000").encode(), "pack.toml")
     assert (manifest.input.resize, manifest.input.shorter, manifest.output.background) == ("bilinear", 256, -1)
+    assert manifest.input.crops == ("centre",)
     assert manifest.output.threshold is None
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ml.manifest import InputSpec
-from ml.preprocess import resize_and_crop, tensor
+from ml.preprocess import resize_and_crop, tensor, tensors
 
 SPEC = InputSpec(name="x", size=32, layout="NCHW", colour="RGB", dtype="float32")
 
@@ -54,6 +54,16 @@ def test_it_is_resize_then_centre_crop(resize: str, size: tuple[int, int]) -> No
     left, top = (width - 32) // 2, (height - 32) // 2
     expected = whole.crop((left, top, left + 32, top + 32))
     assert resize_and_crop(picture, with_(resize=resize)).tobytes() == expected.tobytes()
+
+
+def test_the_whole_of_a_photo_is_pressed_into_the_square_and_the_centre_is_not() -> None:
+    picture = Image.new("RGB", (96, 32), "red")
+    picture.paste("blue", (32, 0, 64, 32))
+    centre, whole = tensors(picture, with_(crop=("centre", "whole")))
+    assert (centre == tensor(picture, SPEC)).all()
+    assert (whole == tensor(picture, with_(crop="whole"))).all()
+    assert (centre[0, 4:28, 4:28] == 0).all()
+    assert list(whole[0, 16, [2, 16, 29]]) == [255, 0, 255]
 
 
 def test_an_extreme_panorama_gives_the_same_square_and_needs_no_memory() -> None:

@@ -33,18 +33,25 @@ def reference(name: str, models: Path, photos: list[Path]) -> NDArray[np.float32
     for path in photos:
         photo = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
         scale = round(side / 0.875) / min(photo.size)
-        photo = photo.resize((round(photo.width * scale), round(photo.height * scale)), Image.Resampling.BILINEAR)
-        left, top = (photo.width - side) // 2, (photo.height - side) // 2
-        pixels = np.asarray(photo.crop((left, top, left + side, top + side)))
-        if name == "squeezenet-1.1-fp16":
-            means = np.array([104, 117, 123], dtype=np.float32)
-            pixels = (pixels[:, :, ::-1] - means).astype(np.float16).transpose(2, 0, 1)
-        elif name != "mobilenet-v2-int8":
-            pixels = (pixels.astype(np.float32) - 127.5) / 127.5
-            pixels = pixels.transpose(2, 0, 1) if name == "mobilenet-v2" else pixels
-        answer = session.run(None, {session.get_inputs()[0].name: pixels[None]})[0].reshape(-1)
-        rows.append(answer[-1000:].astype(np.float32))
+        larger = photo.resize((round(photo.width * scale), round(photo.height * scale)), Image.Resampling.BILINEAR)
+        left, top = (larger.width - side) // 2, (larger.height - side) // 2
+        squares = [larger.crop((left, top, left + side, top + side))]
+        if name != "mobilenet-v1-0.25":
+            squares.append(photo.resize((side, side), Image.Resampling.BILINEAR))
+        inputs = [{session.get_inputs()[0].name: as_input(name, np.asarray(square))[None]} for square in squares]
+        answers = [session.run(None, one)[0].reshape(-1)[-1000:].astype(np.float32) for one in inputs]
+        rows.append(np.mean(answers, axis=0))
     return np.stack(rows)
+
+
+def as_input(name: str, pixels: NDArray[np.uint8]) -> NDArray[np.generic]:
+    if name == "squeezenet-1.1-fp16":
+        means = np.array([104, 117, 123], dtype=np.float32)
+        return (pixels[:, :, ::-1] - means).astype(np.float16).transpose(2, 0, 1)
+    if name == "mobilenet-v2-int8":
+        return pixels
+    centred = (pixels.astype(np.float32) - 127.5) / 127.5
+    return centred.transpose(2, 0, 1) if name == "mobilenet-v2" else centred
 
 
 def strongest(scores: NDArray[np.float32]) -> list[int]:

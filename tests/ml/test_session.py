@@ -12,7 +12,7 @@ from PIL import Image
 
 from ml.errors import MlError, ModelMismatch, ModelUnusable, OutputInvalid
 from ml.pack import Pack
-from ml.session import Classifier, top_classes
+from ml.session import Classifier, Predictions, top_classes
 
 if TYPE_CHECKING:
     from tests.ml.colour_packs import MakePack
@@ -50,6 +50,29 @@ def test_every_variety_names_the_colours(colour_pack: MakePack, variety: dict[st
         assert predictions.embeddings.shape == (4, 3)
     else:
         assert predictions.embeddings is None
+
+
+@pytest.mark.parametrize("batch", ["N", 3])
+def test_the_answers_to_several_crops_are_averaged(colour_pack: MakePack, batch: object) -> None:
+    # Red at both ends, blue in the middle: the centre is blue, the whole is mostly red.
+    picture = Image.new("RGB", (300, 50), "red")
+    picture.paste("blue", (100, 0, 200, 50))
+    photos = [picture, Image.new("RGB", (30, 30), "lime")]
+
+    def answers(crop: str) -> Predictions:
+        maker = colour_pack(batch=batch)
+        folder = maker.write()
+        manifest = folder / "pack.toml"
+        manifest.write_text(manifest.read_text().replace("[input]", f"[input]\ncrop = {crop}"))
+        return Classifier(Pack.open(folder)).classify(photos)
+
+    centre, whole, both = answers('"centre"'), answers('"whole"'), answers('["centre", "whole"]')
+    assert centre.probabilities[0].argmax() != whole.probabilities[0].argmax()
+    np.testing.assert_allclose(both.probabilities, (centre.probabilities + whole.probabilities) / 2, atol=1e-6)
+    assert centre.embeddings is not None
+    assert whole.embeddings is not None
+    assert both.embeddings is not None
+    np.testing.assert_allclose(both.embeddings, (centre.embeddings + whole.embeddings) / 2, atol=1e-6)
 
 
 def test_an_answer_does_not_depend_on_the_photos_beside_it(colour_pack: MakePack) -> None:
