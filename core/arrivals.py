@@ -15,7 +15,7 @@ from core.envelope_body import EnvelopeBody, decode_body, vector_of
 from core.errors import EnvelopeDamaged, Forged, Forked, SyncAlarm, Withheld, WriterNotAMember
 from core.log import NO_HASH, Vector, name_envelope
 from crypto.envelope import envelope_hash, open_envelope, read_header, verify_envelope
-from crypto.errors import CryptoError
+from crypto.errors import CryptoError, UnknownVersion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -98,6 +98,8 @@ def read_candidate(data: bytes, members: Members) -> tuple[Candidate, EnvelopeBo
     """
     try:
         header = read_header(data)
+    except UnknownVersion as error:
+        raise Forged(f"what was given out as an envelope cannot be checked: it is {error}", hint=error.hint) from error
     except CryptoError as error:
         raise Forged(f"something that is no envelope was given out as one: {error}", hint=_RELAY) from error
     library_id = members.genesis.library_id

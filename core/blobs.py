@@ -31,7 +31,7 @@ from core.private_files import (
     storage_errors,
 )
 from crypto import blob as sealed_blob
-from crypto.errors import CryptoError
+from crypto.errors import CryptoError, UnknownVersion
 from crypto.hashing import HASH_BYTES, Blake2b
 
 if TYPE_CHECKING:
@@ -405,6 +405,8 @@ class Batch:
 def _blob_errors(blob_id: bytes, fault: str | None = None) -> Iterator[None]:
     try:
         yield
+    except UnknownVersion as error:
+        raise BlobDamaged(f"blob {blob_id.hex()} cannot be read: it is {error}", hint=error.hint) from error
     except CryptoError as error:
         fault = fault or str(error).removeprefix("the blob is damaged: ")
         raise BlobDamaged(

@@ -8,7 +8,7 @@ from core.envelope_body import EnvelopeBody, decode_body, encode_body
 from core.errors import ChainBroken, EnvelopeDamaged
 from core.log import StoredEnvelope, name_envelope
 from crypto.envelope import EnvelopeHeader, envelope_hash, open_envelope, read_header, seal_envelope
-from crypto.errors import CryptoError
+from crypto.errors import CryptoError, UnknownVersion
 
 if TYPE_CHECKING:
     from core.log import Log
@@ -55,6 +55,9 @@ class Chain:
             if epoch is None:
                 raise EnvelopeDamaged(f"{thing} is sealed with a key that this device does not have", hint=_RESTORE)
             header, plaintext = open_envelope(stored.data, epoch, library_id=self.library_id, device_id=stored.device)
+        except UnknownVersion as error:
+            # A newer program may have worked on this folder: an older log is no remedy then.
+            raise EnvelopeDamaged(f"{thing} cannot be read: it is {error}", hint=error.hint) from error
         except CryptoError as error:
             raise EnvelopeDamaged(f"{thing} is altered: {error}", hint=_RESTORE) from error
         if header.seq != stored.seq:

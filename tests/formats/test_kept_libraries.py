@@ -17,7 +17,7 @@ import pytest
 from core import edits
 from core.catalog.tables import VERSION
 from core.derived import DerivedFiles
-from core.errors import UnknownFormat
+from core.errors import BlobDamaged, UnknownFormat
 from core.export import export
 from core.library import Library
 from core.verify import verify
@@ -202,3 +202,64 @@ def test_a_newer_log_is_refused_by_name_and_left_alone(v1: Kept) -> None:
         v1.open()
     assert caught.value.hint == "Update safelight: a newer version wrote this library."
     assert v1.state() == before
+
+
+NEWER = "A newer Safelight wrote it"
+
+
+def of_version_2(data: bytes) -> bytes:
+    assert data[6:8] == b"\0\1"
+    return data[:6] + b"\0\2" + data[8:]
+
+
+def newest(library: Library) -> tuple[bytes, int, bytes]:
+    """Return device, number and bytes of the last envelope of this device."""
+    seq, _ = library.log.head(library.device_id)
+    stored = library.log.envelope(library.device_id, seq)
+    assert stored is not None
+    return stored.device, seq, stored.data
+
+
+def test_newer_envelopes_and_entries_that_arrive_say_that_an_update_is_needed(v1: Kept) -> None:
+    with v1.open() as library:
+        _, _, data = newest(library)
+        (entry,) = [found for name, found in library.log.membership_entries().items() if name != library.library_id][:1]
+        before = library.log.count()
+        arrivals = [library.ingest.envelopes([of_version_2(data)]), library.ingest.entries([of_version_2(entry)])]
+        for arrival in arrivals:
+            (alarm,) = arrival.alarms
+            assert "of version 2; this program reads version 1" in str(alarm)
+            assert "pdate Safelight" in str(alarm.hint)
+        assert library.log.count() == before
+        assert library.alarms == []
+
+
+def test_a_newer_envelope_in_the_log_is_no_reason_to_put_an_older_log_back(v1: Kept) -> None:
+    with v1.open() as library:
+        device, seq, data = newest(library)
+    newer = of_version_2(data)
+    hashed = hashlib.blake2b(newer, digest_size=32).digest()
+    with closing(sqlite3.connect(v1.root / "log.db", isolation_level=None)) as log:
+        insert = "INSERT INTO envelope (device, seq, hash, envelope) VALUES (?, ?, ?, ?)"
+        log.execute(insert, (device, seq + 1, hashed, newer))
+        log.execute("UPDATE chain_head SET seq = ?, hash = ? WHERE device = ?", (seq + 1, hashed, device))
+    before = v1.state()
+    with v1.open() as library:
+        said = {str(alarm): alarm.hint or "" for alarm in library.alarms}
+        (message,) = [message for message in said if "of version 2" in message]
+        assert said[message].startswith(NEWER)
+        assert len(library.catalog.search("")) == 2
+    assert v1.state().items() >= before.items()
+
+
+def test_a_newer_blob_says_that_an_update_is_needed(v1: Kept) -> None:
+    with v1.open() as library:
+        copy = library.catalog.copies(library.catalog.pids("date:2024-05")[0])[0]
+        newer = of_version_2(library.blobs.path(copy.blob_id).read_bytes())
+        blob_id = hashlib.blake2b(newer, digest_size=32).digest()
+        with library.blobs.receive(blob_id, len(newer)) as incoming:
+            incoming.write(newer)
+            incoming.finish()
+        with pytest.raises(BlobDamaged, match="a blob of version 2; this program reads version 1") as caught:
+            library.blobs.read(blob_id, copy.key)
+        assert str(caught.value.hint).startswith(NEWER)
