@@ -144,6 +144,8 @@ class ModelResult:
     """(name, WordNet id, probability), strongest first."""
     reasons: tuple[Reason, ...]
     """How each label was reached or missed, most probable first."""
+    crops: tuple[str, ...] = ()
+    """What of the photo the model looked at, "centre" or "whole"; the mean of several answers counts."""
 
 
 @dataclass(frozen=True)
@@ -216,7 +218,7 @@ def _result(labeller: Labeller, model: str, record: AutoRecord, wanted: str | No
     reasons = tuple(reason for reason in rules.reasons(classes) if wanted in (None, reason.label))
     if wanted is not None and not reasons and (unreached := rules.unreached(wanted)) is not None:
         reasons = (unreached,)
-    return ModelResult(model, active, record.at, known=True, classes=named, reasons=reasons)
+    return ModelResult(model, active, record.at, known=True, classes=named, reasons=reasons, crops=rules.table.crops)
 
 
 def _stored_name(name: str) -> str:

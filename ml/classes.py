@@ -9,6 +9,7 @@ import msgspec
 
 from ml.calibration import usable_calibration
 from ml.errors import LabelsInvalid, TaxonomyInvalid
+from ml.manifest import Crop  # noqa: TC001  msgspec reads it at run time
 from ml.taxonomy import BUILTIN, Taxonomy, name_problem
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class ClassTable(msgspec.Struct, frozen=True, omit_defaults=True):
     """Labels that need something else than ``threshold``."""
     class_thresholds: dict[str, Threshold] = {}
     """Classes, by name, that need something else than ``class_threshold``."""
+    crops: Annotated[tuple[Crop, ...], msgspec.Meta(min_length=1, max_length=2)] = ("centre",)
+    """What of a photo the model looked at."""
 
     def pack(self) -> bytes:
         """Return the table as bytes, for devices that do not have the pack; classes of ImageNet go without saying."""
@@ -101,6 +104,7 @@ def class_table(pack: Pack) -> ClassTable:
         threshold=output.threshold if output.threshold is not None else DEFAULT_THRESHOLD,
         taxonomy=builtin,
         taxonomy_text=text,
+        crops=pack.manifest.input.crops,
     )
     calibration = usable_calibration(pack)
     if calibration is not None:

@@ -101,12 +101,14 @@ def test_why(labelled: CommandLine) -> None:
         "score",
         "model",
         "active",
+        "crops",
         "needed",
         "because_of",
         "above",
         "classes",
     }
     assert reason["shown"]
+    assert reason["crops"] == ["centre"]
     assert reason["score"] >= reason["needed"] or reason["because_of"]
     assert sum(part["probability"] for part in reason["classes"]) == pytest.approx(reason["score"], abs=1e-3)
     assert {tuple(part) for part in reason["classes"]} == {("name", "wordnet", "probability")}
@@ -118,6 +120,7 @@ def test_why(labelled: CommandLine) -> None:
     assert lines[0]["source"] == "user"
     labelled("why", dog, "dog")
     assert "took it away" in labelled.out
+    assert "looking at a square of its centre" in labelled.out
 
 
 def test_model(labelled: CommandLine, shared_data: Path) -> None:

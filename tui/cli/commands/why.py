@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 _MISSED_SHOWN = 5
 _CLASSES_SHOWN = 4
 _ID_DIGITS = 8
+_CROPS = {
+    ("centre",): ", looking at a square of its centre",
+    ("whole",): ", looking at the whole of it",
+    ("centre", "whole"): ", looking at a square of its centre and at the whole of it",
+}
 
 
 @click.command("why")
@@ -91,6 +96,7 @@ def _json_lines(explanation: Explanation) -> Iterator[dict[str, Any]]:
                 "score": reason.score,
                 "model": result.model,
                 "active": result.active,
+                "crops": list(result.crops),
                 "needed": reason.needed,
                 "because_of": reason.because_of,
                 "above": list(reason.path),
@@ -139,7 +145,7 @@ def _words_text(described: WordReason, *, missed: bool) -> Iterator[str]:
 
 def _result_text(result: ModelResult, *, missed: bool) -> Iterator[str]:
     use = "" if result.active else " (not in use: search does not look at it)"
-    yield f"{output.plain(result.model)}{use}"
+    yield f"{output.plain(result.model)}{_CROPS.get(tuple(sorted(result.crops)), '')}{use}"
     if not result.known:
         yield "  its classes are not known here: add the pack to see its reasons"
     shown = [reason for reason in result.reasons if reason.shown]
