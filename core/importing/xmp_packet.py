@@ -32,7 +32,10 @@ _PREFIXES: Mapping[str, str] = MappingProxyType(
     }
 )
 _CONTAINERS = frozenset({f"{_RDF} Bag", f"{_RDF} Seq", f"{_RDF} Alt"})
-_PACKET = re.compile(rb"<(?:\w+:)?xmpmeta\b.*?</(?:\w+:)?xmpmeta\s*>", re.DOTALL)
+_OPENING = re.compile(rb"<(?:\w+:)?xmpmeta\b")
+_CLOSING = re.compile(rb"</(?:\w+:)?xmpmeta\s*>")
+# Beside expat's own: encodings that Python does not know, or that take several bytes for a character.
+_UNREADABLE = (expat.ExpatError, LookupError, ValueError)
 
 Properties = Mapping[str, list[str]]
 """`{"dc:subject": ["sea", "boat"], …}`, by the prefixes above whatever the packet calls them."""
@@ -51,15 +54,23 @@ def read_packet(data: bytes) -> Properties:
     data = data.rstrip(b"\0 \r\n\t") if not data.startswith((b"\xff\xfe", b"\xfe\xff")) else data
     try:
         return _Reader().read(data)
-    except expat.ExpatError as error:
+    except _UNREADABLE as error:
         # Some writers leave rubbish around the packet, or Latin-1 in it: try its core before giving up.
-        match = _PACKET.search(data)
-        for attempt in [match.group(), _as_utf8(match.group())] if match else []:
+        core = _core(data)
+        for attempt in [core, _as_utf8(core)] if core else []:
             try:
                 return _Reader().read(attempt)
-            except expat.ExpatError:
+            except _UNREADABLE:
                 continue
-        raise XmpRefused(f"its XMP is not readable: {expat.ErrorString(error.code)}") from error
+        reason = expat.ErrorString(error.code) if isinstance(error, expat.ExpatError) else "unknown encoding"
+        raise XmpRefused(f"its XMP is not readable: {reason}") from error
+
+
+def _core(data: bytes) -> bytes:
+    """Return the first `xmpmeta` element; empty where there is none. One pass, whatever is opened and never closed."""
+    opening = _OPENING.search(data)
+    closing = None if opening is None else _CLOSING.search(data, opening.end())
+    return b"" if opening is None or closing is None else data[opening.start() : closing.end()]
 
 
 def _as_utf8(data: bytes) -> bytes:
