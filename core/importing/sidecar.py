@@ -128,7 +128,7 @@ def read(folder: Path, sidecars: Sidecars) -> SidecarReading:
     if sidecars.takeout is not None:
         try:
             record = _decoder.decode(_bounded(folder / sidecars.takeout, _MAX_RECORD_BYTES))
-        except (msgspec.MsgspecError, OSError, ValueError, XmpRefused) as error:
+        except (msgspec.MsgspecError, OSError, ValueError, RecursionError, XmpRefused) as error:
             complaints.append(f"its Takeout record was not used: {_reason(error)}")
         else:
             # Any other JSON beside a photo has no time of capture, and says nothing to us.
@@ -149,7 +149,7 @@ def _album(folder: Path, name: str | None) -> str | None:
         return None
     try:
         title = _album_decoder.decode(_bounded(folder / name, _MAX_RECORD_BYTES)).title
-    except (msgspec.MsgspecError, OSError, ValueError, XmpRefused):
+    except (msgspec.MsgspecError, OSError, ValueError, RecursionError, XmpRefused):
         return None
     title = (title or "").strip()[:_MAX_TITLE]
     return None if _NO_ALBUM.fullmatch(title) else title
@@ -160,7 +160,7 @@ def _from_takeout(record: _TakeoutRecord, album: str | None) -> Description:
     if record.photo_taken_time is not None and record.photo_taken_time.timestamp is not None:
         try:
             taken = at_utc(float(record.photo_taken_time.timestamp), "takeout.photoTakenTime")
-        except ValueError:
+        except (ValueError, OverflowError):
             taken = None
     place = None
     for found in (record.geo_data, record.geo_data_exif):
