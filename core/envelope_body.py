@@ -140,7 +140,7 @@ def decode_body(data: bytes, thing: str) -> EnvelopeBody:
             raise msgspec.ValidationError("an inverse that is no scalar")
         if any(len({place.device for place in places}) < len(places) for places in (body.frontier, body.covers)):
             raise msgspec.ValidationError("one device named twice")
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise EnvelopeDamaged(
             f"{thing} opens, but its content is not what an envelope holds: {error}",
             hint="It was written by a damaged or hostile program of a member device.",
