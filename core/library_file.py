@@ -16,7 +16,7 @@ import hmac
 import re
 import tomllib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
@@ -41,6 +41,9 @@ _RESTORE = "Restore `library.toml` from a backup; without it the recovery phrase
 # msgspec: "Object missing required field `salt` - at `$.kdf`", "Expected `int`, got `str` - at `$.kdf.opslimit`".
 _MISSING = re.compile(r"missing required field `(\w+)`")
 _AT = re.compile(r"at `\$\.([\w.]+)`")
+# We write no key with a dot; reading one takes the square of its parts.
+_LONG_KEY = re.compile(r"(?:\.[^.\n]*){100}")
+_Number = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 
 
 @dataclass(frozen=True)
@@ -184,8 +187,8 @@ class LibraryFile:
 
 class _Kdf(msgspec.Struct):
     algorithm: str
-    opslimit: int
-    memlimit: int
+    opslimit: _Number
+    memlimit: _Number
     salt: str
 
 
@@ -200,7 +203,7 @@ class _Check(msgspec.Struct):
 
 
 class _Fields(msgspec.Struct):
-    format: int
+    format: _Number
     library_id: str
     kdf: _Kdf
     secrets: _Secrets
@@ -211,11 +214,14 @@ def _parse(data: bytes) -> _Fields:
     if len(data) > _MAX_BYTES:
         raise LibraryFileDamaged("library.toml is far larger than it can be", hint=_RESTORE)
     try:
-        table: dict[str, Any] = tomllib.loads(data.decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        text = data.decode()
+        if _LONG_KEY.search(text):
+            raise LibraryFileDamaged("library.toml has a line that it never has", hint=_RESTORE)
+        table: dict[str, Any] = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
         raise LibraryFileDamaged("library.toml cannot be parsed", hint=_RESTORE) from error
     version = table.get("format")
-    if isinstance(version, int) and version not in {FORMAT, FORMAT_WITH_SUCCESSORS}:
+    if isinstance(version, int) and version.bit_length() < 64 and version not in {FORMAT, FORMAT_WITH_SUCCESSORS}:  # noqa: PLR2004
         raise UnknownFormat(
             f"library.toml has format {version}", hint="Update safelight: a newer version wrote this library."
         )
