@@ -132,7 +132,8 @@ def _place(exif: Exif) -> tuple[float, float] | None:
 
 def _coordinate(exif: Exif, tag: int, ref_tag: int, negative: str) -> float | None:
     parts = exif.numbers(tag, "gps")[:3]
-    if not parts or not math.isfinite(parts[0]):
+    # Also what is no number; and two enormous ones would have no sum.
+    if not parts or not abs(parts[0]) <= 360:  # noqa: PLR2004  degrees
         return None
     # Some writers leave minutes or seconds as 0/0, which means they have none.
     value = math.fsum(part / 60.0**power for power, part in enumerate(parts) if math.isfinite(part))
