@@ -213,7 +213,7 @@ def _near(value: Value) -> Node:
     return Near(
         latitude=latitude,
         longitude=longitude,
-        kilometres=min(round(kilometres, 6), math.ceil(EARTH_KM * math.pi)),
+        kilometres=min(round(kilometres, 6), float(math.ceil(EARTH_KM * math.pi))),
         span=value.span,
     )
 

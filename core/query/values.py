@@ -133,7 +133,7 @@ def _written_date(lowered: str, text: str) -> tuple[datetime, datetime]:
     except ValueError:
         raise ValueError(f"{text!r} is no day or time of the calendar") from None
     if found["milli"]:
-        return start, start + timedelta(milliseconds=1)
+        return start, _later(start, timedelta(milliseconds=1))
     for part, length in (("second", 1), ("minute", 60), ("hour", 3600), ("day", 86_400)):
         if found[part]:
             return start, _later(start, timedelta(seconds=length))
