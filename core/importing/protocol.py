@@ -136,7 +136,7 @@ def receive_answer(stream: Readable) -> tuple[Answer, bytearray]:
     head, body = _receive(stream)
     try:
         return _answers.decode(head), body
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise PipeBroken(str(error)) from error
 
 
