@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ from crypto.errors import CryptoError
 from crypto.sealed import open_sealed, seal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from core.log import Vector
@@ -35,6 +36,7 @@ _MAX_HEAD_BYTES = 1 << 20
 _HEAD_PURPOSE = "derived head"
 _CONTENT_PURPOSE = "derived content"
 _LOCK = ".lock"
+_NAME = re.compile(r"[0-9a-f]{32}")
 
 
 class _Head(msgspec.Struct, array_like=True):
@@ -98,6 +100,31 @@ class DerivedFiles:
                 return False
             replace_file(self._path(name), data, durable=durable)
         return True
+
+    def check(self) -> Iterator[tuple[str, bool]]:
+        """Yield the name on disk of every file, and whether it opens: its seals hold, whatever version wrote it."""
+        with storage_errors("the derived files"):
+            paths = sorted(path for path in self._folder.iterdir() if _NAME.fullmatch(path.name))
+        for path in paths:
+            try:
+                data = path.read_bytes()
+                _, sealed_head, start = self._open_head(data)
+                open_sealed(memoryview(data)[start:], self._key, _CONTENT_PURPOSE, _digest(sealed_head))
+            except FileNotFoundError:
+                continue  # replaced or removed meanwhile by another process
+            except (OSError, CryptoError, msgspec.MsgspecError, struct.error):
+                yield path.name, False
+            else:
+                yield path.name, True
+
+    def remove_damaged(self) -> list[str]:
+        """Remove the files that do not open, and return their names on disk: each is made again when it is wanted."""
+        make_private_folder(self._folder)
+        with locked_file(self._folder / _LOCK), storage_errors("a derived file"):
+            names = [name for name, whole in self.check() if not whole]
+            for name in names:
+                (self._folder / name).unlink(missing_ok=True)
+        return names
 
     def remove(self, name: str) -> None:
         """Remove one file."""

@@ -8,6 +8,7 @@
       blobs/ab/<id>    encrypted blobs, named by the BLAKE2b-256 of their ciphertext
       blobs/incoming/  blobs that are being written; nothing names them yet
       derived/         sealed replicas and catalog; safe to delete
+      set-aside/       what a repair took out of the way; only there after one
 """
 
 from __future__ import annotations
@@ -48,6 +49,11 @@ class Layout:
     def derived(self) -> Path:
         """Return the folder of the derived files."""
         return self.root / "derived"
+
+    @property
+    def set_aside(self) -> Path:
+        """Return the folder of what a repair put something else in the place of."""
+        return self.root / "set-aside"
 
     def make_folders(self) -> None:
         """Create the folders, readable by their owner only."""

@@ -89,7 +89,9 @@ def _named(error: BaseException | None) -> Exception:
             "another process is writing to this library and does not finish",
             hint="Wait for it, or end it, and try again.",
         )
-    if code in _DAMAGED or code.startswith("SQLITE_CORRUPT"):
+    # A schema that was lost, or is another's, makes statements wrong that are not.
+    lost = code == "SQLITE_ERROR" and str(error).startswith(("no such table", "no such column", "malformed"))
+    if lost or code in _DAMAGED or code.startswith("SQLITE_CORRUPT"):
         return LogDamaged(f"log.db is damaged ({code})", hint=RESTORE)
     return StorageFailed(
         f"log.db could not be read or written ({code or error})", hint="Check the folder's owner and disk."

@@ -12,7 +12,7 @@ from core import log_schema as schema
 from core.log_file import as_bytes, as_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 NO_HASH = bytes(32)
 
@@ -153,6 +153,23 @@ class LogTransaction:
         newest = max((row for row in (last, base) if row is not None), key=lambda row: as_number(row[0]), default=None)
         if newest is not None:
             self._connection.exec_driver_sql(schema.MOVE_HEAD, (device, newest[0], newest[1]))
+
+    def raise_heads(self, vector: Mapping[bytes, tuple[int, bytes]]) -> None:
+        """Count chains as ending where `vector` says, where they end before: their last envelopes are missing."""
+        for device, (seq, envelope_hash) in vector.items():
+            statement = sqlite.insert(schema.heads).values(device=device, seq=seq, hash=envelope_hash)
+            self._connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=["device"],
+                    set_={"seq": seq, "hash": envelope_hash},
+                    where=schema.heads.c.seq < seq,
+                )
+            )
+
+    def copy_row(self, table: sa.Table, row: Sequence[object]) -> None:
+        """Keep a row of another log as it is; one that is there already stays."""
+        values = dict(zip(table.columns.keys(), row, strict=True))
+        self._connection.execute(sqlite.insert(table).values(values).on_conflict_do_nothing())
 
     def set_relay_state(self, relay_id: bytes, state: RelayState) -> None:
         """Remember `state` of a relay."""

@@ -1,5 +1,7 @@
 """Check everything that is stored against what was written; damage is named, and the rest stays readable.
 
+Nothing is mended here: `core.repair` does that.
+
 A blob that is not here is missing only if this device put it and did not free it (`core.whereabouts`). Those that are
 elsewhere, at a relay or on another device, are counted.
 """
@@ -8,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from core.copy_records import repair
 from core.errors import BlobDamaged, BlobMissing, ChainBroken, CoreError, IntegrityAlarm, LibraryCopied, LogDamaged
@@ -32,8 +34,16 @@ _FETCH = (
     "file from a backup of the library's `blobs` folder."
 )
 
+DERIVED_DAMAGED: Final = "derived-damaged"
+RECORD_INVALID: Final = "record-invalid"
+_DERIVED = "Nothing is lost: `safelight verify --repair` removes it, and it is made again from the log."
+
 VerifyProgress = Callable[[str, int, int], None]
 """Called with ("envelopes" or "blobs", done, all)."""
+
+
+class _Stopped(Exception):
+    """Whoever asked wants no more of it."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +67,8 @@ class VerifyReport:
 
     `blobs` are here and whole; `elsewhere` are those that need not be here: other devices put them, or they were freed.
     `held` envelopes have arrived and wait for others that they build on. `incomplete` counts snapshots that this device
-    builds on and has not fetched yet: until it has, nothing is removed.
+    builds on and has not fetched yet: until it has, nothing is removed. `derived` files were opened. `deep` and
+    `stopped` say what of all this was looked at: a check that was stopped vouches for nothing it had not come to.
     """
 
     problems: list[Problem] = field(default_factory=list)
@@ -70,6 +81,9 @@ class VerifyReport:
     unnamed_blobs: int = 0
     removed_blobs: int = 0
     removed_bytes: int = 0
+    derived: int = 0
+    deep: bool = False
+    stopped: bool = False
     told: set[str] = field(default_factory=set, repr=False)
     """Messages of `problems`: what is met twice is told once."""
 
@@ -109,16 +123,39 @@ class _Read:
 
 
 def verify(
-    library: Library, *, deep: bool = False, gc: bool = False, progress: VerifyProgress | None = None
+    library: Library,
+    *,
+    deep: bool = False,
+    gc: bool = False,
+    progress: VerifyProgress | None = None,
+    should_stop: Callable[[], bool] | None = None,
 ) -> VerifyReport:
-    """Check every envelope (hash, chain, signature, seal, content) and every blob (present, and what its id says).
+    """Check every envelope (hash, chain, signature, seal, content), every blob (present, and what its id says), and
+    every derived file (opens).
 
     With `deep`, every chunk of every blob is decrypted too, its key is compared with its content, and an original
     with its photo's id. With `gc`, blobs that nothing names and that are older than a day are removed, and the blobs
-    of purged photos.
+    of purged photos. `should_stop` is asked after each envelope and blob; once it says so, the report is what was
+    found up to there, and nothing is removed.
     """
-    report = VerifyReport()
+    report = VerifyReport(deep=deep)
+
+    def step(what: str, done: int, count: int) -> None:
+        if progress is not None:
+            progress(what, done, count)
+        if should_stop is not None and should_stop():
+            raise _Stopped
+
+    try:
+        _verify(library, report, step, gc=gc)
+    except _Stopped:
+        report.stopped = True
+    return report
+
+
+def _verify(library: Library, report: VerifyReport, progress: VerifyProgress, *, gc: bool) -> None:
     read = _check_log(library, report, progress)
+    _check_derived(library, report)
     documents = read.documents
     # While anything is wrong with the log, what it names is not known for sure, and nothing is removed.
     certain = report.sound
@@ -136,9 +173,17 @@ def verify(
         _name_by_catalog(library, pids, named, purged)
         blobs.update(dict.fromkeys(library.blobs.iter_ids()))
     blobs.update(named)
-    _Blobs(library, read.whereabouts, report, deep=deep).check(blobs, progress)
+    _Blobs(library, read.whereabouts, report, deep=report.deep).check(blobs, progress)
     _check_unnamed(library, named, purged, report, gc=gc and certain, finish=certain)
-    return report
+
+
+def _check_derived(library: Library, report: VerifyReport) -> None:
+    """Open what is in `derived/`. What was damaged and has been made again since the library was opened is whole."""
+    for name, whole in library.derived.check():
+        report.derived += whole
+        if not whole:
+            message = f"the derived file {name} cannot be opened: it is damaged, or of another device"
+            report.problems.append(Problem(DERIVED_DAMAGED, f"derived file {name}", message, _DERIVED))
 
 
 def log_problems(library: Library) -> list[Problem]:
@@ -191,6 +236,9 @@ def _check_envelopes(library: Library, report: VerifyReport, progress: VerifyPro
         seen[stored.device] = (stored.seq, stored.hash)
         if progress is not None:
             progress("envelopes", done + 1, count)
+    for device in seen.keys() - heads.keys():
+        message = f"log.db does not say where the chain of device {device.hex()[:12]} ends"
+        _add(report, ChainBroken(message, hint="Restore log.db from a backup."), f"device {device.hex()[:12]}")
     for device, (seq, hash_) in heads.items():
         # What a checkpoint covers stands in its snapshots, and its envelopes need not be here.
         if (seq, hash_) not in {seen.get(device, (0, NO_HASH)), base.get(device)}:
@@ -234,7 +282,8 @@ def _named_blobs(
             try:
                 record = CopyRecord.unpack(bytes(value))  # type: ignore[arg-type]
             except RecordInvalid as error:
-                report.problems.append(Problem("record-invalid", f"photo {pid.hex()}", str(error), error.hint))
+                thing = f"photo {pid.hex()}"
+                report.problems.append(Problem(RECORD_INVALID, thing, str(error), error.hint, pid.hex()))
                 continue
             original = pid if record.role == "original" else None
             (purged if pid in gone else named)[blob_id] = _Named(record.key, original, pid)

@@ -76,6 +76,8 @@ class Transfers:
         self.clients = list(clients)
         self.damaged: list[BlobDamaged | Forged] = []
         """Alarms that are new: blobs that came in, or lie here, as something else than they are, or are said to be."""
+        self._met: list[BlobDamaged | Forged] = []
+        """All of them, also those that the user was told before."""
         self._library = library
         self._store = library.blobs
         self._alarms = SyncAlarms(library)
@@ -98,7 +100,7 @@ class Transfers:
                 failure = error
         if self._store.exists(blob_id):
             return
-        own = [alarm for alarm in self.damaged if blob_id.hex() in str(alarm)]
+        own = [alarm for alarm in self._met if blob_id.hex() in str(alarm)]
         raise (
             own[-1]
             if own
@@ -109,12 +111,13 @@ class Transfers:
             )
         )
 
-    def fetch_all(self, wanted: Iterable[NamedBlob]) -> tuple[int, list[NamedBlob]]:
+    def fetch_all(self, wanted: Iterable[NamedBlob], *, anew: bool = False) -> tuple[int, list[NamedBlob]]:
         """Bring many blobs here, in this order; return how many came, and those that no relay gave out whole.
 
-        Raises what the last relay raised where all of them failed before everything had come.
+        With `anew` also those that are here, in whose place the new ones come once they are whole. Raises what the
+        last relay raised where all of them failed before everything had come.
         """
-        left = [blob for blob in wanted if not self._store.exists(blob.id)]
+        left = [blob for blob in wanted if anew or not self._store.exists(blob.id)]
         count, failure = 0, None
         for client in self.clients:
             if not left:
@@ -125,7 +128,7 @@ class Transfers:
                     count += got
             except CoreError as error:
                 failure = error
-                left = [blob for blob in left if not self._store.exists(blob.id)]
+                left = [blob for blob in left if anew or not self._store.exists(blob.id)]
         if left and failure is not None:
             raise failure
         return count, left
@@ -301,6 +304,7 @@ class Transfers:
         raise BlobMissing(f"blob {blob.id.hex()} is neither here nor at another relay")
 
     def _raise(self, alarm: BlobDamaged | Forged, url: str | None) -> None:
+        self._met.append(alarm)
         if self._alarms.raise_(alarm, url):
             self.damaged.append(alarm)
 
