@@ -126,9 +126,10 @@ class View:
             self._compare_with_log(saved.vector)
             self.catch_up()
         except LogDamaged as damage:
-            # What the catalog knew is shown all the same.
+            # What the catalog knew is shown all the same, without what was half applied.
             self.raise_alarm(damage)
-        return self.catalog
+            self._catalog, self.vector = Catalog.deserialise(saved.content), dict(saved.vector)
+        return self._catalog
 
     def _compare_with_log(self, vector: Vector) -> None:
         self._refresh_base()
