@@ -10,6 +10,7 @@ import httpx2
 from sync_relay.client import RelayClient
 from tests.soak.in_process import URL, Answered, Asked, InProcessRelay
 from tests.soak.mischief import (
+    ON_THE_WAY,
     UNTIL_THE_END,
     Fault,
     as_request,
@@ -92,11 +93,7 @@ class Crook:
         assert PLANTED not in asked.path.encode()
         self.requests += 1
         at, self._count = self._count, self._count + 1
-        if (
-            self._meanwhile is not None
-            and at >= self._meanwhile[0]
-            and threading.current_thread() is threading.main_thread()
-        ):
+        if self._meanwhile and at >= self._meanwhile[0] and threading.current_thread() is threading.main_thread():
             self._interrupt(self._meanwhile[1])
         if self._ended == "gone":
             raise httpx2.ConnectError("nothing listens there")
@@ -105,28 +102,41 @@ class Crook:
             raise httpx2.ReadError("the connection was reset")
         due = [fault for fault in self._plan if fault.at <= at]
         for fault in due:
-            if self._before(fault, number, asked):
+            if fault.kind == "refuse":
                 self._happens(fault)
-                if fault.kind == "refuse":
-                    return refusal(fault.amount)
-                if fault.kind in {"gone", "drop", "hold"}:
-                    raise httpx2.ConnectError("the connection was reset")
-                asked = Asked(asked.method, asked.path, asked.headers, flipped(asked.body, fault.amount))
+                return refusal(fault.amount)
+            asked = self._on_the_way_there(fault, number, asked)
         answered = keep_back(asked, self._tell(number, asked), self.hidden.get(number, {}))
         for fault in due:
-            if fault.kind in {"deaf", "lose"}:
-                self._happens(fault)
-                raise httpx2.ReadError("the connection was reset")
-            if fault.kind == "repeat":
-                self._happens(fault)
-                answered = self._tell(number, asked)
-                continue
-            changed = self._after(fault, number, asked, answered)
-            if changed is not None and changed != answered:
-                self._happens(fault)
-                answered = changed
+            answered = self._on_the_way_back(fault, number, asked, answered)
         self._remember(number, asked, answered)
         return answered
+
+    def _on_the_way_there(self, fault: Fault, number: int, asked: Asked) -> Asked:
+        """Return the request as it arrives, if it does."""
+        if fault.kind == "hold":
+            self._held.append((self.shows.get(number, min(self.relays)), asked))
+        if fault.kind in {"gone", "drop", "hold"}:
+            self._happens(fault)
+            raise httpx2.ConnectError("the connection was reset")
+        if fault.kind == "garble" and asked.body:
+            self._happens(fault)
+            return Asked(asked.method, asked.path, asked.headers, flipped(asked.body, fault.amount))
+        return asked
+
+    def _on_the_way_back(self, fault: Fault, number: int, asked: Asked, answered: Answered) -> Answered:
+        """Return the answer as it arrives, if it does."""
+        if fault.kind in {"deaf", "lose"}:
+            self._happens(fault)
+            raise httpx2.ReadError("the connection was reset")
+        if fault.kind == "repeat":
+            self._happens(fault)
+            return self._tell(number, asked)
+        changed = self._altered(fault, number, asked, answered)
+        if changed is None or changed == answered:
+            return answered
+        self._happens(fault)
+        return changed
 
     def _interrupt(self, what: Callable[[], object]) -> None:
         """Have something else happen, which may be another device's own run."""
@@ -148,22 +158,14 @@ class Crook:
         if fault.kind in UNTIL_THE_END:
             self._ended = fault.kind
 
-    def _before(self, fault: Fault, number: int, asked: Asked) -> bool:
-        """Tell whether a fault happens before the relay hears anything."""
-        if fault.kind == "hold":
-            self._held.append((self.shows.get(number, min(self.relays)), asked))
-        return fault.kind in {"gone", "drop", "refuse", "hold"} or (fault.kind == "garble" and bool(asked.body))
-
-    def _after(self, fault: Fault, number: int, asked: Asked, answered: Answered) -> Answered | None:
+    def _altered(self, fault: Fault, number: int, asked: Asked, answered: Answered) -> Answered | None:
         if fault.kind == "stale":
             return self._old.get((number, asked.method, path_of(asked)))
         if fault.kind == "flip":
             return with_body(answered, flipped(answered.body, fault.amount))
         if fault.kind == "cut":
             return with_body(answered, answered.body[: fault.amount % (len(answered.body) or 1)])
-        if fault.kind in {"gone", "drop", "refuse", "hold", "garble"}:
-            return None
-        return lie(fault, asked, answered, self._known)
+        return None if fault.kind in ON_THE_WAY else lie(fault, asked, answered, self._known)
 
     def _remember(self, number: int, asked: Asked, answered: Answered) -> None:
         self._old.setdefault((number, asked.method, path_of(asked)), answered)

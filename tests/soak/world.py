@@ -8,6 +8,7 @@ user, a network, an attacker does; each step takes plain numbers, so a run can b
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import random
 import re
@@ -18,7 +19,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -45,7 +46,6 @@ from tests.soak.mischief import HARMLESS, Fault
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from core.errors import IntegrityAlarm
     from core.sync.report import SyncReport
 
 MOST_DEVICES: Final = 4
@@ -141,6 +141,12 @@ def add_device(folder: Path, devices: Sequence[Device], crook: Crook, by: int = 
     device = Device(root, newcomer, library, crook.connect(number))
     device.engine.relays.remember([URL])
     return device
+
+
+def assert_same(one: dict[str, Any], other: dict[str, Any], what: str) -> None:
+    """Assert that what is shown is the same; the message says where it differs."""
+    differing = {key: (one[key], other[key]) for key in one if one[key] != other[key]}
+    assert not differing, f"{what} differ: {differing}"
 
 
 @dataclass
@@ -252,9 +258,16 @@ class World:
         number = self.number(number)
         device = self.device(number)
         self.begins("undo", number)
+        if any(entry.action == "relay.use" and not entry.undone for entry in self._undone_next(number)):
+            return  # without its relay a device would be cut off, as its user wished
         with self.may_be_revoked(number), contextlib.suppress(NothingToUndo):
             self.kept.pop(history.undo(device.library).group, None)
         self.ends(number)
+
+    def _undone_next(self, number: int) -> Iterator[history.HistoryEntry]:
+        library = self.devices[number].library
+        own = (entry for entry in history.entries(library) if entry.device == library.device_id)
+        return itertools.islice((entry for entry in own if not entry.undone and entry.action != history.UNDO), 1)
 
     def purge(self, number: int, photo: int) -> None:
         """Destroy a photo for good."""
@@ -278,7 +291,7 @@ class World:
     def revoke(self, number: int, by: int) -> None:
         """Have one device take out another."""
         number, by = self.number(number), self.number(by)
-        if number == by or by in self.revoked or len(self.devices) - len(self.revoked) < 2:  # noqa: PLR2004
+        if number == by or by in self.revoked or len(self.devices) - len(self.revoked) < 2:
             return
         self.begins("revoke", number, by)
         with contextlib.suppress(Refused):  # it has not heard of that one yet, or knows that it is out
@@ -357,7 +370,8 @@ class World:
             report = None
         except CoreError as error:
             # Only what stands in the way of this device's own writing is raised; the relay's faults are in the report.
-            assert isinstance(error, NotAMember) and number in self.revoked, error  # noqa: PT018
+            if not isinstance(error, NotAMember) or number not in self.revoked:
+                raise
             report = None
         finally:
             self.crook.end()
@@ -488,7 +502,7 @@ class World:
         first_shown = shown(first)
         for number in honest:
             device = self.devices[number]
-            assert shown(device) == first_shown, f"device {number} shows something else than device {honest[0]}"
+            assert_same(shown(device), first_shown, f"what devices {number} and {honest[0]} show")
             assert device.library.log.heads() == first.library.log.heads(), f"heads of device {number}"
             memberships = [one.library.members.membership.membership for one in (device, first)]
             assert memberships[0] == memberships[1], f"membership of device {number}"
@@ -558,10 +572,10 @@ class World:
         device.reopen()
         library = device.library
         assert library.alarms == [], library.alarms
-        assert shown(device) == before
+        assert_same(shown(device), before, f"device {number} before and after it was opened again")
         library.rebuild_view()
         assert library.alarms == [], library.alarms
-        assert shown(device) == before, f"device {number} shows something else after a rebuild"
+        assert_same(shown(device), before, f"device {number} before and after a rebuild")
         assert log_problems(library) == []
         if number not in self.revoked:
             found = verify(library, deep=True).problems
@@ -617,7 +631,7 @@ class World:
         }
         for relay in self.crook.relays.values():
             names = [path.name.partition(".")[0] for path in (relay.data / "blobs" / "blobs").rglob("*")]
-            found.update(bytes.fromhex(name) for name in names if len(name) == 64)  # noqa: PLR2004 (32 bytes)
+            found.update(bytes.fromhex(name) for name in names if len(name) == 64)
         return found
 
     def _copy_of(self, number: int) -> Path:
