@@ -13,7 +13,7 @@ from ml.taxonomy import BUILTIN, Taxonomy, name_problem
 from ml.toml_source import TomlSource
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 _FOLDER = Path(__file__).parent / "taxonomy" / "aliases"
 
@@ -26,6 +26,11 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 def labels_meant(word: str) -> tuple[str, ...]:
     """Return the labels that another word for them means; none for a word that is no alias. ``word`` is case-folded."""
     return tuple(_builtin().get(word, ()))
+
+
+def aliases_beginning(beginning: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield the other words for labels that begin so, and what they mean. ``beginning`` is case-folded."""
+    return ((alias, labels) for alias, labels in _builtin().items() if alias.startswith(beginning))
 
 
 def read_aliases(data: bytes, name: str, taxonomy: Taxonomy) -> Mapping[str, tuple[str, ...]]:

@@ -16,6 +16,7 @@ from core.catalog.records import AlbumRecord
 from core.catalog.tables import album, album_photo, label_photo, photo
 from core.query.values import DAY_MS, wall_clock_text
 from core.query.words import fold, words
+from ml.aliases import aliases_beginning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -45,6 +46,8 @@ class Suggestion(msgspec.Struct, frozen=True):
 
     text: str
     photos: int
+    meant_by: str = ""
+    """The other word for it that was typed the beginning of."""
 
 
 class HashedPhoto(NamedTuple):
@@ -215,7 +218,7 @@ def positions(connection: Connection) -> tuple[list[int], list[int]]:
 def suggestions(
     connection: Connection, terms: Terms, labels: Callable[[], dict[str, int]], field: str, prefix: str, limit: int
 ) -> list[Suggestion]:
-    """Values of a field that a word of begins with what was typed, most used first."""
+    """Values of a field that a word of begins with what was typed, or another word for them; most used first."""
     counts: dict[str, int]
     match field:
         case "label":
@@ -232,9 +235,13 @@ def suggestions(
         case _:
             return []
     typed = fold(prefix).strip()
-    fitting = (
-        Suggestion(name, count)
+    fitting = {
+        name: Suggestion(name, count)
         for name, count in counts.items()
         if fold(name).startswith(typed) or any(word.startswith(typed) for word in words(name))
-    )
-    return sorted(fitting, key=lambda one: (-one.photos, one.text))[:limit]
+    }
+    for alias, meant in aliases_beginning(typed) if field == "label" and typed else ():
+        for name in meant:
+            if name in counts and name not in fitting:
+                fitting[name] = Suggestion(name, counts[name], meant_by=alias)
+    return sorted(fitting.values(), key=lambda one: (-one.photos, one.text))[:limit]

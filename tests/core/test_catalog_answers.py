@@ -217,6 +217,11 @@ def test_suggestions_are_what_words_could_become(labelled: tuple[Library, list[b
 
     assert suggested("label", "co") == [("colourful", 3), ("cold", 2)]
     assert suggested("album", "LIS") == [("Summer in Lisbon", 2), ("Lisbon again", 0)]
+    assert suggested("label", "kit") == []
+    edits.add_label(library, pids[:1], "cat")
+    assert suggested("label", "Kit") == [("cat", 1)]
+    assert [one.meant_by for one in library.catalog.suggestions("label", "kit")] == ["kitten"]
+    assert [one.meant_by for one in library.catalog.suggestions("label", "ca")] == [""]
     assert suggested("camera", "") == []
     assert suggested("colour", "r") == []
 

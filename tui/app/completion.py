@@ -69,7 +69,7 @@ def completions(fragment: Fragment, suggest: Callable[[str, str], Sequence[Sugge
         fitting = [(value, about) for value, about in known if value.startswith(fragment.value.lower())]
         return [Completion(_term(fragment, fragment.field, value), about) for value, about in fitting][:_MOST]
     found = suggest(fragment.field, fragment.value)
-    return [Completion(_term(fragment, fragment.field, one.text), f"{one.photos:,}") for one in found][:_MOST]
+    return [Completion(_term(fragment, fragment.field, one.text), _about(one)) for one in found][:_MOST]
 
 
 def apply(query: str, fragment: Fragment, completion: Completion) -> tuple[str, int]:
@@ -116,12 +116,16 @@ def _first_words(fragment: Fragment, suggest: Callable[[str, str], Sequence[Sugg
         if value.startswith(typed)
     ]
     values = [
-        (one.photos, Completion(_term(fragment, field, one.text), f"{one.photos:,}"))
+        (one.photos, Completion(_term(fragment, field, one.text), _about(one)))
         for field in _FREE_FIELDS
         for one in suggest(field, fragment.value)
     ]
     values.sort(key=lambda pair: -pair[0])
     return [*_unique(fields), *flags[:2], *(completion for _, completion in values)]
+
+
+def _about(suggestion: Suggestion) -> str:
+    return f"{suggestion.photos:,}" + (f", {suggestion.meant_by}" if suggestion.meant_by else "")
 
 
 def _term(fragment: Fragment, field: str, value: str) -> str:

@@ -49,6 +49,14 @@ def test_completions(query: str, expected: list[str]) -> None:
         assert found == []
 
 
+def test_what_another_word_stands_for_is_completed_and_says_so() -> None:
+    fragment = fragment_at("kitt", 4)
+    assert fragment is not None
+    cats = [Suggestion("cat", 1200, meant_by="kitty")]
+    (found,) = completions(fragment, lambda field, _: cats if field == "label" else [])
+    assert (found.text, found.about) == ("label:cat", "1,200, kitty")
+
+
 @pytest.mark.parametrize("query", ["", "dog ", "(", "dog OR", "  "])
 def test_nothing_is_completed_where_no_word_ends(query: str) -> None:
     assert fragment_at(query, len(query)) is None
