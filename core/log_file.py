@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _BUSY_TIMEOUT_S = 30.0
 _DAMAGED = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT", "SQLITE_IOERR_SHORT_READ"})
-RESTORE = "Restore `log.db` from a backup; `safelight verify` lists what can still be read."
+RESTORE = "`safelight verify --repair` puts back what relays hold; else restore `log.db` from a backup."
 
 
 def as_bytes(value: object) -> bytes:

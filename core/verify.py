@@ -27,16 +27,19 @@ if TYPE_CHECKING:
     from core.library import Library
     from crypto.keys import EpochKeys
 
-_RESTORE = "Restore log.db from a backup; until then, `safelight export` writes what can still be read."
+_RESTORE = (
+    "With --repair, what relays hold is put back; else restore log.db from a backup. Until then, `safelight export` "
+    "writes what can still be read."
+)
 
 _FETCH = (
-    "It was put here by this device and is gone. `safelight export --keep` fetches it from a relay; else restore this "
-    "file from a backup of the library's `blobs` folder."
+    "It was put here by this device and is gone. With --repair it is fetched from a relay; else restore this file from "
+    "a backup of the library's `blobs` folder."
 )
 
 DERIVED_DAMAGED: Final = "derived-damaged"
 RECORD_INVALID: Final = "record-invalid"
-_DERIVED = "Nothing is lost: `safelight verify --repair` removes it, and it is made again from the log."
+_DERIVED = "Nothing is lost: with --repair it is removed, and it is made again from the log."
 
 VerifyProgress = Callable[[str, int, int], None]
 """Called with ("envelopes" or "blobs", done, all)."""

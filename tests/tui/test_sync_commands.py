@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -425,3 +426,30 @@ def test_secrets_do_not_stand_in_the_environment_of_what_is_printed(synced: Comm
     synced("relay", "status")
     assert PASSPHRASE not in synced.out + synced.err
     assert not {name for name in os.environ if "INVITE" in name}
+
+
+def test_verify_repairs_from_the_relay_and_says_what_it_did(synced: CommandLine, relay: Relay) -> None:
+    flipped, gone, *_ = sorted(path for path in (synced.root / "blobs").rglob("*") if path.is_file())
+    data = flipped.read_bytes()
+    flipped.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    gone.unlink()
+    with sqlite3.connect(synced.root / "log.db") as log:
+        log.execute("UPDATE envelope SET envelope = zeroblob(300) WHERE seq = 2")
+    log.close()
+    synced("verify", "--gc", "--repair", code=exit_codes.USAGE)
+    synced("verify", code=exit_codes.INTEGRITY_ALARM)
+    assert "--repair" in synced.out
+    synced("verify", "--repair")
+    assert "log.db was put together again" in synced.out
+    assert "Fetched and put in place: 2 files" in synced.out
+    assert "everything is as it was written" in synced.out
+    assert "Not checked: " in synced.out
+    assert flipped.read_bytes() == data
+    synced("rate", "5", "--query", "")
+    relay.stop()
+    gone.unlink()
+    repaired, problem, done = synced.json("verify", "--repair", code=exit_codes.INTEGRITY_ALARM)
+    assert (repaired["event"], repaired["files"], len(repaired["unreachable"])) == ("repair", 0, 1)
+    assert problem["thing"] == f"blob {gone.name}"
+    assert "backup" in problem["hint"]
+    assert (done["problems"], done["deep"], done["stopped"]) == (1, False, False)
