@@ -172,9 +172,12 @@ def parse_manifest(data: bytes, source: str) -> Manifest:
 def parse_any_manifest(data: bytes, source: str) -> Manifest | ImageTextManifest:
     """Return the manifest in ``data``, of whatever kind. Raises as ``load_manifest``."""
     toml = TomlSource(data, source, ManifestInvalid)
-    if toml.values.get("format", 1) != 1:
+    form = toml.values.get("format", 1)
+    if form != 1:
+        # Python writes no number of thousands of digits.
+        shown = "its format" if isinstance(form, int) and form.bit_length() >= 64 else f"format {form!r:.80}"  # noqa: PLR2004
         raise toml.invalid(
-            f"format {toml.values['format']!r} is not known here",
+            f"{shown} is not known here",
             ("format",),
             hint="This version reads format = 1; a newer Safelight may read the pack.",
         )

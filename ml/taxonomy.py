@@ -25,6 +25,8 @@ _FOLDER = Path(__file__).parent / "taxonomy"
 _IMAGENET = 1000
 _MAX_NAME = 200
 """Bytes of a label in UTF-8: what a library's label keys hold."""
+_MAX_ABOVE = 100
+"""More general labels that a label may have; the built-in taxonomy has a handful above each."""
 
 
 class Label(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -170,19 +172,33 @@ def _check(file: _File, toml: TomlSource) -> None:
             raise toml.invalid(f"the name of {class_id} {problem}", ("class_names", class_id))
     if file.imagenet_1k and not len(file.imagenet_1k) == len(set(file.imagenet_1k)) == _IMAGENET:
         raise toml.invalid("imagenet_1k must be 1,000 different ids", ("imagenet_1k",))
-    _check_cycles(file, toml)
+    _check_above(file, toml)
 
 
-def _check_cycles(file: _File, toml: TomlSource) -> None:
-    """Remove labels whose parents are all gone, again and again: what remains goes round in a circle."""
+def _check_above(file: _File, toml: TomlSource) -> None:
+    """Follow the labels down from those without parents: what is never reached goes round in a circle."""
     waiting = {label.name: set(label.parents) for label in file.label}
-    while free := [name for name, parents in waiting.items() if not parents]:
-        for name in free:
-            del waiting[name]
-        for parents in waiting.values():
-            parents.difference_update(free)
+    children: dict[str, list[str]] = {}
+    for name, parents in waiting.items():
+        for parent in parents:
+            children.setdefault(parent, []).append(name)
+    places = {label.name: index for index, label in enumerate(file.label)}
+    above: dict[str, set[str]] = {name: set() for name in waiting}
+    free = [name for name, parents in waiting.items() if not parents]
+    while free:
+        name = free.pop()
+        del waiting[name]
+        for child in children.get(name, ()):
+            above[child] |= {name, *above[name]}
+            if len(above[child]) > _MAX_ABOVE:
+                raise toml.invalid(
+                    f'"{child}" has more than {_MAX_ABOVE} labels above it', ("label", places[child], "parents")
+                )
+            waiting[child].discard(name)
+            if not waiting[child]:
+                free.append(child)
     if waiting:
-        index = next(i for i, label in enumerate(file.label) if label.name in waiting)
+        index = min(places[name] for name in waiting)
         raise toml.invalid(
             f'"{file.label[index].name}" is above or below itself: {", ".join(sorted(waiting)[:5])} form a circle',
             ("label", index, "parents"),

@@ -24,10 +24,19 @@ KeyPath = tuple[str | int, ...]
 MAX_BYTES = 4 << 20
 """Largest file read; the built-in taxonomy is about a twentieth of it."""
 
+_MOST_PARSED = 2 << 20
+"""Characters parsed again to find a line, half a megabyte beside; beyond that the error has none."""
+# Nobody nests keys so deeply, and reading one takes the square of its parts.
+_LONG_KEY = re.compile(r"(?:(?:(?<![\w-])[\w-]++|\"[^\"\n]*+\"|'[^'\n]*+')[ \t]*+\.[ \t]*+){32}")
+
 _UNKNOWN = re.compile(r"^Object contains unknown field `(?P<name>.*)`")
 _MISSING = re.compile(r"^Object missing required field `(?P<name>.*)`")
 _AT = re.compile(r" - at `(?:key in )?\$(?P<path>.*)`$")
 _STEP = re.compile(r"\.(?P<name>[A-Za-z_][A-Za-z0-9_]*)|\[(?P<index>\d+|\.\.\.)\]")
+
+
+class _TooMuchWork(Exception):
+    """The line of an error is not worth this."""
 
 
 class TomlSource:
@@ -46,10 +55,15 @@ class TomlSource:
         except UnicodeDecodeError as cause:
             line = data.count(b"\n", 0, cause.start) + 1
             raise error("not UTF-8 text", source=name, line=line, hint="Save the file as UTF-8.") from cause
+        if long := _LONG_KEY.search(self.text):
+            line = self.text.count("\n", 0, long.start()) + 1
+            raise error("a key of too many parts", source=name, line=line)
         try:
             self.values: dict[str, object] = tomllib.loads(self.text)
         except tomllib.TOMLDecodeError as cause:
             raise self._syntax_error(cause) from cause
+        except ValueError as cause:  # Python reads no decimal number of thousands of digits
+            raise error("a number of too many digits", source=name, line=None) from cause
         except RecursionError as cause:
             raise error("nested too deeply", source=name, line=None) from cause
 
@@ -68,20 +82,29 @@ class TomlSource:
             key = key[:-1]
         return self._error(message, source=self.name, line=self.line_of(key) if key else None, hint=hint)
 
-    def line_of(self, key: KeyPath) -> int:
-        """Return the line, from 1, on which the statement that sets ``key`` begins."""
+    def line_of(self, key: KeyPath) -> int | None:
+        """Return the line, from 1, on which the statement that sets ``key`` begins; None if finding it takes long."""
         lines = self.text.splitlines(keepends=True)
+        left = (1 << 19) + min(8 * len(self.text), _MOST_PARSED)
 
         def present(count: int) -> bool:
+            nonlocal left
             # A cut inside a value of several lines does not parse: take the rest of the value along.
             for end in range(count, len(lines) + 1):
+                text = "".join(lines[:end])
+                left -= len(text)
+                if left < 0:
+                    raise _TooMuchWork
                 try:
-                    return _contains(tomllib.loads("".join(lines[:end])), key)
+                    return _contains(tomllib.loads(text), key)
                 except tomllib.TOMLDecodeError:
                     continue
             return True
 
-        return bisect.bisect_left(range(len(lines) + 1), True, key=present)
+        try:
+            return bisect.bisect_left(range(len(lines) + 1), True, key=present)
+        except _TooMuchWork:
+            return None
 
     def convert(self, kind: type[Struct]) -> Struct:
         """Return the values as ``kind``; a wrong type, a missing or an unknown key is an error at its line."""
