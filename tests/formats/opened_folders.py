@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 import tomllib
@@ -121,18 +122,31 @@ def read_library_file(text: str, passphrase: str) -> tuple[bytes, list[Secrets]]
     """Return the library's id and the secrets of the devices that this folder has been, the newest last."""
     table = tomllib.loads(text)
     check(table["format"] in {1, 2}, "UnknownFormat")
-    start = text.index("format = ")
-    end = text.index("\n\n[check]") + 1
-    seal, checksum = bytes.fromhex(table["check"]["seal"]), bytes.fromhex(table["check"]["checksum"])
-    check(blake(text[start:end].encode() + seal) == checksum, "LibraryFileDamaged")
-    kdf, library_id = table["kdf"], bytes.fromhex(table["library_id"])
+    kdf, sealed = table["kdf"], table["secrets"].get("successors", [])
+    check((table["format"] == 2) == bool(sealed), "LibraryFileDamaged")
+    library_id, salt, wrapped, seal, checksum, *successors = (
+        unhex(one)
+        for one in (table["library_id"], kdf["salt"], table["secrets"]["wrapped"], *table["check"].values(), *sealed)
+    )
+    statement = text[text.index("format = ") : text.index("\n\n[check]") + 1].encode()
+    check(blake(statement + seal) == checksum, "LibraryFileDamaged")
     typed = unicodedata.normalize("NFC", passphrase).encode()
-    key = passphrase_key(typed, kdf["opslimit"], kdf["memlimit"], bytes.fromhex(kdf["salt"]))
-    first = unwrap(bytes.fromhex(table["secrets"]["wrapped"]), key, b"safelight/1/library.toml")
-    check(blake(text[start:end].encode(), key=first.storage_key("library file")) == seal, "LibraryFileDamaged")
-    sealed = [bytes.fromhex(one) for one in table["secrets"].get("successors", [])]
-    opened = [open_sealed(one, first.storage_key("successor"), "successor", library_id) for one in sealed]
+    key = passphrase_key(typed, kdf["opslimit"], kdf["memlimit"], salt)
+    first = unwrap(wrapped, key, b"safelight/1/library.toml")
+    check(blake(statement, key=first.storage_key("library file")) == seal, "LibraryFileDamaged")
+    try:
+        opened = [open_sealed(one, first.storage_key("successor"), "successor", library_id) for one in successors]
+        check(all(len(both) == 64 for both in opened), "LibraryFileDamaged")
+    except Refused:
+        raise Refused("LibraryFileDamaged") from None
     return library_id, [first, *(Secrets(both[:32], both[32:]) for both in opened)]
+
+
+def unhex(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise Refused("LibraryFileDamaged") from None
 
 
 def read_snapshot(data: bytes, document: str) -> list[bytes]:
@@ -152,10 +166,24 @@ def read_snapshot(data: bytes, document: str) -> list[bytes]:
         size = number(plain[:4])
         changes.append(plain[4 : 4 + size])
         check(9 <= size <= 8 << 20 and len(changes[-1]) == size, "SnapshotDamaged")
-        check(changes[-1][:4] == b"\x85\x6f\x4a\x83" and changes[-1][8] == 1, "SnapshotDamaged")
+        frame = b"\x85\x6f\x4a\x83" + hashlib.sha256(changes[-1][8:]).digest()[:4] + b"\1"
+        check(changes[-1][:9] == frame and changes[-1] not in changes[:-1], "SnapshotDamaged")
         plain = plain[4 + size :]
     check(len(changes) == count, "SnapshotDamaged")
     return changes
+
+
+def open_derived(data: bytes, secrets: Secrets, name: str, derivation: str) -> tuple[list[Any], bytes]:
+    """Return what a derived file includes, [device id, number, hash] each, and its content."""
+    check(data[:5] == b"SLDF\1" and len(data) >= 9, "absent")
+    end, key = 9 + number(data[5:9]), secrets.storage_key("derived file")
+    try:
+        head = msgspec.msgpack.decode(open_sealed(data[9:end], key, "derived head"))
+        content = open_sealed(data[end:], key, "derived content", blake(data[9:end]))
+    except Refused:
+        raise Refused("absent") from None
+    check(head[:2] == [name, derivation], "absent")
+    return head[2], content
 
 
 def _open(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import zlib
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
@@ -102,6 +103,7 @@ class Secrets(NamedTuple):
         return decrypt(committed(shared(self.exchange, box[:32]), "sl1-epoch-box", context, box[32:64]), box[64:])
 
 
+@lru_cache
 def passphrase_key(passphrase: bytes, passes: int, memory: int, salt: bytes) -> bytes:
     within = 2 <= passes <= 16 and 19 << 20 <= memory <= 1 << 30 and len(salt) == 16
     check(within, "KdfParametersRefused")

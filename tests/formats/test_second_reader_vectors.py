@@ -1,4 +1,4 @@
-"""The vectors of `crypto`, read by the second reader: what the document says and what the program does are one."""
+"""The vectors, read by the second reader as far as it goes: the document says what the program does."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from mnemonic import Mnemonic
 
-from tests.formats.second_membership import open_epochs, read_entry, read_genesis
+from tests.formats.opened_folders import open_derived, read_library_file, read_snapshot
+from tests.formats.second_membership import ascending, open_epochs, read_entry, read_genesis, split
 from tests.formats.second_reader import (
     Refused,
     Secrets,
     blake,
     check,
+    check_signature,
+    check_start,
+    number,
     open_blob,
     open_envelope,
     open_sealed,
@@ -31,6 +35,9 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).resolve().parent.parent / "vectors"
 WORDS = {word: place for place, word in enumerate(Mnemonic("english").wordlist)}
 Given = dict[str, Any]
+PASSPHRASE = "correct horse battery staple"
+BEYOND = {"DependencyMissing", "ActorRefused"}
+"""What a reader without Automerge does not see."""
 
 
 class Hexadecimal(dict[str, Any]):
@@ -104,18 +111,73 @@ def run_blob(given: Hexadecimal) -> Given:
     return {"plaintext": open_blob(data, given.key, given.blob_id if "blob_id" in given else None)}
 
 
+def run_library_file(given: Hexadecimal) -> Given:
+    _, identities = read_library_file(given["file"], PASSPHRASE)
+    return {"identities": [(one.seed + one.exchange).hex() for one in identities]}
+
+
+def run_snapshot(given: Hexadecimal) -> Given:
+    return {"changes": [change.hex() for change in read_snapshot(given.snapshot, "photos:2024-05")]}
+
+
+def run_derived_file(given: Hexadecimal) -> Given:
+    secrets = Secrets(given.secrets[:32], given.secrets[32:])
+    places, content = open_derived(given.file, secrets, given["name"], given["derivation"])
+    name = blake(given["name"].encode(), 16, secrets.storage_key("derived name"))
+    return {
+        "vector": [[device.hex(), seq, end.hex()] for device, seq, end in places],
+        "content": content,
+        "file_name": name,
+    }
+
+
+def run_machine_state(given: Hexadecimal) -> Given:
+    slots = [given.file[:128], given.file[128:256]]
+    whole = [slot for slot in slots if slot[:5] == b"SLMS\1" and len(slot) > 76 and blake(slot[:61], 16) == slot[61:77]]
+    check(bool(whole), "absent")
+    newest = max(whole, key=lambda slot: slot[5:13])
+    name = blake(given.library_id + given.device_id, 16, person="safelight state").hex() + ".head"
+    return {"name": name, "seq": number(newest[5:13]), "hash": newest[13:45], "token": newest[45:61]}
+
+
+def run_statement(given: Hexadecimal) -> Given:
+    """Verify the signature alone, and read what a sign-in signs."""
+    if "nonce" in given:
+        library = bytes(32) if given["library_id"] is None else given.library_id
+        start = library + given.device_id + given["time"].to_bytes(8, "big")
+        return {"signed": start + len(given.nonce).to_bytes(2, "big") + given.nonce + given["origin"].encode()}
+    statement = given.statement
+    kind = statement[4:6] if statement[4:6] in {b"DL", b"PR"} else b"DL"
+    check_start(statement, kind, 148)
+    check(statement[8:40] == given.library_id, "WrongLibrary")
+    counted, size = (224, 72) if kind == b"PR" else (80, 32)
+    check(len(statement) >= counted + 68, "Truncated")
+    count, items = number(statement[counted : counted + 4]), split(statement[counted + 4 : -64], size)
+    check(len(statement) == counted + 68 + count * size and 1 <= count <= 128_000 // size, "FormatError")
+    ascending([item[:32] for item in items])
+    places = [*split(statement[80:224], 72), *items] if kind == b"PR" else []
+    check(all(1 <= number(place[32:40]) < 1 << 63 for place in places), "FormatError")
+    check_signature(statement[40:72], "delete", statement[:-64], statement[-64:])
+    return {"device_id": statement[40:72], "time": number(statement[72:80])}
+
+
 RUNNERS: dict[str, Callable[[Hexadecimal], Given]] = {
-    "padme": lambda given: {"padded": padded(given["length"])},
-    "derivation": run_derivation,
-    "kdf": run_kdf,
-    "secrets": lambda given: told(unwrap(given.wrapped, given.passphrase_key, given.associated)),
-    "phrase": run_phrase,
-    "genesis": run_genesis,
-    "membership-entry": run_entry,
-    "membership": run_membership,
-    "envelope": run_envelope,
-    "sealed": run_sealed,
-    "blob": run_blob,
+    "crypto-padme": lambda given: {"padded": padded(given["length"])},
+    "crypto-derivation": run_derivation,
+    "crypto-kdf": run_kdf,
+    "crypto-secrets": lambda given: told(unwrap(given.wrapped, given.passphrase_key, given.associated)),
+    "crypto-phrase": run_phrase,
+    "crypto-genesis": run_genesis,
+    "crypto-membership-entry": run_entry,
+    "crypto-membership": run_membership,
+    "crypto-envelope": run_envelope,
+    "crypto-sealed": run_sealed,
+    "crypto-blob": run_blob,
+    "core-library-file": run_library_file,
+    "core-snapshot": run_snapshot,
+    "core-derived-file": run_derived_file,
+    "core-machine-state": run_machine_state,
+    "wire-statements": run_statement,
 }
 
 
@@ -123,14 +185,16 @@ RUNNERS: dict[str, Callable[[Hexadecimal], Given]] = {
 def test_the_second_reader_says_what_the_vectors_say(name: str) -> None:
     wrong = []
     ran = 0
-    for case in json.loads((FOLDER / f"crypto-{name}.json").read_text("utf-8"))["cases"]:
+    for case in json.loads((FOLDER / f"{name}.json").read_text("utf-8"))["cases"]:
         try:
-            shown = RUNNERS[name](Hexadecimal(case["input"]))
+            shown = RUNNERS[name](Hexadecimal(case.get("input", case)))
             plain = {key: value.hex() if isinstance(value, bytes) else value for key, value in shown.items()}
-            wanted = {key: case["output"][key] for key in plain.keys() & case.get("output", {}).keys()}
+            wanted = {key: case.get("output", case)[key] for key in plain.keys() & case.get("output", case).keys()}
             outcome = "ok" if wanted.items() <= plain.items() else f"another answer: {plain}"
         except Refused as refused:
             outcome = str(refused)
+        if case["expected"] in BEYOND:
+            continue
         ran += outcome != "needs a writer"
         if outcome not in {case["expected"], "needs a writer"}:
             wrong.append(f"{case['name']}: {outcome}, not {case['expected']}")
