@@ -10,6 +10,7 @@ stored. A `Library` is used by one thread at a time (a lock makes sure); its `bl
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import secrets as random
 import threading
@@ -27,6 +28,7 @@ from core.library_file import LibraryFile
 from core.library_folder import make_folder, refuse_used_folder
 from core.log import Log
 from core.members import Members
+from core.replica_process import ReplicaProcess
 from core.successor import become_new, copy_name, is_held_by
 from core.view import Progress, View
 from core.writer import CURABLE, Writer
@@ -72,6 +74,8 @@ class Library:
         self._parts: dict[bytes, int] = {}
         self._became: list[str] = []
         self._closed = False
+        self.replica_process = ReplicaProcess()
+        """Where what other devices made is applied first; started when there is some, and ended with the library."""
         self._be(members)
 
     def _be(self, members: Members) -> None:
@@ -83,7 +87,7 @@ class Library:
         self._blobs_epoch = members.current
         self.writer = Writer(self.log, self.library_id, self.device_id)
         self.derived = DerivedFiles(self._layout.derived, members.secrets)
-        self._view = View(self.log, self.chain, members, self.derived, self._blobs)
+        self._view = View(self.log, self.chain, members, self.derived, self._blobs, self.replica_process)
         self._writing = Writing(self.log, members, self.chain, self.writer, self._view)
 
     @classmethod
@@ -139,14 +143,15 @@ class Library:
         identities = file.resolve(secrets)
         layout.make_folders()
         log = Log(layout.log)
-        try:
+        with contextlib.ExitStack() as on_failure:
+            on_failure.callback(log.close)
             library = cls(layout, log, Members(log, file.library_id, identities, reader=reader))
+            on_failure.callback(library.replica_process.close)
             library.writer.check()
             library._data_version = log.data_version()
             library._view.load(progress)
-        except BaseException:
-            log.close()
-            raise
+            library._view.rehearsal.save()
+            on_failure.pop_all()
         return library
 
     @staticmethod
@@ -268,8 +273,10 @@ class Library:
             if became is None:
                 return
             old = DerivedFiles(self._layout.derived, self.members.secrets)
+            rehearsed = self._view.rehearsal
             self._view.forget()
             self._be(became.members)
+            self._view.rehearsal.adopt(rehearsed)
             old.carry_over(
                 DerivedFiles(self._layout.derived, self.members.secrets), functools.partial(is_held_by, self.log)
             )
@@ -333,6 +340,7 @@ class Library:
             try:
                 self._view.close()
             finally:
+                self.replica_process.close()
                 self.log.close()
 
     def refresh(self) -> bool:
@@ -346,6 +354,7 @@ class Library:
                 self._view.forget()  # another process set own envelopes aside, or the log was put back under our hands
             changed = self._view.catch_up()
             self._data_version = version
+            self._view.rehearsal.save()
             return changed
 
     def commit(
@@ -389,6 +398,16 @@ class Library:
                     last, self._parts[group] = seq, part
             self._view.save_if_very_long()
             return CommitReceipt(last, group, touched)
+
+    def expect_changes(self) -> None:
+        """Start the process that tries what other devices changed, if there are any: it is ready when that is here."""
+        with self.guard:
+            self._view.rehearsal.expect()
+
+    def try_refused_again(self) -> None:
+        """Let what was refused because no process survived it be tried once more by the `rebuild_view` that follows."""
+        with self.guard:
+            self._view.rehearsal.try_again()
 
     def expect_news(self) -> None:
         """Let the next `refresh` look for news: this process itself stored some."""

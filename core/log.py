@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import sqlite3
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -311,6 +312,13 @@ class Log:
         """Return what SQLite finds wrong with the file's own structure; raises `LogDamaged` where it gives up."""
         rows = self._rows(sa.text("PRAGMA integrity_check(20)"))
         return [str(row[0]) for row in rows if row[0] != "ok"]
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether this thread holds the write lock."""
+        with self.lock:
+            driver = self._connection.connection.driver_connection
+            return isinstance(driver, sqlite3.Connection) and driver.in_transaction
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[LogTransaction]:

@@ -17,7 +17,7 @@ def rebuild(library: Library, progress: Progress | None = None) -> None:
 
     `progress(done, all)` counts envelopes first, then documents. Other processes go on working with what they have in
     memory. A log that is damaged is refused before anything is deleted: what it no longer says is still readable in
-    the derived files, and nowhere else.
+    the derived files, and nowhere else. What was refused because no process survived it is tried once more.
     """
     problems = log_problems(library)
     if problems:
@@ -25,5 +25,6 @@ def rebuild(library: Library, progress: Progress | None = None) -> None:
             f"nothing was rebuilt, and what is readable stays so: {problems[0].message}",
             hint="Restore log.db from a backup first; `safelight verify` lists everything that is damaged.",
         )
+    library.try_refused_again()
     library.remove_derived()
     library.rebuild_view(progress)

@@ -15,13 +15,19 @@ if TYPE_CHECKING:
     from core.base import Base
     from core.log import StoredEnvelope
     from core.members import Members
+    from core.rehearsal import Rehearsal
 
 Parts = list[tuple["StoredEnvelope", list[bytes]]]
 """The changes of one document, with the envelopes that brought them, in the order of the log."""
 
 
 def replay(
-    document: str, parts: Parts, base: Base, members: Members, refuse: Callable[[StoredEnvelope, CrdtError], None]
+    document: str,
+    parts: Parts,
+    base: Base,
+    members: Members,
+    rehearsal: Rehearsal,
+    refuse: Callable[[StoredEnvelope, CrdtError], None],
 ) -> tuple[Replica, bool]:
     """Return a document made from its base and its envelopes, and whether all of the base is here.
 
@@ -32,18 +38,24 @@ def replay(
         return Replica.create(document, new_actor(members.device_id))
 
     replica, complete = base.load(make)
+    rehearsal.run(replica, parts)
     if not complete:
         # Much of it waits for what is not here; it is made again when that comes.
-        with contextlib.suppress(CrdtError):
-            replica.apply([change for _, changes in parts for change in changes], author=None)
+        rehearsal.postpone(document)
+        for stored, changes in parts:
+            with contextlib.suppress(CrdtError):
+                rehearsal.check(changes)
+                author = stored.device
+                replica.apply(changes, author=author, continues=members.continued_by(author), bounded=False)
         return replica, False
     try:
         # All at once: the CRDT engine takes two thousand changes in the time of a few calls.
         for author, group in itertools.groupby(parts, key=lambda part: part[0].device):
             changes = [change for _, listed in group for change in listed]
+            rehearsal.check(changes)
             replica.apply(changes, author=author, continues=members.continued_by(author), bounded=False)
     except CrdtError:
-        replica = _one_by_one(make, list(parts), base, members, refuse)
+        replica = _one_by_one(make, list(parts), base, members, rehearsal, refuse)
     return replica, True
 
 
@@ -52,6 +64,7 @@ def _one_by_one(
     parts: Parts,
     base: Base,
     members: Members,
+    rehearsal: Rehearsal,
     refuse: Callable[[StoredEnvelope, CrdtError], None],
 ) -> Replica:
     """Replay what holds of `parts`, and take the rest out of the list."""
@@ -61,6 +74,7 @@ def _one_by_one(
             stored, changes = part
             continues = members.continued_by(stored.device)
             try:
+                rehearsal.check(changes)
                 replica.apply(changes, author=stored.device, continues=continues, bounded=False)
             except CrdtError as error:
                 refuse(stored, error)

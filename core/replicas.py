@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from core.base import Base
     from core.derived import DerivedFiles
     from core.log import Vector
+    from core.rehearsal import Part, Rehearsal
 
 _log = logging.getLogger(__name__)
 
@@ -33,8 +34,8 @@ PHOTO_LIMIT = 30_000
 LONG_TAIL = 32
 _DERIVATION = "replica/1"
 
-Tail = Iterable[tuple[bytes, list[bytes]]]
-"""(author, changes) of the envelopes that touch a document, in the order of the log."""
+Tail = Iterable["Part"]
+"""The envelopes that touch a document, with their changes to it, in the order of the log."""
 
 
 @dataclass
@@ -55,12 +56,14 @@ class Replicas:
         vector: Callable[[], Vector],
         base: Base,
         continued_by: Callable[[bytes], Collection[bytes]],
+        rehearsal: Rehearsal,
         photo_limit: int = PHOTO_LIMIT,
     ) -> None:
         """Load copies from `derived` and what is missing from `base` and `tail_of(document, vector of the copy)`.
 
         `vector()` is what every loaded replica includes at the moment it is asked; `continued_by(device)` are the
-        devices whose actors that one may use besides its own.
+        devices whose actors that one may use besides its own. What others made is not applied before `rehearsal` has
+        seen it.
         """
         self._derived = derived
         self._device_id = device_id
@@ -68,6 +71,7 @@ class Replicas:
         self._vector = vector
         self._base = base
         self._continued_by = continued_by
+        self._rehearsal = rehearsal
         self._photo_limit = photo_limit
         self._loaded: OrderedDict[str, _Loaded] = OrderedDict()
         self._held = False
@@ -113,6 +117,7 @@ class Replicas:
         if document in self.incomplete:
             return set()
         loaded = self._loaded[document]
+        self._rehearsal.check(changes)
         applied = replica.apply(changes, author=author, continues=self._continued_by(author), bounded=False)
         # They had waited; the envelope that brought what they waited for is not to blame.
         self.refusals.extend((document, refusal) for refusal in applied.refused)
@@ -160,6 +165,10 @@ class Replicas:
         refused: set[int] = set()
         while True:
             replica, since, tail = self._from_copy_or_base(document)
+            if self._rehearsal.is_pending(document) and document not in self.incomplete:
+                passed_over = list(self._tail_of(document, since))
+                refused_now = self._rehearsal.run(replica, passed_over, everything=True)
+                self.refusals.extend((document, refusal) for refusal in refused_now)
             length = self._apply_tail(document, replica, since, refused)
             if length is not None:
                 break
@@ -175,11 +184,13 @@ class Replicas:
         Whoever applied these first has raised the alarm over any that were refused.
         """
         length = 0
-        for place, (author, changes) in enumerate(self._tail_of(document, since)):
+        for place, (stored, changes) in enumerate(self._tail_of(document, since)):
             length += 1
             if place in refused:
                 continue
+            author = stored.device
             try:
+                self._rehearsal.check(changes)
                 replica.apply(changes, author=author, continues=self._continued_by(author), bounded=False)
             except ChangeInvalid:
                 continue
@@ -208,9 +219,12 @@ class Replicas:
         found = self._derived.load(document, _DERIVATION)
         if found is not None:
             try:
-                return Replica.load(document, found.content, actor), found.vector
+                replica = Replica.load(document, found.content, actor)
             except CrdtError as error:
                 _log.warning("replica_copy_damaged: %s", type(error).__name__)
+            else:
+                self._rehearsal.clean(replica)
+                return replica, found.vector
         return None, {}
 
     def _make_room(self, keep: str) -> None:

@@ -13,7 +13,7 @@ import dataclasses
 import functools
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from core.base import Base, in_order
@@ -34,6 +34,7 @@ from core.errors import (
 from core.label_derivation import label_derivation
 from core.log import NO_HASH, Log, StoredEnvelope, Vector, name_envelope
 from core.partial_catalog import load_partial, remove_partial, save_partial
+from core.rehearsal import Opened, Rehearsal, in_batches
 from core.replay import replay
 from core.replicas import Replicas, Tail
 from crdt.documents import LIBRARY, is_document_name
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from core.derived import DerivedFiles
     from core.envelope_body import EnvelopeBody
     from core.members import Members
+    from core.replica_process import ReplicaProcess
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +61,7 @@ _NOTABLE_ENVELOPES = 64  # fewer are replayed before anybody wonders
 _SAVE_PARTS_S = 10.0  # how much of a long load a killed process may have to do again
 _SHOWN_FACT = "base shown"
 _INCOMPLETE = "Parts of the library have not been fetched yet; `safelight sync` fetches the rest."
+_WAITING = "What other devices changed is not shown: no process could be started in which it is tried first."
 
 
 @functools.cache
@@ -74,8 +77,19 @@ Progress = Callable[[int, int], None]
 class View:
     """Catalog and replicas of one library in one process."""
 
-    def __init__(self, log: Log, chain: Chain, members: Members, derived: DerivedFiles, blobs: BlobStore) -> None:
-        """Show what is in `log`, and in those of `blobs` that are snapshots it builds on; nothing is read yet."""
+    def __init__(
+        self,
+        log: Log,
+        chain: Chain,
+        members: Members,
+        derived: DerivedFiles,
+        blobs: BlobStore,
+        process: ReplicaProcess,
+    ) -> None:
+        """Show what is in `log`, and in those of `blobs` that are snapshots it builds on; nothing is read yet.
+
+        What other devices made is tried in `process` first.
+        """
         self._log = log
         self._chain = chain
         self._members = members
@@ -92,8 +106,15 @@ class View:
         self._tail_documents: set[str] = set()
         self._missing: set[str] = set()
         self._saved_at = time.monotonic()
+        self.rehearsal = Rehearsal(log, members, process)
         self.replicas = Replicas(
-            derived, chain.device_id, self._tail_of, lambda: self.vector, self.base, members.continued_by
+            derived,
+            chain.device_id,
+            self._tail_of,
+            lambda: self.vector,
+            self.base,
+            members.continued_by,
+            self.rehearsal,
         )
 
     @property
@@ -122,6 +143,7 @@ class View:
         self._catalog = catalog
         self.vector = dict(saved.vector)
         self._missing = missing
+        self.rehearsal.trust(saved.vector)
         try:
             self._compare_with_log(saved.vector)
             self.catch_up()
@@ -165,8 +187,10 @@ class View:
             return True
         try:
             reload: set[str] = set()
-            for stored in self._log.after(self.vector, self.raise_alarm):
-                self._take(stored, reload)
+            for batch in in_batches(self._read_on()):
+                self.rehearsal.take(batch, self.replicas)
+                for stored, body in batch:
+                    self._take(stored, body, reload)
             for document in sorted(reload):
                 self.catalog.load_document(document, self.replicas.get(document))
         except BaseException:
@@ -241,6 +265,7 @@ class View:
             self._rebuild_document(document, parts.pop(document, []))
             if progress is not None:
                 progress(done + 1, len(documents))
+        self.rehearsal.passed(self.vector)
         self._raise_vector(self.base.vector)
         self._pass_unreadable(heads)
         self._note_if_incomplete()
@@ -248,7 +273,7 @@ class View:
         return self._catalog
 
     def _rebuild_document(self, document: str, changes: list[tuple[StoredEnvelope, list[bytes]]]) -> None:
-        replica, complete = replay(document, changes, self.base, self._members, self._refuse_changes)
+        replica, complete = replay(document, changes, self.base, self._members, self.rehearsal, self._refuse_changes)
         self.catalog.load_document(document, replica)
         if not complete:
             self._missing.add(document)
@@ -316,7 +341,7 @@ class View:
 
     def save(self) -> None:
         """Save the catalog, and the replicas that have changed much. Nothing is saved while there is an alarm."""
-        if self.alarms:
+        if self.alarms or not self.rehearsal.save():
             return
         self.replicas.save_long_tails()
         self.catalog.vector = self.vector
@@ -333,8 +358,17 @@ class View:
         self._tail_envelopes = 0
         self._tail_documents.clear()
 
-    def _take(self, stored: StoredEnvelope, reload: set[str]) -> None:
-        body = self._open(stored)
+    def _read_on(self) -> Iterator[Opened]:
+        """Yield what the log has past the vector, as far as it can be tried before it is applied."""
+        self.rehearsal.unavailable = False
+        read = dict(self.vector)
+        for stored in self._log.after(self.vector, self.raise_alarm):
+            if not self.rehearsal.holds_back(stored):
+                body = self._open(stored, read)
+                read[stored.device] = (stored.seq, stored.hash)
+                yield stored, body
+
+    def _take(self, stored: StoredEnvelope, body: EnvelopeBody | None, reload: set[str]) -> None:
         if body is None:
             self.vector[stored.device] = (stored.seq, stored.hash)
             return
@@ -359,8 +393,11 @@ class View:
 
     def _read_all(self, count: int, progress: Progress | None) -> dict[str, list[tuple[StoredEnvelope, list[bytes]]]]:
         parts: dict[str, list[tuple[StoredEnvelope, list[bytes]]]] = {}
+        self.rehearsal.unavailable = False
         for done, stored in enumerate(self._log.after({}, self.raise_alarm)):
-            body = self._open(stored)
+            if self.rehearsal.holds_back(stored):
+                continue
+            body = self._open(stored, self.vector)
             self.vector[stored.device] = (stored.seq, stored.hash)
             place = dataclasses.replace(stored, data=b"")  # the name is enough from here on
             for part in body.payload if body is not None else []:
@@ -397,7 +434,7 @@ class View:
                 continue
             for part in body.payload:
                 if part.document == document:
-                    yield device, part.changes
+                    yield dataclasses.replace(stored, data=b""), part.changes
 
     def _everybody(self) -> set[bytes]:
         """Return all that are or were members: a snapshot holds changes of any of them."""
@@ -410,8 +447,9 @@ class View:
             self.raise_alarm(damage)
             return {}
 
-    def _open(self, stored: StoredEnvelope) -> EnvelopeBody | None:
-        known = self.vector.get(stored.device, (0, NO_HASH))
+    def _open(self, stored: StoredEnvelope, vector: Vector) -> EnvelopeBody | None:
+        """Return what is in an envelope that comes next after `vector`; None, and an alarm, if it does not hold."""
+        known = vector.get(stored.device, (0, NO_HASH))
         try:
             body, previous = self._chain.open_linked(stored)
         except IntegrityAlarm as alarm:
@@ -433,6 +471,11 @@ class View:
 
     def _pass_unreadable(self, heads: Vector) -> None:
         """Where the log could not be read to its end, count it as read: the alarm is raised, and not once a second."""
+        if self.rehearsal.unavailable:
+            self._note_once(_WAITING)
+            return
+        if _WAITING in self.notes:
+            self.notes.remove(_WAITING)
         for device, head in heads.items():
             if self.vector.get(device, (0, NO_HASH))[0] < head[0]:
                 self.raise_alarm(

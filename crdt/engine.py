@@ -9,7 +9,7 @@ What the binding does and this module makes up for:
 - A panic is a ``BaseException``. After one, and after any other failure while writing, the engine refuses to go on.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -49,6 +49,8 @@ class Engine:
         """Use :meth:`new` or :meth:`load`."""
         self._document = document
         self._failure: str | None = None
+        self.before_each: Callable[[bytes], object] | None = None
+        """Called with each raw change before it is handed over; changes then go in one at a time, which is slower."""
 
     @classmethod
     def new(cls, actor: bytes) -> Self:
@@ -105,6 +107,10 @@ class Engine:
             (bytes(change.hash), tuple(map(bytes, change.deps)), bytes(change.raw_bytes))
             for change in self._document.get_changes([])
         ]
+
+    def changes_since(self, heads: Sequence[bytes]) -> list[bytes]:
+        """List the raw bytes of the changes that are neither `heads`, which must be here, nor below them."""
+        return [bytes(change.raw_bytes) for change in self._document.get_changes(list(heads))]
 
     def raw_changes(self, hashes: Collection[bytes]) -> dict[bytes, bytes]:
         """Return the raw bytes of some changes the document holds, by hash."""
@@ -175,6 +181,14 @@ class Engine:
         """
         self.check_usable()
         listed = list(changes)
+        if self.before_each is None:
+            self._receive(listed)
+            return
+        for change in listed:
+            self.before_each(change)
+            self._receive([change])
+
+    def _receive(self, listed: Sequence[bytes]) -> None:
         parts = [_SYNC_MESSAGE_HEAD, write_unsigned(len(listed))]
         for change in listed:
             parts += (write_unsigned(len(change)), change)

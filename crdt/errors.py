@@ -62,6 +62,15 @@ class DependencyMissing(ChangeInvalid):
     """A change that came as part of a whole builds on one that is neither in the document nor part of it."""
 
 
+class ChangeNotSurvived(ChangeInvalid):
+    """The process in which a change was applied first ended, or took too long, or too much memory."""
+
+    hint = (
+        "the device that sent it runs a damaged or hostile program: look at it, and revoke it. If it is yours, and "
+        "this machine was short of memory or time, `safelight rebuild` tries again"
+    )
+
+
 class ChangeNotApplied(CrdtError):
     """The CRDT engine failed, or dropped a change that passed every check. The replica must be loaded again."""
 

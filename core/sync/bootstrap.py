@@ -26,9 +26,9 @@ from core.errors import (
     WriterNotAMember,
 )
 from core.log import NO_HASH, StoredEnvelope, name_envelope
+from core.replica_process import ReplicaProcess
 from core.sync.failed_snapshots import FailedSnapshots
 from core.sync.seen_checkpoints import may_confirm
-from core.trial.trial import Trial
 from crypto.envelope import envelope_hash, read_header
 from crypto.errors import CryptoError
 from sync_relay.statements import Prune, read_statement
@@ -268,7 +268,7 @@ def _fetched(
     applies it.
     """
     devices = {*library.members.membership.members, *library.members.membership.departed}
-    with Trial() as trial, ThreadPoolExecutor(1, thread_name_prefix="snapshots") as pool:
+    with ReplicaProcess() as trial, ThreadPoolExecutor(1, thread_name_prefix="snapshots") as pool:
 
         def get(needed: BaseSnapshot) -> bytes:
             transfers.fetch(needed.snapshot.blob)

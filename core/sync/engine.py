@@ -214,6 +214,8 @@ class SyncEngine:
         return True
 
     def _pull(self, link: Link, transfers: Transfers) -> None:
+        if link.connect().position > link.state.cursor:
+            self.library.expect_changes()  # it is ready by the time that what is new has crossed the network
         pull = Pull(self.library, link, transfers, functools.partial(self._progress, link))
         try:
             pull.run()
@@ -281,6 +283,7 @@ class SyncEngine:
         from core.sync.watch import Watch
 
         self.stop = stop
+        self.library.expect_changes()
         make_patience, self._make_patience = self._make_patience, lambda: Patience(stop, tries=2, budget_s=5)
         try:
             Watch(self, stop, on_report).run()

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from core import snapshots
+from core import replica_process, snapshots
 from core.errors import SnapshotDamaged, StorageFailed
-from core.trial import trial as trial_module
-from core.trial.trial import Trial
+from core.replica_process import ReplicaProcess
 from crdt.operations import Put
 from crdt.replica import Replica, new_actor
 from tests.core.test_snapshots import DEVICES, MONTH, cases, two_replicas
@@ -22,12 +21,12 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def trial() -> Iterator[Trial]:
-    with Trial() as trial:
+def trial() -> Iterator[ReplicaProcess]:
+    with ReplicaProcess() as trial:
         yield trial
 
 
-def test_what_comes_back_is_the_document(trial: Trial) -> None:
+def test_what_comes_back_is_the_document(trial: ReplicaProcess) -> None:
     one, _ = two_replicas()
     saved = trial.merge(MONTH, snapshots.make(one), DEVICES)
     loaded = Replica.load(MONTH, saved, new_actor(bytes(32)))
@@ -38,7 +37,7 @@ def test_what_comes_back_is_the_document(trial: Trial) -> None:
     assert trial.pid == pid, "one process for all"
 
 
-def test_a_snapshot_that_does_not_hold_is_refused_and_the_process_stays(trial: Trial) -> None:
+def test_a_snapshot_that_does_not_hold_is_refused_and_the_process_stays(trial: ReplicaProcess) -> None:
     for name in ("damaged stream", "a change twice", "later version", "a change by a stranger"):
         with pytest.raises(SnapshotDamaged, match="does not hold"):
             trial.merge(MONTH, cases()[name][0], DEVICES)
@@ -47,39 +46,39 @@ def test_a_snapshot_that_does_not_hold_is_refused_and_the_process_stays(trial: T
     assert trial.pid == pid
 
 
-def test_a_process_that_dies_is_replaced(trial: Trial) -> None:
+def test_a_process_that_dies_is_replaced(trial: ReplicaProcess) -> None:
     good = snapshots.make(two_replicas()[0])
     trial.merge(MONTH, good, DEVICES)
     pid = trial.pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    with pytest.raises(SnapshotDamaged, match="ended without an answer"):
+    with pytest.raises(SnapshotDamaged, match="was ended by the system"):
         trial.merge(MONTH, good, DEVICES)
     assert trial.merge(MONTH, good, DEVICES)
     assert trial.pid != pid
 
 
 def test_one_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial_module, "BYTES_A_SECOND", 1 << 60)
-    with Trial(seconds=0.0) as trial, pytest.raises(SnapshotDamaged, match="took too long"):
+    monkeypatch.setattr(replica_process, "BYTES_A_SECOND", 1 << 60)
+    with ReplicaProcess(seconds=0.0) as trial, pytest.raises(SnapshotDamaged, match="took too long"):
         trial.merge(MONTH, snapshots.make(two_replicas()[0]), DEVICES)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no limits on memory to set")
 def test_one_that_takes_too_much_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial_module, "MEMORY_FOR_A_BYTE", 0)
+    monkeypatch.setattr(replica_process, "MEMORY_FOR_A_BYTE", 0)
     replica = Replica.create(MONTH, new_actor(min(DEVICES)))
     for number in range(8):
         replica.edit([Put("caption", f"{number:016x}{key:016x}", "x" * 8_000) for key in range(900)])
     snapshot = snapshots.make(replica)
     assert len(snapshot) < 1 << 20
-    with Trial(memory=24 << 20) as trial, pytest.raises(SnapshotDamaged):
+    with ReplicaProcess(memory=24 << 20) as trial, pytest.raises(SnapshotDamaged):
         trial.merge(MONTH, snapshot, DEVICES)
-    with Trial() as trial:
+    with ReplicaProcess() as trial:
         assert trial.merge(MONTH, snapshot, DEVICES)
 
 
-def test_a_trial_that_is_closed_from_another_thread_blames_no_snapshot(trial: Trial) -> None:
+def test_a_trial_that_is_closed_from_another_thread_blames_no_snapshot(trial: ReplicaProcess) -> None:
     good = snapshots.make(two_replicas()[0])
     trial.merge(MONTH, good, DEVICES)
     closing = threading.Thread(target=trial.close)
