@@ -61,6 +61,8 @@ class Link:
         self._relays = relays
         self._saved: tuple[RelayState, RelayFacts] | None = None
         self._traffic = (0, 0)
+        self.looks_again = False
+        """Whether this run asks once more for what the relay was asked for before, and did not give out as it is."""
         self._has_lost = self._asks_anew = self._doubts = False
         self.load()
 
@@ -72,9 +74,13 @@ class Link:
     def begin(self, *, full: bool = True) -> None:
         """Begin a run: what another process remembered meanwhile counts, and traffic is counted from here.
 
-        With `full`, what the relay holds is asked anew, in case it kept something back.
+        With `full`, what the relay holds is asked anew, in case it kept something back, and so is what did not hold
+        when it came: an owner puts a damaged database right, and nobody else may write for a long time.
         """
         self.load()
+        self.looks_again = full
+        if full:
+            self.asked_past = {}
         self._asks_anew = full or self._doubts
         self._doubts = False
         self._traffic = (self.client.traffic.sent, self.client.traffic.received)

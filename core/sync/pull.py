@@ -32,7 +32,7 @@ class Pull(Turn):
     """Reads one relay's log to its end; its progress counts envelopes ("pull"), and snapshots ("checkpoint")."""
 
     _pulled = 0
-    _doubt = _has_told = False
+    _doubt = _has_told = _entries_doubt = _has_read_past = False
 
     def run(self) -> None:
         """Read on from where this device left the relay."""
@@ -52,7 +52,7 @@ class Pull(Turn):
                     continue
                 self._take(page)
                 self._move_to(page.position)
-        if self._is_behind():
+        if self._is_behind() or self._lacks_rules():
             self._read_past(self._link.state.cursor)
         self._report_claims()
 
@@ -71,6 +71,7 @@ class Pull(Turn):
         Where something was pruned that no checkpoint brought here, it stays where it is: the next run asks again.
         Tells whether it moved.
         """
+        self._has_read_past = True
         prunes = self._read_rules()
         self._bootstrap(prunes)
         client, after = self._link.client, 0
@@ -138,7 +139,9 @@ class Pull(Turn):
         ]
         envelopes = [item.body for item in page.items if item.kind == wire.KIND_ENVELOPE and item.body is not None]
         if entries:
-            self._note(self._library.ingest.entries(entries))
+            arrival = self._library.ingest.entries(entries)
+            self._note(arrival)
+            self._entries_doubt = self._entries_doubt or bool(arrival.alarms)
             self._know_entries(entries)
         if envelopes:
             self._note(self._library.ingest.envelopes(envelopes))
@@ -161,16 +164,21 @@ class Pull(Turn):
             self.forked_self = seq if self.forked_self is None else min(seq, self.forked_self)
 
     def _note_heads(self, envelopes: list[bytes]) -> None:
-        """The relay holds what it has just given out."""
+        """The relay holds what it has just given out, if that is what was accepted: a header alone may say anything."""
         from crypto.envelope import envelope_hash, read_header
         from crypto.errors import CryptoError
 
-        for envelope in envelopes:
+        newest: dict[bytes, int] = {}
+        for envelope in reversed(envelopes):
             try:
                 header = read_header(envelope)
             except (CryptoError, ValueError):
                 continue
-            self._link.holds(header.device_id, header.seq, envelope_hash(envelope))
+            if header.seq > newest.get(header.device_id, 0):
+                hashed = envelope_hash(envelope)
+                if self._library.log.hash_at(header.device_id, header.seq) == hashed:
+                    newest[header.device_id] = header.seq
+                    self._link.holds(header.device_id, header.seq, hashed)
 
     def _know_entries(self, entries: list[bytes]) -> None:
         known = {*self._link.facts.entries, *map(entry_hash, entries)}
@@ -191,6 +199,18 @@ class Pull(Turn):
             seq > ours.get(device, (0, NO_HASH))[0] and self._may_count(device) and self._lacks_next(device, ours)
             for device, (seq, _) in heads.items()
         )
+
+    def _lacks_rules(self) -> bool:
+        """Tell whether membership entries have to be asked for once more: one was refused, or something that is here
+        builds on one that is not. No vector names entries, and envelopes that wait for them are not lacking.
+        """
+        if self._entries_doubt:
+            return True
+        if not self._link.looks_again or self._has_read_past:
+            return False
+        membership = self._library.members.membership
+        known = {*membership.members, *membership.departed}
+        return bool(self._library.log.held_sizes().keys() - known or self._library.ingest.unaccounted())
 
     def _report_claims(self) -> None:
         """Raise the alarm for what the relay says it holds, and did not give out although everything was asked for.
