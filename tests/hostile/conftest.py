@@ -22,16 +22,45 @@ from tests.core import remote_device
 from tests.core.sync.conftest import Device, Home, home, new_relay, pair, put_back, relay, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from core.errors import IntegrityAlarm
     from core.library import Library
     from crdt.operations import Operation
     from sync_relay import wire
     from tests.core.remote_device import Remote
+    from tests.hostile.world import World
     from tests.sync_relay.running_relay import Client, Relay
 
 __all__ = ["home", "new_relay", "pair", "put_back", "relay"]
+
+
+@pytest.fixture(scope="class")
+def world_of_class(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """One library on two devices for all tests of a class: each leaves it healed."""
+    from tests.hostile.world import found_world
+
+    folder = tmp_path_factory.mktemp("world")
+    with pytest.MonkeyPatch.context() as machine:
+        machine.setenv("SAFELIGHT_STATE_DIR", str(folder / "state"))
+        world = found_world(folder)
+        try:
+            yield world
+        finally:
+            world.home.close()
+            world.relay.stop()
+
+
+@pytest.fixture
+def world(world_of_class: World, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """Give the world of the class; a test that ends without the invariant asserted has shown nothing."""
+    monkeypatch.setenv("SAFELIGHT_STATE_DIR", str(world_of_class.home.folder / "state"))
+    named = [mark.kwargs.get("alarm", ()) for mark in request.node.iter_markers("scenario")]
+    world_of_class.expected = {name for names in named for name in ([names] if isinstance(names, str) else names)}
+    world_of_class.checked = False
+    failed = request.session.testsfailed
+    yield world_of_class
+    assert world_of_class.checked or request.session.testsfailed > failed
 
 
 @dataclass
@@ -84,8 +113,8 @@ def mallory(pair: tuple[Device, Device]) -> Hostile:
 class LyingClient(RelayClient):
     """A relay whose answers are altered on their way, by what `lies` names."""
 
-    def __init__(self, url: str, lies: dict[str, Callable[[Any], Any]]) -> None:
-        super().__init__(url)
+    def __init__(self, url: str, lies: dict[str, Callable[[Any], Any]], **more: Any) -> None:
+        super().__init__(url, **more)
         self._lies = lies
 
     def _told(self, what: str, answer: Any) -> Any:
@@ -111,6 +140,17 @@ class LyingClient(RelayClient):
     def blob_states(self, ids: Sequence[bytes]) -> list[wire.BlobState]:
         states: list[wire.BlobState] = self._told("blob_states", super().blob_states(ids))
         return states
+
+    def append(self, envelopes: Sequence[bytes]) -> wire.Appended:
+        # A lie is told in place of doing it.
+        lie = self._lies.get("append")
+        appended: wire.Appended = super().append(envelopes) if lie is None else lie(envelopes)
+        return appended
+
+    def upload(self, blob_id: bytes, source: Any, size: int, **more: Any) -> wire.BlobState:
+        lie = self._lies.get("upload")
+        state: wire.BlobState = super().upload(blob_id, source, size, **more) if lie is None else lie(blob_id)
+        return state
 
 
 def lie_to(device: Device, **lies: Callable[[Any], Any]) -> dict[str, Callable[[Any], Any]]:
