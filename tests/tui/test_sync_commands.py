@@ -415,6 +415,45 @@ def test_doctor_says_what_devices_relays_and_copies_there_are(
     assert "1 edit and 0 files to send" in first["detail"]
 
 
+def test_doctor_says_how_relays_are_now_and_what_stands_in_the_way(synced: CommandLine, relay: Relay) -> None:
+    found = {line["check"]: line for line in findings(synced)}
+    assert "nothing new there" in found["relay now"]["detail"]
+    assert "1.0 GB" in found["quota"]["detail"]
+    assert "clock" in found, "the relay of the tests lives at another time"
+    assert found["edits"]["ok"]
+    assert "model" in found["labels"]["detail"] or "by " in found["labels"]["detail"]
+    raise_alarm(synced)
+    relay.stop()
+    found = {line["check"]: line for line in findings(synced)}
+    assert (found["relay"]["ok"], found["relay now"]["ok"]) == (True, False)
+    assert "withheld" in found["alarm"]["detail"]
+    assert "relay now" not in {line["check"] for line in findings(synced, "--offline")}
+
+
+def test_doctor_says_what_can_be_said_of_a_library_that_is_locked_and_damaged(
+    synced: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secrets = Library.unlock(synced.root, PASSPHRASE.encode())
+    monkeypatch.delenv("SAFELIGHT_PASSPHRASE_FILE")
+    (synced.root / "library.toml").chmod(0o644)
+    found = {line["check"]: line for line in findings(synced)}
+    assert "locked" in found["lock"]["detail"]
+    assert "of 1 device;" in found["log"]["detail"]
+    assert "encrypted files" in found["files"]["detail"]
+    assert not found["permissions"]["ok"]
+    assert "library.toml" in found["permissions"]["detail"]
+    for secret in (PASSPHRASE, *(part.hex() for part in (secrets.signing_seed, secrets.exchange_secret))):
+        assert secret not in synced.out
+    log = synced.root / "log.db"
+    log.write_bytes(bytes(100) + log.read_bytes()[100:])
+    (synced.root / "library.toml").write_text("no library")
+    found = {line["check"]: line for line in findings(synced)}
+    assert (found["log"]["ok"], found["library"]["ok"]) == (False, False)
+    assert "--repair" in found["log"]["hint"]
+    log.unlink()
+    assert not {line["check"]: line["ok"] for line in findings(synced)}["log"]
+
+
 def test_doctor_asks_nobody_for_the_passphrase(synced: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SAFELIGHT_PASSPHRASE_FILE")
     found = {line["check"]: line for line in findings(synced)}

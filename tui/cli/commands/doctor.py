@@ -2,50 +2,40 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import shutil
-import stat
+import sqlite3
 import sys
-import time
-from typing import TYPE_CHECKING, NamedTuple
+from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 import click
 
+from core.finding import Finding
 from tui.cli import exit_codes, output
 from tui.cli.options import confirm, json_option, library_options, yes_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
-    from core.library import Library
     from tui.cli.session import Session
 
-_FREE_BYTES_WANTED = 1_000_000_000
 _ALARMS = "alarms"
-
-
-class Finding(NamedTuple):
-    """One thing looked at; `hint` says what to do when it is not ok."""
-
-    check: str
-    ok: bool
-    detail: str
-    hint: str | None = None
 
 
 @click.command("doctor")
 @click.option("--claim", is_flag=True, help="Go on as the device that this library was on another machine.")
+@click.option("--offline", is_flag=True, help="Ask no relay; say what is remembered of them.")
 @json_option
 @yes_option
 @library_options
-def command(session: Session, claim: bool, as_json: bool, yes: bool) -> int:
-    """Check this installation and say what is missing.
+def command(session: Session, claim: bool, offline: bool, as_json: bool, yes: bool) -> int:
+    """Say in plain words what state this installation, the library and its relays are in.
 
-    Nothing is changed, and the passphrase is not asked for; `safelight verify` checks what the library holds. Where the
-    library is unlocked, or a passphrase file is named, it also says which devices and relays there are, how many
-    originals are here, and whether syncs raised alarms (exit code 4); no relay is asked.
+    Nothing is changed, and the passphrase is not asked for; `safelight verify` checks what the library holds. Of a
+    library that is locked, damaged or read only it says what can be said without keys: where its files are, who may
+    read them, how large they are, and how many envelopes and alarms there are. Where the library is unlocked, or a
+    passphrase file is named, it also says which devices there are and when each was last seen, what is waiting to go
+    out or come in, what photos lack, what alarms mean (exit code 4), and how each relay is, which is asked.
 
     A library's folder that was copied becomes a device of its own with its first edit there. If it was moved, and no
     other copy of it is in use, --claim makes this machine go on as the device it was.
@@ -53,7 +43,7 @@ def command(session: Session, claim: bool, as_json: bool, yes: bool) -> int:
     if claim:
         _claim(session, yes=yes)
         return exit_codes.DONE
-    findings = list(_findings(session))
+    findings = list(_findings(session, offline=offline))
     for finding in findings:
         if as_json:
             output.json_lines([finding._asdict()])
@@ -66,13 +56,14 @@ def command(session: Session, claim: bool, as_json: bool, yes: bool) -> int:
     return exit_codes.DONE if all(finding.ok for finding in findings) else exit_codes.FAILED
 
 
-def _findings(session: Session) -> Iterator[Finding]:
+def _findings(session: Session, *, offline: bool) -> Iterator[Finding]:
+    yield Finding("safelight", True, f"version {version('safelight')}, SQLite {sqlite3.sqlite_version}")
     yield Finding("python", True, f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     yield from _modules()
     yield from _decoders()
     yield from _packs()
     yield from _library(session)
-    yield from _copies(session)
+    yield from _contents(session, offline=offline)
     yield _agent()
 
 
@@ -130,37 +121,20 @@ def _packs() -> Iterator[Finding]:
 
 
 def _library(session: Session) -> Iterator[Finding]:
-    from core.errors import CoreError
+    from core.diagnosis import of_folder
     from core.layout import Layout
-    from core.library_file import LibraryFile
 
     root = session.root
     layout = Layout(root)
-    if not layout.library_file.exists():
+    if not layout.library_file.exists() and not layout.log.exists():
         yield Finding("library", True, f"none in {root} yet: `safelight init` creates one")
         return
-    try:
-        library_file = LibraryFile.read(layout.library_file)
-    except CoreError as error:
-        yield Finding("library", False, str(error), error.hint)
-        return
-    yield Finding("library", True, f"{root}, id {library_file.library_id.hex()}")
-    if os.name == "posix":
-        mode = stat.S_IMODE(root.stat().st_mode)
-        yield Finding(
-            "folder", not mode & 0o077, f"mode {mode:o}", f"Nobody else needs to enter it: chmod 700 '{root}'."
-        )
-    yield Finding(
-        "log", layout.log.is_file(), f"{layout.log.name}, {_size(layout.log)}", "Restore log.db from a backup."
-    )
-    free = shutil.disk_usage(root).free
-    yield Finding(
-        "disk", free >= _FREE_BYTES_WANTED, f"{output.file_size(free)} free", "Free some space before an import."
-    )
+    yield from of_folder(root)
 
 
-def _copies(session: Session) -> Iterator[Finding]:
-    """Which devices and relays there are, and where the photos are: needs the keys, so only where nobody is asked."""
+def _contents(session: Session, *, offline: bool) -> Iterator[Finding]:
+    """What is in the library, and how its relays are: needs the keys, so only where nobody is asked."""
+    from core.diagnosis import of_library, of_relays
     from core.errors import CoreError
     from core.layout import Layout
 
@@ -171,77 +145,12 @@ def _copies(session: Session) -> Iterator[Finding]:
             yield Finding("devices", True, "known while the library is unlocked (`safelight unlock`), relays too")
             return
         with session.open_library() as library:
-            yield from _devices(library)
-            yield from _relays(library)
-            yield _originals(library)
-            yield _alarms(library)
+            # They are findings; said once is enough.
+            session.alarms += [str(alarm) for alarm in library.alarms]
+            yield from of_library(library)
+            yield from of_relays(library, ask=not offline)
     except CoreError as error:
         yield Finding("devices", False, str(error), error.hint)
-
-
-def _devices(library: Library) -> Iterator[Finding]:
-    from core.devices import devices
-
-    records = devices(library)
-    present = [record for record in records if not record.revoked]
-    names = ", ".join(f"{record.name or 'unnamed'}{' (this one)' if record.this else ''}" for record in present)
-    revoked = len(records) - len(present)
-    detail = f"{output.count(len(present), 'device')}: {names}" + (f"; {revoked} revoked" if revoked else "")
-    this_one = any(record.this for record in present)
-    hint = "Everything here can still be searched and exported; join the library anew into another folder."
-    yield Finding("devices", this_one, detail if this_one else f"this device was revoked; {detail}", hint)
-
-
-def _relays(library: Library) -> Iterator[Finding]:
-    from core.sync.relays import Relays
-    from core.sync.standing import unsent
-
-    relays = Relays(library)
-    urls = relays.urls()
-    if not urls:
-        yield Finding("relays", True, "none in use: what is here may be nowhere else (docs/sync.md)")
-    for url in urls:
-        _, facts = relays.state(url)
-        if not facts.at:
-            yield Finding("relay", False, f"{url}: never up to date with this device", "Run `safelight sync`.")
-            continue
-        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(facts.at))
-        left = unsent(library, url)
-        if left.edits or left.files:
-            told = f"{output.count(left.edits, 'edit')} and {output.count(left.files, 'file')} to send"
-        else:
-            told = "it has everything that is here"
-        lacking = len(facts.lacking)
-        yield Finding(
-            "relay",
-            not lacking,
-            f"{url}: up to date {when}, {told}",
-            f"{output.count(lacking, 'file')} could not be sent: they are not on this device. Sync the device that has "
-            "them.",
-        )
-
-
-def _originals(library: Library) -> Finding:
-    from core.originals import keeps_every_original
-
-    here = elsewhere = 0
-    for pid in (*library.catalog.pids(), *library.catalog.pids("is:trash")):
-        copies = [copy.blob_id for copy in library.catalog.copies(pid) if copy.role == "original"]
-        if any(map(library.blobs.exists, copies)):
-            here += 1
-        else:
-            elsewhere += 1
-    kept = "this device keeps every original" if keeps_every_original(library) else "others are fetched when asked for"
-    return Finding("originals", True, f"{here:,} here, {elsewhere:,} elsewhere; {kept}")
-
-
-def _alarms(library: Library) -> Finding:
-    from core.sync.alarms import SyncAlarms
-
-    kept = SyncAlarms(library).list()
-    names = ", ".join(sorted({alarm.name for alarm in kept}))
-    detail = f"{output.count(len(kept), 'alarm')} of past syncs: {names}" if kept else "no sync has raised any"
-    return Finding(_ALARMS, not kept, detail, "`safelight relay status` says what happened and what to do.")
 
 
 def _agent() -> Finding:
@@ -255,10 +164,3 @@ def _agent() -> Finding:
     except CoreError as error:
         return Finding("unlock", False, str(error), error.hint)
     return Finding("unlock", True, f"sockets in {folder}")
-
-
-def _size(path: Path) -> str:
-    try:
-        return output.file_size(path.stat().st_size)
-    except OSError:
-        return "missing"
