@@ -22,6 +22,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
+from core.core_dumps import forbid_core_dumps
 from core.peer_credentials import peer_user_id
 
 if TYPE_CHECKING:
@@ -42,7 +43,6 @@ _LOOK_AROUND_SECONDS = 20.0
 """How often the agent checks that its socket is still the one in the folder, and the wall clock after a suspend."""
 _PEER_SECONDS = 2.0
 """How long one peer may take over its one byte: a silent peer must not lock everybody else out."""
-_PR_SET_DUMPABLE = 4
 
 
 class _Stopped(Exception):
@@ -64,14 +64,10 @@ def _read_exactly(stream: BinaryIO, count: int) -> bytearray:
 def _hide_memory(secrets: bytearray) -> None:
     """No core dump, no other process of this user reading the memory, no swap: as far as the system lets us."""
     import ctypes
-    import resource
 
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    forbid_core_dumps()
     with contextlib.suppress(OSError, AttributeError, TypeError):
         library = ctypes.CDLL(None, use_errno=True)
-        if sys.platform == "linux":
-            library.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
         # The secrets are only ever in this buffer (read into it, sent from it), so locking its page is enough. A
         # refusal (RLIMIT_MEMLOCK) is no reason to fail: swap is among the exceptions that the documentation names.
         address = (ctypes.c_char * len(secrets)).from_buffer(secrets)

@@ -245,3 +245,20 @@ def _has_builtin_pack() -> bool:
     from ml.builtin import BUILTIN_FOLDER
 
     return (BUILTIN_FOLDER / "pack.toml").is_file()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux")
+def test_a_process_that_holds_keys_can_be_dumped_nowhere(cli: CommandLine) -> None:
+    code = (
+        "import ctypes, resource, sys\n"
+        "from tui.cli.application import run\n"
+        "assert run(sys.argv[1:]) == 0\n"
+        "print(resource.getrlimit(resource.RLIMIT_CORE)[0], ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))\n"
+    )
+    for command in (["search"], ["init", "--yes"]):
+        root = cli.root if command == ["search"] else cli.root.with_name("another")
+        given = ["--library", str(root), "--passphrase-file", str(cli.passphrase_file)]
+        ended = subprocess.run(
+            [sys.executable, "-P", "-c", code, *given, *command], capture_output=True, text=True, check=True
+        )
+        assert ended.stdout.splitlines()[-1] == "0 0"

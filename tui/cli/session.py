@@ -64,9 +64,8 @@ class Session:
                 self.report(library.alarms)
 
     def prepare(self) -> None:
-        """See to it that neither logs nor a crash show what must not be shown: before keys are held."""
+        """See to it that logs show nothing that must not be shown: before keys are held."""
         _quieten_logs()
-        _leave_no_core_dumps()
 
     def report(self, alarms: Sequence[IntegrityAlarm]) -> None:
         """Show each alarm once, and remember that there was one: it decides the exit code of whatever else was done."""
@@ -161,16 +160,6 @@ def _quieten_logs() -> None:
         logging.basicConfig(stream=sys.stderr, level=level)
     else:
         logging.getLogger().addHandler(logging.NullHandler())
-
-
-def _leave_no_core_dumps() -> None:
-    """A crash, of a decoder or a model for instance, must not write the keys to disk."""
-    if sys.platform == "win32":
-        return
-    import resource
-
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def read_passphrase_file(path: Path) -> bytes:
