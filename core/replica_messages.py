@@ -117,5 +117,5 @@ def _received(stream: Readable, decoder: msgspec.msgpack.Decoder[Any]) -> Any:
         raise PipeBroken(f"a message of {length} bytes is over the limit")
     try:
         return decoder.decode(read_exactly(stream, length))
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise PipeBroken(str(error)) from error
