@@ -1,0 +1,64 @@
+"""Fuzz one target, or try one input: `python -P -m tests.fuzz TARGET… [--seconds N | --input FILE]`.
+
+Inputs that reach something new, and faults, are kept in the folder `--work`. Exit status: 1 if there was a fault.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tests.fuzz import engine
+from tests.fuzz.seeds import make_seeds
+from tests.fuzz.targets import TARGETS
+from tests.fuzz.watched import watch
+
+WORK = Path("build") / "fuzz"
+SECONDS = 60
+
+
+def say(*lines: str) -> None:
+    """Print lines at once, also into a pipe."""
+    sys.stdout.writelines(f"{line}\n" for line in lines)
+    sys.stdout.flush()
+
+
+def main() -> int:
+    """Do what was asked for; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -P -m tests.fuzz", description=__doc__)
+    parser.add_argument(
+        "target", nargs="+", choices=(*TARGETS, "all"), metavar="TARGET", help=f"all, {', '.join(TARGETS)}"
+    )
+    parser.add_argument("--seconds", type=int, default=SECONDS, help="for each target (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="the random numbers to begin with (default: %(default)s)")
+    parser.add_argument("--input", type=Path, help="try this one input")
+    parser.add_argument("--work", type=Path, default=WORK, help="where inputs are kept (default: %(default)s)")
+    parser.add_argument("--make-seeds", action="store_true", help="write the committed seeds anew")
+    asked = parser.parse_args()
+    names = list(TARGETS) if "all" in asked.target else asked.target
+    if asked.make_seeds:
+        make_seeds(names)
+        return 0
+    if asked.input is not None:
+        faults = [watch(TARGETS[name], asked.input.read_bytes()) for name in names]
+        say(*(fault.message for fault in faults if fault is not None))
+        return int(any(fault is not None for fault in faults))
+    if not engine.is_there():
+        say("atheris is not installed here: python -m pip install -e '.[fuzz]'")
+        return 1
+    failed = False
+    for name in names:
+        outcome = engine.fuzz(TARGETS[name], asked.seconds, asked.seed, asked.work)
+        say(f"{name}: {outcome.inputs:,} inputs, {len(outcome.faults)} faults")
+        for fault, data in outcome.faults:
+            failed = True
+            path = asked.work / "faults" / name / engine.fault_name(fault)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+            say(f"  {fault.place}: {fault.message}", f"  {path}")
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

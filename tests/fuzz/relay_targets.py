@@ -1,0 +1,114 @@
+"""Targets for what crosses the network: requests as a relay reads them, answers and news as a client does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import httpx2
+import msgspec
+
+from crypto import signing
+from crypto.errors import CryptoError
+from crypto.purposes import Signed
+from sync_relay import client_answers as answers
+from sync_relay import wire
+from sync_relay.client_events import Listener
+from sync_relay.client_http import Line, Unreachable
+from sync_relay.client_url import InvalidUrl, read_address, relay_url
+from sync_relay.errors import RelayError
+from sync_relay.server.call import read_number
+from sync_relay.server.dispatch import _decode
+from sync_relay.server.operations import OPERATIONS
+from sync_relay.statements import read_statement
+from tests.fuzz.target import same, target, text_of
+from tests.fuzz.world import FOUNDER, LIBRARY
+
+if TYPE_CHECKING:
+    from websockets.sync.client import ClientConnection
+
+BODIES = tuple(operation.body for operation in OPERATIONS if operation.body is not None)
+ANSWERS = tuple(dict.fromkeys(operation.result for operation in OPERATIONS if operation.result is not None))
+MEDIA = (wire.MSGPACK, wire.JSON)
+STATUSES = (200, 204, 301, 400, 401, 403, 404, 409, 413, 429, 500, 503, 507)
+_BLOB = bytes(range(32))
+_MOST = 1000
+
+
+@target(RelayError, covers=("sync_relay.wire", "sync_relay.server.dispatch", "sync_relay.server.call"))
+def relay_request(data: bytes) -> None:
+    """The body of each request, in both forms: a relay reads what it writes."""
+    head, data = data[:2].ljust(2, b"\0"), data[2:]
+    shape, media = BODIES[head[0] % len(BODIES)], MEDIA[head[1] % 2]
+    read = _decode(data, shape, media)
+    for form, encode in zip(MEDIA, (msgspec.msgpack.encode, msgspec.json.encode), strict=True):
+        same(_decode(encode(read), shape, form), read, f"a {shape.__name__} as {form}")
+    number = read_number(text_of(data), _MOST)
+    same(number is None or 0 <= number <= _MOST, True, "a number in a request")
+
+
+class _Transport(httpx2.BaseTransport):
+    """A relay that answers everything with the same bytes."""
+
+    def __init__(self, status: int, media: str, content: bytes) -> None:
+        self._answer = (status, media, content)
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        status, media, content = self._answer
+        return httpx2.Response(status, headers={"content-type": media}, stream=httpx2.ByteStream(content))
+
+
+@target(
+    Unreachable,
+    RelayError,
+    covers=("sync_relay.client_http", "sync_relay.client_answers", "sync_relay.wire", "sync_relay.errors"),
+)
+def relay_answer(data: bytes) -> None:
+    """What a relay answers to each request, with each status and in both forms."""
+    head, data = data[:3].ljust(3, b"\0"), data[3:]
+    shape = ANSWERS[head[0] % len(ANSWERS)]
+    status = STATUSES[head[1] % len(STATUSES)] if head[1] > 0x7F else 200
+    line = Line(read_address("https://relay.example"), _Transport(status, MEDIA[head[2] % 2], data), 1.0)
+    answer = cast("Any", line.ask("GET", "/v1", shape))
+    if shape is wire.Session:
+        answers.check_session(line, answer, LIBRARY)
+    elif shape is wire.LogPage:
+        answers.checked_page(line, answer, 0, 10, (1, 2))
+    elif shape is wire.Item:
+        answers.checked_envelope(line, answer, LIBRARY, FOUNDER.device_id, 1)
+    elif shape is wire.Heads:
+        answers.checked_heads(line, answer)
+    elif shape is wire.Appended:
+        answers.check_appended(line, answer, 3)
+    elif shape is wire.BlobStates:
+        answers.checked_states(line, answer, [_BLOB])
+    elif shape is wire.BlobState:
+        answers.checked_upload(line, answer, _BLOB, 10, 200)
+    elif shape is wire.MailboxSide:
+        answers.checked_side(line, answer)
+    elif shape is wire.Letters:
+        answers.checked_letters(line, answer)
+
+
+@target(Unreachable, covers=("sync_relay.client_events",), longest=1024)
+def relay_news(data: bytes) -> None:
+    """What a relay tells through a WebSocket: bytes, or text where they are such."""
+    listener = Listener(cast("ClientConnection", None), "the relay")
+    how, data = data[:1], data[1:]
+    position = listener._read(data if how > b"\x7f" else data.decode("utf-8", "replace"))
+    same(0 <= position < 1 << 63, True, "a position")
+
+
+@target(CryptoError, covers=("sync_relay.statements",))
+def statement(data: bytes) -> None:
+    """A delete or a prune entry: any bytes, or with a signature that holds, by the first byte."""
+    how, data = data[:1], data[1:]
+    if how > b"\x3f":
+        data += signing.sign(FOUNDER.signing_seed, Signed.DELETE, data)
+    read_statement(data, LIBRARY)
+
+
+@target(InvalidUrl, covers=("sync_relay.client_url",), longest=512)
+def relay_address(data: bytes) -> None:
+    """A relay's address as somebody types it, or as another device wrote it: its form is its only one."""
+    url = relay_url(text_of(data))
+    same(relay_url(url), url, "a relay's address")

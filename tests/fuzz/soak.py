@@ -1,0 +1,65 @@
+"""The soak's part for parsers: every target in turn, each for its share of the time."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.fuzz import engine
+from tests.fuzz.corpus import inputs
+from tests.fuzz.mutation import mutations
+from tests.fuzz.targets import TARGETS
+from tests.fuzz.watched import watch
+from tests.soak.counts import Counts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_LEAST_SECONDS = 10
+"""A process for less than this does little but start."""
+_AT_ONCE = 200
+
+
+def run(seconds: float, seed: int, report: Callable[[str], None]) -> Counts:
+    """Fuzz for `seconds` in all; where too little time is left for every target, chance picks which ones."""
+    if not engine.is_there():
+        report("atheris is not installed here: seeds are damaged at random, with no coverage to go by")
+        return _unguided(seconds, seed)
+    counts = Counts()
+    names = sorted(TARGETS)
+    random.Random(seed).shuffle(names)
+    share = max(_LEAST_SECONDS, int(seconds / len(names)))
+    ends = time.monotonic() + seconds
+    with tempfile.TemporaryDirectory(prefix="safelight-fuzz-") as work:
+        for name in names:
+            if time.monotonic() + share > ends + 1:
+                break
+            outcome = engine.fuzz(TARGETS[name], share, seed, Path(work))
+            counts.inputs += outcome.inputs
+            report(f"{name}: {outcome.inputs:,} inputs, {len(outcome.faults)} faults")
+            counts.findings += [
+                f"{name}: {fault.place}: {fault.message}; the input, in hex: {data.hex()[:4000]}"
+                for fault, data in outcome.faults
+            ]
+    return counts
+
+
+def _unguided(seconds: float, seed: int) -> Counts:
+    counts = Counts()
+    ends = time.monotonic() + seconds
+    turn = 0
+    while time.monotonic() < ends:
+        turn += 1
+        for name, target in TARGETS.items():
+            seeds = list(inputs(name).values())
+            for data in mutations(seeds, f"{seed} {turn} {name}", _AT_ONCE, target.longest):
+                counts.inputs += 1
+                fault = watch(target, data)
+                if fault is not None:
+                    counts.findings.append(f"{name}: {fault.place}: {fault.message}; in hex: {data.hex()[:4000]}")
+            if time.monotonic() > ends:
+                break
+    return counts

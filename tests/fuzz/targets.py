@@ -1,0 +1,17 @@
+"""All targets, by name: importing this module registers them."""
+
+from __future__ import annotations
+
+from tests.fuzz import (
+    crdt_targets,
+    crypto_targets,
+    library_targets,
+    pack_targets,
+    photo_targets,
+    relay_targets,
+)
+from tests.fuzz.target import TARGETS, Target
+
+__all__ = ["TARGETS", "Target"]
+
+PARTS = (crypto_targets, crdt_targets, library_targets, photo_targets, pack_targets, relay_targets)
