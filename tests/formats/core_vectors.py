@@ -241,7 +241,50 @@ def bundles() -> str:
     return file_of(about, cases)
 
 
+def settings() -> str:
+    device = OTHER.device_id.hex()
+    good: dict[str, tuple[str, str, Case]] = {
+        "a pack": ("pack", f"mine@1.0.0 {fixed('manifest').hex()}", {"model": "mine@1.0.0"}),
+        "a pack without its hash": ("pack", "mine@1.0.0", {"model": "mine@1.0.0"}),
+        "an image-text pack": ("text-pack", f"clip@1 {fixed('manifest').hex()}", {"model": "clip@1"}),
+        "a place": ("place/Home", "60.1699,24.9384", {"name": "Home", "degrees": [60.1699, 24.9384]}),
+        "a place in the south-west": ("place/Sea", "-12.5,-77.0", {"name": "Sea", "degrees": [-12.5, -77.0]}),
+        "a place with a slash": ("place/a/b", "0,0", {"name": "a/b", "degrees": [0.0, 0.0]}),
+        "a label by words": ("words:sunset", "a sunset\na red sky", {"texts": ["a sunset", "a red sky"]}),
+        "sixteen texts": ("words:many", "\n".join("abcdefghijklmnop"), {"texts": list("abcdefghijklmnop")}),
+        "keeps originals": (f"originals/{device}", "all", {"keeps": True}),
+        "holds": (
+            f"holds/{device}",
+            f"{device}:9 {DEVICE.device_id.hex()}:2",
+            {"held": {device: 9, DEVICE.device_id: 2}},
+        ),
+    }
+    own = DEVICE.device_id.hex()
+    good["holds"] = (f"holds/{device}", f"{device}:9 {own}:2", {"held": {device: 9, own: 2}})
+    bad = {
+        "a place beyond the pole": ("place/pole", "90.5,0"),
+        "a place beyond the date line": ("place/line", "0,180.5"),
+        "a place without a longitude": ("place/half", "60.1"),
+        "a place that is no number": ("place/nan", "nan,0"),
+        "a place in words": ("place/words", "north,east"),
+        "words of a label in capitals": ("words:Sunset", "a sunset"),
+        "words of a label with blanks around it": ("words: sunset", "a sunset"),
+        "words of no label": ("words:", "a sunset"),
+        "no words": ("words:none", ""),
+        "an empty line of words": ("words:gap", "a sunset\n\na red sky"),
+        "words that move the cursor": ("words:escape", "a \x1b[2Jsunset"),
+        "seventeen texts": ("words:more", "\n".join("abcdefghijklmnopq")),
+        "a text of 201 characters": ("words:long", "a" * 201),
+        "keeps some originals": (f"originals/{fixed('third').hex()}", "some"),
+        "holds what is no place": (f"holds/{fixed('third').hex()}", f"{device[:-1]}:9"),
+    }
+    cases = [case(name, "ok", {"name": key, "value": value}, output) for name, (key, value, output) in good.items()]
+    cases += [case(name, ABSENT, {"name": key, "value": value}) for name, (key, value) in bad.items()]
+    return file_of("Settings of a library (docs/schema.md), and what a device takes from each.", cases)
+
+
 FILES = {
+    "core-settings": settings,
     "core-envelope-body": envelope_bodies,
     "core-derived-file": derived_files,
     "core-machine-state": machine_states,

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import zlib
+
+import msgspec
+
 from tests.formats.vector_cases import Case, case, file_of, fixed
 
 MANIFEST = f"""format = 1
@@ -137,4 +142,44 @@ def calibrations() -> str:
     return changed_file("calibration.toml: thresholds of labels and of classes.", CALIBRATION, output, changes)
 
 
-FILES = {"ml-pack-manifest": manifests, "ml-taxonomy": taxonomies, "ml-calibration": calibrations}
+def class_tables() -> str:
+    table: Case = {"model": "mine@1.0.0", "entries": [["n02085620", "Chihuahua"], [None, ""]], "background": 1}
+    table |= {"threshold": 0.5, "taxonomy": None}
+    more: Case = {"class_threshold": 0.6, "label_thresholds": {"dog": 0.4}, "crops": ["centre", "whole"]}
+    imagenet: Case = {"model": "mine@1.0.0", "entries": [], "background": -1, "threshold": 0.6, "taxonomy": "imagenet"}
+
+    def packed(fields: Case) -> str:
+        return base64.b85encode(zlib.compress(msgspec.msgpack.encode(fields), 9)).decode()
+
+    stream = base64.b85decode(packed(table))
+    bad = {
+        "no zlib stream": base64.b85encode(b"no stream").decode(),
+        "cut off": base64.b85encode(stream[:-3]).decode(),
+        "another check of the stream": base64.b85encode(stream[:-1] + bytes([stream[-1] ^ 1])).decode(),
+        "over a megabyte": base64.b85encode(zlib.compress(bytes((1 << 20) + 1), 9)).decode(),
+        "no MessagePack": base64.b85encode(zlib.compress(b"\xc1")).decode(),
+        "a threshold of 0": packed({**table, "threshold": 0.0}),
+        "no model": packed({key: value for key, value in table.items() if key != "model"}),
+        "a taxonomy that nobody has": packed({**table, "taxonomy": "birds"}),
+        "a taxonomy of its own that is none": packed({**table, "taxonomy_text": "format = 2"}),
+        "a name that turns the line round": packed({**table, "entries": [["n02085620", "a\u202eb"]]}),
+        "three crops": packed({**table, "crops": ["centre", "whole", "centre"]}),
+    }
+    first = [["n01440764", "tench"]]
+    cases = [
+        case("good", "ok", {"packed": packed(table)}, {**table, "count": 2}),
+        case("with thresholds", "ok", {"packed": packed({**table, **more})}, {**table, **more, "count": 2}),
+        case("ImageNet's", "ok", {"packed": packed(imagenet)}, {**imagenet, "entries": first, "count": 1000}),
+        case("a field of the future", "ok", {"packed": packed({**table, "more": 1})}, {**table, "count": 2}),
+    ]
+    cases += [case(name, "LabelsInvalid", {"packed": data}) for name, data in bad.items()]
+    about = "Classes of models as the setting `classes:…` has them; of 1,000 entries the first is shown, and `count`."
+    return file_of(about, cases)
+
+
+FILES = {
+    "ml-class-table": class_tables,
+    "ml-pack-manifest": manifests,
+    "ml-taxonomy": taxonomies,
+    "ml-calibration": calibrations,
+}
