@@ -1,7 +1,7 @@
 """Every parser of foreign bytes says no by its package's own errors, and by nothing else, whatever it is given.
 
-What coverage guides is run by `python -P -m tests.fuzz` and `make soak`. Here its corpus, every fault that was found and
-some thousands of damaged seeds are tried.
+What coverage guides is run by `python -P -m tests.fuzz` and `make soak`. Here its corpus, all faults that were found,
+and some thousands of damaged seeds are tried.
 """
 
 from __future__ import annotations
