@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import struct
 import sys
+import zlib
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from msgspec.structs import replace
@@ -19,6 +22,7 @@ from core.errors import DiskFull
 from core.importing import moving
 from core.importing.dates import CaptureTime
 from core.importing.description import Description
+from core.importing.limits import Limits
 from core.importing.pipeline import import_paths
 from core.importing.walk import printable
 from core.verify import verify
@@ -520,3 +524,46 @@ def test_a_decoder_that_lies_costs_its_own_photo(
     assert set(heard.reasons("failed")) == set(lies)
     assert verify(library, deep=True).problems == []
     assert list((library.root / "blobs" / "incoming").iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is bounded on Linux")
+def test_a_decoder_that_dies_swells_or_is_asked_for_too_much_costs_that_file_alone(
+    library: Library, make_photo: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from core.importing.worker_pool import WorkerPool
+
+    for name in ("a.jpg", "crash.jpg", "z.jpg"):
+        folder = make_photo(name, size=(60 + len(name), 40)).parent
+    (folder / "memory.png").write_bytes(hollow_png(6_000, 6_000))
+    (folder / "pixels.png").write_bytes(hollow_png(2**31 - 1, 2**31 - 1, rows=1))
+    exchange = WorkerPool._exchange
+
+    def fatal(self: WorkerPool, worker: Any, request: Any, body: Any) -> Any:
+        if getattr(request, "name", "") == "crash.jpg":
+            os.kill(worker.pid, signal.SIGSEGV)
+        return exchange(self, worker, request, body)
+
+    monkeypatch.setattr(WorkerPool, "_exchange", fatal)
+    summary, heard = run(library, folder, limits=Limits(memory=100 << 20))
+    assert (summary.added, summary.failed) == (2, 3)
+    reasons = heard.reasons("failed")
+    assert "the decoder crashed (SIGSEGV)" in reasons["crash.jpg"]
+    assert "memory" in reasons["memory.png"]
+    assert "over the limit of 128 megapixels" in reasons["pixels.png"]
+    assert {photo.filename for photo in library.catalog.search()} == {"a.jpg", "z.jpg"}
+    assert list((library.root / "blobs" / "incoming").iterdir()) == []
+
+
+def hollow_png(width: int, height: int, rows: int | None = None) -> bytes:
+    """Return a small file that says it is a large picture, and holds `rows` of it, all by default."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    row = bytes(min(width, 6_000) * 3 + 1)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+        + chunk(b"IDAT", zlib.compress(row * (height if rows is None else rows), 1))
+        + chunk(b"IEND", b"")
+    )
