@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from core.core_dumps import forbid_core_dumps
 from tui.cli import command_table, exit_codes, output
 from tui.cli.session import Session
 
@@ -107,6 +106,8 @@ def _app_can_run() -> bool:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line. Returns its exit code; expected errors are shown, never raised."""
+    from core.core_dumps import forbid_core_dumps
+
     output.prepare_streams()
     # Before anything is typed: most commands, and the app, hold keys sooner or later.
     forbid_core_dumps()
