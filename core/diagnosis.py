@@ -57,6 +57,11 @@ class _LogFigures(NamedTuple):
     alarms: int
 
 
+def storage_version() -> str:
+    """Return which SQLite, and which form of `log.db`, this program works with."""
+    return f"SQLite {sqlite3.sqlite_version}, log.db of schema {SCHEMA_VERSION}"
+
+
 def of_folder(root: Path) -> Iterator[Finding]:
     """Yield what can be said of a library's folder without its keys: locked, damaged or on a read-only disk."""
     layout = Layout(root)

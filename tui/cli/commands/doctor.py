@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import sqlite3
 import sys
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -57,7 +56,9 @@ def command(session: Session, claim: bool, offline: bool, as_json: bool, yes: bo
 
 
 def _findings(session: Session, *, offline: bool) -> Iterator[Finding]:
-    yield Finding("safelight", True, f"version {version('safelight')}, SQLite {sqlite3.sqlite_version}")
+    from core.diagnosis import storage_version
+
+    yield Finding("safelight", True, f"version {version('safelight')}, {storage_version()}")
     yield Finding("python", True, f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     yield from _modules()
     yield from _decoders()
