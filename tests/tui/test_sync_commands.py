@@ -415,6 +415,20 @@ def test_doctor_says_what_devices_relays_and_copies_there_are(
     assert "1 edit and 0 files to send" in first["detail"]
 
 
+def test_leakage_says_what_a_relay_could_infer(synced: CommandLine, relay: Relay) -> None:
+    synced("relay", "leakage")
+    assert "test device" in synced.out
+    assert "recovery phrase" in synced.out
+    assert "It does not learn: no picture" in " ".join(synced.out.split())
+    (found,) = synced.json("relay", "leakage", "127.0.0.1")
+    assert (found["event"], found["url"]) == ("leakage", relay.url)
+    assert len(found["files"]) == sum(path.is_file() for path in (synced.root / "blobs").rglob("*"))
+    assert found["stored"]["blob.size"]
+    synced("relay", "leakage", "nowhere.example", code=exit_codes.USAGE)
+    relay.stop()
+    synced("relay", "leakage", code=exit_codes.RELAY_OUT_OF_REACH)
+
+
 def test_doctor_says_how_relays_are_now_and_what_stands_in_the_way(synced: CommandLine, relay: Relay) -> None:
     found = {line["check"]: line for line in findings(synced)}
     assert "nothing new there" in found["relay now"]["detail"]

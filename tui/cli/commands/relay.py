@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tui.cli import exit_codes, output
+from tui.cli.leakage_text import leakage_line, leakage_text
 from tui.cli.options import json_option, library_options
 
 if TYPE_CHECKING:
@@ -116,6 +117,43 @@ def status(session: Session, clear: bool, as_json: bool) -> int:
     if kept and not clear:
         return exit_codes.INTEGRITY_ALARM
     return outcome([standing.error for standing in found])
+
+
+@command.command("leakage")
+@click.argument("name", required=False)
+@json_option
+@library_options
+def leakage(session: Session, name: str | None, as_json: bool) -> int:
+    """Say exactly what a relay could infer of this library: the one that NAME means (a part of its URL), or each.
+
+    The relay is asked for everything it holds of the library, which reads all of its log. What it sees of devices
+    without storing it is said beside it.
+    """
+    from core.errors import CoreError
+    from core.sync.leakage import leakage as look
+    from core.sync.standing import relays_in_use
+    from tui.cli.progress import progress_bar
+
+    errors: list[Exception | None] = []
+    with session.open_library() as library:
+        urls = [url for url in relays_in_use(library) if name is None or name in url]
+        if not urls:
+            raise click.UsageError(f"this library uses no relay whose URL has {name!r} in it")
+        for url in urls:
+            try:
+                with progress_bar("Asking", unit="things", shown=not as_json) as advance:
+                    found = look(library, url, progress=advance)
+            except CoreError as error:
+                errors.append(error)
+                output.error(output.plain(str(error)), error.hint)
+                continue
+            errors.append(None)
+            if as_json:
+                output.json_lines([leakage_line(found)])
+            else:
+                for line in leakage_text(found):
+                    output.line(line)
+    return outcome(errors)
 
 
 def outcome(errors: Sequence[Exception | None]) -> int:
