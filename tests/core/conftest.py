@@ -13,7 +13,7 @@ from crdt.documents import shard_name
 from crdt.operations import Put
 from crdt.records import CopyRecord, PhotoFacts
 from crdt.schema import copy_key, pid_key
-from crypto import kdf
+from tests.core.empty_library import empty_library
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,9 +75,9 @@ class Bench:
 def bench(tmp_path: Path) -> Bench:
     """Return an empty library that nobody has open."""
     root = tmp_path / "library"
-    library, phrase = Library.create(root, PASSPHRASE, device_name="desk", kdf=kdf.new_parameters(*kdf.FLOOR))
-    library.close()
-    return Bench(root, Library.unlock(root, PASSPHRASE), phrase)
+    made = empty_library(PASSPHRASE, "desk")
+    made.write(root)
+    return Bench(root, made.secrets, made.phrase)
 
 
 @pytest.fixture

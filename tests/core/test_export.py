@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 import stat
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +27,8 @@ from crypto.kdf import FLOOR, new_parameters
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from crypto.keys import DeviceSecrets
+
 PASSPHRASE = b"a passphrase for exporting"
 
 
@@ -43,9 +46,7 @@ def photo(path: Path, colour: tuple[int, int, int], taken: str | None = None) ->
     return path
 
 
-@pytest.fixture
-def sources(tmp_path: Path) -> Path:
-    folder = tmp_path / "sources"
+def make_sources(folder: Path) -> Path:
     photo(folder / "a" / "IMG_1.jpg", (255, 0, 0), "2024:05:01 10:00:00")
     photo(folder / "b" / "IMG_1.jpg", (0, 255, 0), "2023:01:02 03:04:05")
     photo(folder / "c" / "img_1.JPG", (0, 0, 255))
@@ -54,9 +55,27 @@ def sources(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def library(tmp_path: Path, sources: Path) -> Iterator[Library]:
-    with new_library(tmp_path / "library") as made:
-        assert import_paths(made, [sources], label=False, workers=1).added == 4
+def sources(tmp_path: Path) -> Path:
+    return make_sources(tmp_path / "sources")
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, DeviceSecrets]:
+    """A folder with a library of the four photos, and who opens it."""
+    folder = tmp_path_factory.mktemp("export")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SAFELIGHT_STATE_DIR", str(folder / "state"))
+        with new_library(folder / "library") as made:
+            assert import_paths(made, [make_sources(folder / "sources")], label=False, workers=1).added == 4
+            return folder, made.members.secrets
+
+
+@pytest.fixture
+def library(tmp_path: Path, filled: tuple[Path, DeviceSecrets]) -> Iterator[Library]:
+    folder, secrets = filled
+    shutil.copytree(folder / "library", tmp_path / "library")
+    shutil.copytree(folder / "state", os.environ["SAFELIGHT_STATE_DIR"])
+    with Library.open(tmp_path / "library", secrets) as made:
         yield made
 
 

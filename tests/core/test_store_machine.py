@@ -22,7 +22,7 @@ from core.errors import NothingToUndo
 from core.library import Library
 from crdt.operations import Put
 from crdt.records import PhotoFacts
-from crypto import kdf
+from tests.core.empty_library import empty_library
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,9 +56,9 @@ class Store(RuleBasedStateMachine):
 
     @initialize()
     def create(self) -> None:
-        library, _ = Library.create(self.root, b"p", device_name="desk", kdf=kdf.new_parameters(*kdf.FLOOR))
-        library.close()
-        self.secrets = Library.unlock(self.root, b"p")
+        made = empty_library(b"p", "desk")
+        made.write(self.root)
+        self.secrets = made.secrets
         self.library = Library.open(self.root, self.secrets)
         self.other = Library.open(self.root, self.secrets)
         self.add(3, "2024-01")

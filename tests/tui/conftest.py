@@ -13,7 +13,7 @@ from PIL import Image
 
 from core.importing.pipeline import import_paths
 from core.library import Library
-from crypto.kdf import FLOOR, new_parameters
+from tests.core.empty_library import empty_library
 from tui.cli.application import run
 
 if TYPE_CHECKING:
@@ -90,8 +90,7 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
 def create_library(root: Path) -> None:
     """An empty library whose passphrase is quickly tried."""
-    kdf = new_parameters(opslimit=FLOOR.opslimit, memlimit=FLOOR.memlimit)
-    Library.create(root, PASSPHRASE.encode(), device_name="test device", kdf=kdf)[0].close()
+    empty_library(PASSPHRASE.encode(), "test device").write(root)
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from crypto.membership_change import countersign, draft_add, revoke, rotate
 from crypto.membership_entry import NO_ENVELOPE, Cut
 from sync_relay.server.settings import Limits, Settings
 from tests.core.conftest import Bench
+from tests.core.empty_library import empty_library
 from tests.sync_relay.conftest import Clock
 from tests.sync_relay.running_relay import Relay
 
@@ -96,8 +97,9 @@ class Home:
 
     def found(self) -> Device:
         root = self.folder / "device 0"
-        library, _ = Library.create(root, PASSPHRASE, device_name="device 0", kdf=COSTS)
-        self.devices.append(Device(root, library.members.secrets, library))
+        made = empty_library(PASSPHRASE, "device 0")
+        made.write(root)
+        self.devices.append(Device(root, made.secrets, Library.open(root, made.secrets)))
         return self.devices[0]
 
     def add(self, relays: list[str] | None = None, by: int = 0) -> Device:
