@@ -19,6 +19,7 @@ from crdt.errors import ValueRefused
 from crdt.schema import key_pid, label_name, split_copy_key, split_key
 from tests.fuzz.target import same, scratch, target, text_of
 from tests.fuzz.world import FOUNDER
+from tui.app.graphics.detection import read_answers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,6 +79,13 @@ def query(data: bytes) -> None:
     again = parse(str(read))
     same(again, read, "a query")
     same(str(again), str(read), "the text of a query")
+
+
+@target(covers=("tui.app.graphics.detection",), longest=8192)
+def terminal_answer(data: bytes) -> None:
+    """What a terminal answers when it is asked what it can show: whoever is at its other end may answer for it."""
+    width, height = read_answers(data).cell
+    same(0 < width <= 1000 and 0 < height <= 1000, True, "the cell of a terminal")
 
 
 @target(ValueRefused, covers=("crdt.schema",), longest=600)

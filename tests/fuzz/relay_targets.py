@@ -14,11 +14,14 @@ from sync_relay import client_answers as answers
 from sync_relay import wire
 from sync_relay.client_events import Listener
 from sync_relay.client_http import Line, Unreachable
+from sync_relay.client_transfers import Download
 from sync_relay.client_url import InvalidUrl, read_address, relay_url
 from sync_relay.errors import RelayError
 from sync_relay.server.call import read_number
 from sync_relay.server.dispatch import _decode
 from sync_relay.server.operations import OPERATIONS
+from sync_relay.server.sessions import token_bytes
+from sync_relay.server.transfers import read_range
 from sync_relay.statements import read_statement
 from tests.fuzz.target import same, target, text_of
 from tests.fuzz.world import FOUNDER, LIBRARY
@@ -32,6 +35,7 @@ MEDIA = (wire.MSGPACK, wire.JSON)
 STATUSES = (200, 204, 301, 400, 401, 403, 404, 409, 413, 429, 500, 503, 507)
 _BLOB = bytes(range(32))
 _MOST = 1000
+_TOKEN_CHARACTERS = 43
 
 
 @target(RelayError, covers=("sync_relay.wire", "sync_relay.server.dispatch", "sync_relay.server.call"))
@@ -42,19 +46,33 @@ def relay_request(data: bytes) -> None:
     read = _decode(data, shape, media)
     for form, encode in zip(MEDIA, (msgspec.msgpack.encode, msgspec.json.encode), strict=True):
         same(_decode(encode(read), shape, form), read, f"a {shape.__name__} as {form}")
-    number = read_number(text_of(data), _MOST)
+
+
+@target(
+    RelayError,
+    covers=("sync_relay.server.transfers", "sync_relay.server.sessions", "sync_relay.server.call"),
+    longest=256,
+)
+def relay_request_fields(data: bytes) -> None:
+    """What stands in the header of a request: numbers, a token, and a range of a blob."""
+    text = data.decode("latin-1")
+    number = read_number(text, _MOST)
     same(number is None or 0 <= number <= _MOST, True, "a number in a request")
+    same(token_bytes(text) is None or len(text) == _TOKEN_CHARACTERS, True, "the one spelling of a token")
+    start, end = read_range(text, _MOST)
+    same(0 <= start < end <= _MOST, True, "a range of a blob")
 
 
 class _Transport(httpx2.BaseTransport):
     """A relay that answers everything with the same bytes."""
 
-    def __init__(self, status: int, media: str, content: bytes) -> None:
-        self._answer = (status, media, content)
+    def __init__(self, status: int, media: str, content: bytes, fields: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+        self._answer = httpx2.Response(
+            status, headers=[(b"content-type", media.encode()), *fields], stream=httpx2.ByteStream(content)
+        )
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        status, media, content = self._answer
-        return httpx2.Response(status, headers={"content-type": media}, stream=httpx2.ByteStream(content))
+        return self._answer
 
 
 @target(
@@ -87,6 +105,16 @@ def relay_answer(data: bytes) -> None:
         answers.checked_side(line, answer)
     elif shape is wire.Letters:
         answers.checked_letters(line, answer)
+
+
+@target(Unreachable, RelayError, covers=("sync_relay.client_transfers", "sync_relay.client_http"), longest=256)
+def blob_answer(data: bytes) -> None:
+    """What a relay says of a part of a blob that it sends: its length and its place, a line each, and its bytes."""
+    length, place, content = (*data.split(b"\n", 2), b"", b"")[:3]
+    fields = ((b"content-length", length), (b"content-range", place))
+    line = Line(read_address("https://relay.example"), _Transport(206, wire.BINARY, content, fields), 1.0)
+    with Download.open(line, _BLOB, 3, 10, "token") as download:
+        same(sum(map(len, download)), download.length, "the bytes of a part of a blob")
 
 
 @target(Unreachable, covers=("sync_relay.client_events",), longest=1024)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import struct
@@ -552,6 +553,15 @@ SEEDS: dict[str, Callable[[], Iterable[bytes]]] = {
     "label": lambda: ["caf\u00e9 Noir".encode(), ("ab" * 16 + "/dog").encode(), ("ab" * 16 + "/" + "cd" * 32).encode()],
     "worker_answer": lambda: [_framed(answer) for answer in _worker_answers()],
     "worker_answer_framed": _worker_answers,
+    "relay_request_fields": lambda: [
+        b"bytes=3-12", b"bytes=-5", b"bytes=3-", b"17", base64.urlsafe_b64encode(_DIGEST).rstrip(b"="),
+    ],
+    "blob_answer": lambda: [
+        b"10\nbytes 3-12/100\n0123456789", b"2\nbytes 3-4/5\n01", b"10\nbytes 3-12/100\n012", b"9\n\n",
+    ],
+    "terminal_answer": lambda: [
+        b"\x1b_Gi=31;OK\x1b\\\x1bP>|foot(1.16)\x1b\\\x1b[6;20;10t\x1b[?62;4;22c", b"\x1b[?1;2c",
+    ],
     "replica_message": lambda: [b"\0" + msgspec.msgpack.encode(answer) for answer in _replica_answers()],
     "pack_manifest": _manifests,
     "taxonomy": lambda: [_TAXONOMY],
