@@ -107,7 +107,12 @@ def _compare(library: Library, seen: Seen, known: SeenCheckpoint, fetch: Callabl
     body = library.chain.open(stored)
     try:
         if place.device != library.device_id:
-            _Comparison(library, seen, known, body, fetch).run()
+            comparison = _Comparison(library, seen, known, body, fetch)
+            try:
+                comparison.run()
+            except BaseException:
+                comparison.drop_fetched()
+                raise
     except (Forged, Withheld):
         known.refused = True
         remember(library, seen)
@@ -191,6 +196,7 @@ class _Comparison:
         self._fetch = fetch
         self._name = f"the checkpoint in {name_envelope(known.place.device, known.place.seq)}"
         self._trusted, self._trusted_vector = _compared_before(library, seen, known)
+        self._fetched: list[bytes] = []
         self._expected: dict[str, set[bytes]] = {}
         self._touched_since: set[str] = set()
         self._touched_past: set[str] = set()
@@ -211,6 +217,14 @@ class _Comparison:
                 raise self._forged("lists what is no document")
             elif not self._is_known(snapshot):
                 self._compare(document, self._hashes(snapshot))
+
+    def drop_fetched(self) -> None:
+        """Remove the snapshots that were fetched for this: no worker has tried them, and they may not be what they say.
+
+        A log that built on the checkpoint later would take what is here for tried.
+        """
+        for blob in self._fetched:
+            self._library.blobs.remove(blob)
 
     def _check_places(self) -> None:
         log = self._library.log
@@ -257,6 +271,7 @@ class _Comparison:
         blobs = self._library.blobs
         if not blobs.exists(snapshot.blob):
             self._fetch(snapshot.blob)
+            self._fetched.append(snapshot.blob)
         try:
             return {change_hash for change_hash, _ in snapshots.read(read_snapshot(blobs, snapshot), snapshot.document)}
         except (BlobDamaged, SnapshotDamaged, UnknownFormat) as error:

@@ -19,6 +19,8 @@ from core.verify import verify
 from sync_relay.statements import Delete, Prune, read_statement
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from crdt.replica import Replica
     from tests.core.sync.conftest import Device, Home
 
@@ -276,9 +278,10 @@ def test_a_checkpoint_that_does_not_hold_is_an_alarm_and_is_never_confirmed(
 
     forge(first, alter)
     carry(first, second)
-    before = second.library.log.last_position()
+    before, blobs = second.library.log.last_position(), blobs_of(second)
     with pytest.raises(expected) as caught:
         confirm_pending(second.library, bring(first, second))
+    assert blobs_of(second) == blobs, "nothing that was never tried stays"
     number = first.library.log.head(first.id)[0]
     assert f"envelope {number} of device {first.id.hex()[:12]}" in str(caught.value)
     assert second.library.alarms == [], "this device works on"
@@ -288,6 +291,10 @@ def test_a_checkpoint_that_does_not_hold_is_an_alarm_and_is_never_confirmed(
         said = read_statement(statement, second.library.library_id)
         assert not isinstance(said, Prune) or said.checkpoint.seq < number
     edits.set_rating(second.library, second.library.catalog.pids("")[:1], 2)
+
+
+def blobs_of(device: Device) -> set[Path]:
+    return {path for path in (device.library.root / "blobs").rglob("*") if path.is_file()}
 
 
 def forged_change(device: Device, changes: list[bytes]) -> bytes:
