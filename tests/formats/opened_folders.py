@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 import automerge.core as automerge
 import msgspec
 
-from tests.formats.second_membership import open_epochs, read_entry, read_genesis
+from tests.formats.second_membership import ascending, open_epochs, read_entry, read_genesis, split
 from tests.formats.second_reader import (
     Envelope,
     Refused,
     Secrets,
     blake,
     check,
+    check_signature,
+    check_start,
     inflate,
     number,
     open_blob,
@@ -36,8 +38,8 @@ if TYPE_CHECKING:
 CONSTANTS = Path(__file__).resolve().parent.parent / "vectors" / "crdt-constants.json"
 KIND_CHECKPOINT = 2
 """Of an envelope's body."""
-ITEM_ENVELOPE, ITEM_ENTRY, ITEM_PRUNE = 1, 2, 4
-"""Of a relay's items."""
+ITEM_ENVELOPE, ITEM_ENTRY = 1, 2
+"""Of a relay's items; the others are deletes and prune entries."""
 
 
 @dataclass
@@ -115,6 +117,9 @@ def open_relay(folder: Path, library_id: bytes, secrets: Secrets) -> Opened:
     entries = {row[3]: row[4] for row in items if row[0] == ITEM_ENTRY}
     opened = _open(library_id, secrets, entries, lambda i: (folder / "blobs" / names[i]).read_bytes())
     _take(opened, [row[1:] for row in items if row[0] == ITEM_ENVELOPE], {})
+    for _, _, _, hashed, body in (row for row in items if row[0] not in {ITEM_ENVELOPE, ITEM_ENTRY}):
+        check(blake(body) == hashed, "Forged")
+        check_statement(body, library_id)
     return opened
 
 
@@ -171,6 +176,23 @@ def read_snapshot(data: bytes, document: str) -> list[bytes]:
         plain = plain[4 + size :]
     check(len(changes) == count, "SnapshotDamaged")
     return changes
+
+
+def check_statement(statement: bytes, library_id: bytes) -> tuple[bytes, int]:
+    """Verify a delete or a prune entry of a library; return who made it, and when."""
+    kind = statement[4:6] if statement[4:6] in {b"DL", b"PR"} else b"DL"
+    check_start(statement, kind, 148)
+    check(statement[8:40] == library_id, "WrongLibrary")
+    counted, size = (224, 72) if kind == b"PR" else (80, 32)
+    check(len(statement) >= counted + 68, "Truncated")
+    count, items = number(statement[counted : counted + 4]), split(statement[counted + 4 : -64], size)
+    most = 2_000 if kind == b"PR" else 4_000
+    check(len(statement) == counted + 68 + count * size and 1 <= count <= most, "FormatError")
+    ascending([item[:32] for item in items])
+    places = [*split(statement[80:224], 72), *items] if kind == b"PR" else []
+    check(all(1 <= number(place[32:40]) < 1 << 63 for place in places), "FormatError")
+    check_signature(statement[40:72], "delete", statement[:-64], statement[-64:])
+    return statement[40:72], number(statement[72:80])
 
 
 def open_derived(data: bytes, secrets: Secrets, name: str, derivation: str) -> tuple[list[Any], bytes]:

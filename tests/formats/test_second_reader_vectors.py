@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from mnemonic import Mnemonic
 
-from tests.formats.opened_folders import open_derived, read_library_file, read_snapshot
-from tests.formats.second_membership import ascending, open_epochs, read_entry, read_genesis, split
+from tests.formats.opened_folders import check_statement, open_derived, read_library_file, read_snapshot
+from tests.formats.second_membership import open_epochs, read_entry, read_genesis
 from tests.formats.second_reader import (
     Refused,
     Secrets,
     blake,
     check,
-    check_signature,
-    check_start,
     number,
     open_blob,
     open_envelope,
@@ -141,24 +139,13 @@ def run_machine_state(given: Hexadecimal) -> Given:
 
 
 def run_statement(given: Hexadecimal) -> Given:
-    """Verify the signature alone, and read what a sign-in signs."""
+    """Verify a delete or prune entry, or say what a sign-in signs."""
     if "nonce" in given:
         library = bytes(32) if given["library_id"] is None else given.library_id
         start = library + given.device_id + given["time"].to_bytes(8, "big")
         return {"signed": start + len(given.nonce).to_bytes(2, "big") + given.nonce + given["origin"].encode()}
-    statement = given.statement
-    kind = statement[4:6] if statement[4:6] in {b"DL", b"PR"} else b"DL"
-    check_start(statement, kind, 148)
-    check(statement[8:40] == given.library_id, "WrongLibrary")
-    counted, size = (224, 72) if kind == b"PR" else (80, 32)
-    check(len(statement) >= counted + 68, "Truncated")
-    count, items = number(statement[counted : counted + 4]), split(statement[counted + 4 : -64], size)
-    check(len(statement) == counted + 68 + count * size and 1 <= count <= 128_000 // size, "FormatError")
-    ascending([item[:32] for item in items])
-    places = [*split(statement[80:224], 72), *items] if kind == b"PR" else []
-    check(all(1 <= number(place[32:40]) < 1 << 63 for place in places), "FormatError")
-    check_signature(statement[40:72], "delete", statement[:-64], statement[-64:])
-    return {"device_id": statement[40:72], "time": number(statement[72:80])}
+    device, time = check_statement(given.statement, given.library_id)
+    return {"device_id": device, "time": time}
 
 
 RUNNERS: dict[str, Callable[[Hexadecimal], Given]] = {
