@@ -25,8 +25,9 @@ _FOLDER = Path(__file__).parent / "taxonomy"
 _IMAGENET = 1000
 _MAX_NAME = 200
 """Bytes of a label in UTF-8: what a library's label keys hold."""
-_MAX_ABOVE = 100
-"""More general labels that a label may have; the built-in taxonomy has a handful above each."""
+_MAX_ABOVE = 32
+"""More general labels that a label may have, and labels that a class may count for; in the built-in taxonomy it is a
+handful. A class table of 4 kB from another device could otherwise ask for gigabytes."""
 
 
 class Label(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -172,10 +173,17 @@ def _check(file: _File, toml: TomlSource) -> None:
             raise toml.invalid(f"the name of {class_id} {problem}", ("class_names", class_id))
     if file.imagenet_1k and not len(file.imagenet_1k) == len(set(file.imagenet_1k)) == _IMAGENET:
         raise toml.invalid("imagenet_1k must be 1,000 different ids", ("imagenet_1k",))
-    _check_above(file, toml)
+    above = _labels_above(file, toml)
+    counts_for: dict[str, set[str]] = {}
+    for index, label in enumerate(file.label):
+        for wnid in label.wnids:
+            labels = counts_for.setdefault(wnid, set())
+            labels |= {label.name, *above[label.name]}
+            if len(labels) > _MAX_ABOVE:
+                raise toml.invalid(f"{wnid} counts for more than {_MAX_ABOVE} labels", ("label", index, "wnids"))
 
 
-def _check_above(file: _File, toml: TomlSource) -> None:
+def _labels_above(file: _File, toml: TomlSource) -> dict[str, set[str]]:
     """Follow the labels down from those without parents: what is never reached goes round in a circle."""
     waiting = {label.name: set(label.parents) for label in file.label}
     children: dict[str, list[str]] = {}
@@ -203,3 +211,4 @@ def _check_above(file: _File, toml: TomlSource) -> None:
             f'"{file.label[index].name}" is above or below itself: {", ".join(sorted(waiting)[:5])} form a circle',
             ("label", index, "parents"),
         )
+    return above

@@ -11,6 +11,7 @@ from ml.aliases import read_aliases
 from ml.calibration import read_calibration
 from ml.classes import ClassTable
 from ml.errors import LabelsInvalid, MlError
+from ml.labels import LabelRules
 from ml.manifest import parse_any_manifest
 from ml.onnx_file import inspect
 from ml.taxonomy import Taxonomy
@@ -48,11 +49,15 @@ def aliases(data: bytes) -> None:
     read_aliases(data, "aliases.toml", Taxonomy())
 
 
-@target(LabelsInvalid, covers=("ml.classes", "ml.taxonomy"))
+@target(LabelsInvalid, covers=("ml.classes", "ml.taxonomy", "ml.labels"))
 def class_table(data: bytes) -> None:
     """A class table in the library's settings: any bytes, or compressed as it should be, by the first byte."""
     how, data = data[:1], data[1:]
     table = ClassTable.unpack(zlib.compress(data) if how > b"\x1f" else data)
+    rules = LabelRules(table, str.casefold)
+    strong = [(0, 0.9), (1, 0.05), (2**31, 0.05)]
+    same(len(rules.choose(strong)) >= len(rules.most_specific(strong)), True, "the labels of a photo")
+    rules.reasons(strong)
     packed = table.pack()
     same(msgspec.msgpack.encode(ClassTable.unpack(packed)), msgspec.msgpack.encode(table), "a class table")
 

@@ -11,8 +11,10 @@ import struct
 import zlib
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from ml.classes import ClassEntry, ClassTable
 from tests.fuzz.corpus import CORPUS, FAULT, inputs
 from tests.fuzz.mutation import mutations
 from tests.fuzz.seeds import SEEDS
@@ -103,6 +105,13 @@ def test_every_input_that_is_kept_and_damaged_seeds_are_taken_or_refused(name: s
     assert any(target(data) for what, data in kept.items() if not what.startswith(FAULT)), "no seed is a good one"
 
 
+def _class_table(labels: int, classes: int) -> bytes:
+    """Return a table in which every class counts for every label: 3 kB when it is compressed."""
+    taxonomy = "format = 1\n" + "".join(f'[[label]]\nname = "{at}"\nwnids = ["a"]\n' for at in range(labels))
+    entries = (ClassEntry("a", ""),) * classes
+    return msgspec.msgpack.encode(ClassTable("a@1", entries, -1, 0.6, None, taxonomy))
+
+
 _CHAIN = "".join(f'[[label]]\nname = "{at}"\nparents = ["{at - 1}"]\n' for at in range(1, 8_000))
 
 
@@ -116,6 +125,7 @@ _CHAIN = "".join(f'[[label]]\nname = "{at}"\nparents = ["{at - 1}"]\n' for at in
         ("taxonomy", b"format = 1\nunknown = [\n" + b"1,\n" * 3_000 + b"]\n"),
         ("taxonomy", f'format = 1\n[[label]]\nname = "0"\n{_CHAIN}'.encode()),
         ("class_table", b"\0" + zlib.compress(bytes(1 << 26))),
+        ("class_table", b"\xff" + _class_table(labels=900, classes=100_000)),
         ("envelope_content", struct.pack(">II", 1 << 24, 1 << 16) + zlib.compress(bytes(1 << 26))),
         ("query", b"(" * 30_000),
         ("query", b"-" * 30_000 + b"a"),
