@@ -6,7 +6,6 @@ The keyring package is imported where it is used: only Windows installs it.
 from __future__ import annotations
 
 import base64
-import binascii
 import time
 from typing import Protocol
 
@@ -62,7 +61,7 @@ def load(name: str, keyring: Keyring | None = None) -> bytes | None:
         return None
     try:
         return base64.b64decode(kept.secrets, validate=True)
-    except binascii.Error:
+    except ValueError:  # binascii's own error is one, too
         return None
 
 

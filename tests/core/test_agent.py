@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from core import agent, agent_keyring
+from core import agent, agent_keyring, agent_process
 from core.errors import AgentRefused
 from crypto.keys import DeviceSecrets
 
@@ -120,6 +121,26 @@ def test_a_socket_left_by_a_killed_agent_is_no_obstacle(root: Path, runtime: Pat
     assert agent.fetch_secrets(LIBRARY_ID, root) is None
     agent.start_agent(LIBRARY_ID, root, secrets)
     assert agent.fetch_secrets(LIBRARY_ID, root) == secrets
+
+
+@pytest.mark.parametrize("length", [1, 63, 65])
+def test_an_agent_that_answers_nonsense_is_none(root: Path, runtime: Path, length: int) -> None:
+    path = agent._socket_path(LIBRARY_ID, root, create=True)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(os.fspath(path))
+        listening.listen()
+
+        def answer() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(1)
+                connection.sendall(agent_process.EXPIRY.pack(2**40) + bytes(length))
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        assert agent.fetch_secrets(LIBRARY_ID, root) is None
+        thread.join()
+    path.unlink()
 
 
 def test_lock_removes_a_stale_socket(root: Path, runtime: Path) -> None:
@@ -257,7 +278,14 @@ def test_the_keyring_forgets_what_has_expired() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "no JSON", '{"expires_at": 9999999999999}', '{"expires_at": 9999999999999, "secrets": "*"}']
+    "text",
+    [
+        "",
+        "no JSON",
+        '{"expires_at": 9999999999999}',
+        '{"expires_at": 9999999999999, "secrets": "*"}',
+        '{"expires_at": 9999999999999, "secrets": "é"}',
+    ],
 )
 def test_a_keyring_entry_that_is_none_of_ours_is_no_secret(text: str) -> None:
     drawer = Drawer()
