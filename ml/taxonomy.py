@@ -173,7 +173,10 @@ def _check(file: _File, toml: TomlSource) -> None:
             raise toml.invalid(f"the name of {class_id} {problem}", ("class_names", class_id))
     if file.imagenet_1k and not len(file.imagenet_1k) == len(set(file.imagenet_1k)) == _IMAGENET:
         raise toml.invalid("imagenet_1k must be 1,000 different ids", ("imagenet_1k",))
-    above = _labels_above(file, toml)
+    _check_classes(file, _labels_above(file, toml), toml)
+
+
+def _check_classes(file: _File, above: Mapping[str, set[str]], toml: TomlSource) -> None:
     counts_for: dict[str, set[str]] = {}
     for index, label in enumerate(file.label):
         for wnid in label.wnids:
