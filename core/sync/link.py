@@ -18,7 +18,7 @@ from core.log import RelayState as State
 from core.sync.introduction import sign_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from core.errors import IntegrityAlarm
     from core.library import Library
@@ -55,6 +55,8 @@ class Link:
         self.vector: Vector | None = None
         """The newest envelope of each device at the relay; None: not known, or not any more."""
         self.new_alarms: list[IntegrityAlarm] = []
+        self.is_full = False
+        """Whether the run looks at all again, in case the relay is not what it was."""
         self.asked_past: Vector = {}
         """What the relay named as its newest when the envelopes past this device's were last asked for."""
         self._library = library
@@ -176,6 +178,17 @@ class Link:
                 )
             )
         self.remember()
+
+    def miss_entries(self, lost: Collection[bytes]) -> None:
+        """Raise the alarm if there are membership entries that the relay held, and does not give out any more."""
+        if lost:
+            self.raise_(
+                RolledBack(
+                    f"the relay {self.url} lacks {len(lost)} membership entries that it had, one of them "
+                    f"{min(lost).hex()[:8]}: it was put back from an older backup, or lost data",
+                    hint=_GIVEN_BACK,
+                )
+            )
 
     def _compare(self, vector: Vector) -> None:
         """Raise the alarm if the relay holds less than it once said it holds."""

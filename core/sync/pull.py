@@ -20,7 +20,7 @@ from crypto.membership import entry_hash
 from sync_relay import wire
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from core.ingest import Arrival
     from core.log import Vector
@@ -89,16 +89,25 @@ class Pull(Turn):
             self._move_to(max(position, self._link.state.cursor))
         return complete
 
-    def _read_rules(self) -> list[wire.Item]:
+    def _read_rules(self, kinds: Collection[int] = _RULES) -> list[wire.Item]:
+        """Take all membership entries of the relay, whatever of them was read before; return its prune entries.
+
+        What it is known to hold is known anew by it: a relay that was put back, and was brought as far again by others
+        since, looks as before, and would never be given the entries that it lost.
+        """
         client, after = self._link.client, 0
         prunes: list[wire.Item] = []
+        before, self._has_read_rules = set(self._link.facts.entries), True
+        self._link.facts = msgspec.structs.replace(self._link.facts, entries=[])
         while True:
-            page = self._link.ask(functools.partial(client.log, after, kinds=_RULES))
+            page = self._link.ask(functools.partial(client.log, after, kinds=kinds))
             self._take(page)
             prunes += (item for item in page.items if item.kind == wire.KIND_PRUNE)
             if not page.more:
-                return prunes
+                break
             after = page.position
+        self._link.miss_entries(before.difference(self._link.facts.entries))
+        return prunes
 
     def _bootstrap(self, prunes: list[wire.Item]) -> None:
         """Take a checkpoint that was offered, if it has to be, and go on with fetching one that was taken before."""
@@ -181,7 +190,9 @@ class Pull(Turn):
                     self._link.holds(header.device_id, header.seq, hashed)
 
     def _know_entries(self, entries: list[bytes]) -> None:
-        known = {*self._link.facts.entries, *map(entry_hash, entries)}
+        membership = self._library.members.membership  # what was refused is nothing that the relay is to have
+        held = {name for name in map(entry_hash, entries) if name in membership.entries or name in membership.pending}
+        known = {*self._link.facts.entries, *held}
         if len(known) != len(self._link.facts.entries):
             self._link.facts = msgspec.structs.replace(self._link.facts, entries=sorted(known))
 
