@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import math
 import struct
@@ -283,7 +284,31 @@ def settings() -> str:
     return file_of("Settings of a library (docs/schema.md), and what a device takes from each.", cases)
 
 
+def keyring_entries() -> str:
+    secrets = base64.b64encode(DEVICE.to_bytes()).decode()
+    expiry = 4_102_444_800  # the year 2100
+    good = f'{{"expires_at":{expiry},"secrets":"{secrets}"}}'
+    bad = {
+        "expired": good.replace(str(expiry), "1700000000"),
+        "no JSON": good[:-1],
+        "empty": "",
+        "no expiry": f'{{"secrets":"{secrets}"}}',
+        "no secrets": f'{{"expires_at":{expiry}}}',
+        "an expiry that is text": good.replace(str(expiry), f'"{expiry}"'),
+        "a sign that base64 has not": good.replace(secrets, "*" + secrets[1:]),
+        "a letter beyond ASCII": good.replace(secrets, "\u00e9" + secrets[1:]),
+    }
+    output = {"expires_at": expiry, "secrets": DEVICE.to_bytes()}
+    cases = [case("good", "ok", {"text": good}, output)]
+    cases.append(case("a field of the future", "ok", {"text": good[:-1] + ',"more":1}'}, output))
+    cases += [case(name, ABSENT, {"text": text}) for name, text in bad.items()]
+    return file_of(
+        "What a keyring keeps of an unlocked library; those that are good are so until the year 2100.", cases
+    )
+
+
 FILES = {
+    "core-keyring-entry": keyring_entries,
     "core-settings": settings,
     "core-envelope-body": envelope_bodies,
     "core-derived-file": derived_files,

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from core import bundles, places, vectors, vocabulary
+from core import agent_keyring, bundles, places, vectors, vocabulary
 from core.active_model import active_model, text_model
 from core.derived import DerivedFiles
 from core.envelope_body import decode_body
@@ -191,10 +191,30 @@ def run_setting(library: Library, given: Case) -> Case | None:
     return {"held": held} if held else None
 
 
+class Drawer(dict[str, str]):
+    """A keyring that holds one text."""
+
+    def get_password(self, service_name: str, username: str) -> str | None:
+        return self.get(service_name)
+
+    def set_password(self, service_name: str, username: str, password: str) -> None:
+        self[service_name] = password
+
+    def delete_password(self, service_name: str, username: str) -> None:
+        del self[service_name]
+
+
+def run_keyring(given: Case, folder: Path) -> Case | None:
+    drawer = Drawer({agent_keyring.SERVICE: given["text"]})
+    expiry, secrets = agent_keyring.expiry("name", drawer), agent_keyring.load("name", drawer)
+    return None if secrets is None else {"secrets": secrets, "expires_at": expiry}
+
+
 RUNNERS: dict[str, Callable[[Case, Path], Case | None]] = {
     "core-envelope-body": run_body,
     "core-derived-file": run_derived,
     "core-machine-state": run_machine_state,
+    "core-keyring-entry": run_keyring,
     "core-vectors-file": run_vectors,
     "core-taught-file": run_taught,
     "core-bundle": run_bundle,
