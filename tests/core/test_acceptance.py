@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -102,6 +103,7 @@ def own_chain(library: Library) -> Iterator[tuple[tuple[int, bytes], dict[bytes,
         yield (stored.seq, stored.hash), vector_of(library.chain.open(stored).frontier)
 
 
+@pytest.mark.scenario(3, "envelopes are reordered")
 @settings(max_examples=15, deadline=None)
 @given(draw=st.data())
 def test_any_order_of_arrival_leads_to_the_same_vector(draw: st.DataObject) -> None:

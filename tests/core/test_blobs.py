@@ -114,6 +114,7 @@ def test_files_are_private_whatever_the_umask(blobs: BlobStore) -> None:
     assert blobs.path(ref.id).stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.scenario(12, "the disk is full")
 def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path) -> None:
     """A limit on file sizes stands for the full disk: the kernel refuses the write in the same place."""
     script = """

@@ -52,6 +52,7 @@ def original(bench: Bench, tmp_path: Path) -> Path:
     return tmp_path / "original"
 
 
+@pytest.mark.scenario(1, "in a file of the library")
 @pytest.mark.parametrize("seed", range(4))
 def test_damage_is_named_or_harmless(bench: Bench, original: Path, seed: int) -> None:
     rng = random.Random(seed)

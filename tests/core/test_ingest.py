@@ -31,6 +31,7 @@ def stored(library: Library) -> int:
     return library.log.count()
 
 
+@pytest.mark.scenario(3, "envelopes are repeated")
 def test_a_member_s_envelopes_are_accepted_in_order_and_once(library: Library) -> None:
     remote = pair(library)
     for _ in range(5):
@@ -44,6 +45,7 @@ def test_a_member_s_envelopes_are_accepted_in_order_and_once(library: Library) -
     assert library.alarms == []
 
 
+@pytest.mark.scenario(3, "envelopes are reordered", "envelopes are dropped", alarm="withheld")
 def test_what_arrives_before_what_it_follows_waits_and_the_gap_is_named(library: Library) -> None:
     remote = pair(library)
     for _ in range(4):
@@ -74,6 +76,7 @@ def test_two_processes_take_in_the_same_things(library: Library, bench: Bench) -
         assert library.log.heads() == other.log.heads()
 
 
+@pytest.mark.scenario(1, "in an envelope", alarm="forged")
 def test_an_envelope_flipped_anywhere_is_not_stored(library: Library) -> None:
     remote = pair(library)
     remote.write()
@@ -107,6 +110,7 @@ def test_a_second_chain_of_a_device_is_an_alarm_and_the_first_stays(library: Lib
     assert library.log.held() == []
 
 
+@pytest.mark.scenario(2, "from another library", alarm="forged")
 def test_an_envelope_of_another_library_is_refused(library: Library) -> None:
     founder = DeviceSecrets.generate()
     stranger = Remote(create_genesis(founder, DeviceSecrets.generate()), founder)
@@ -128,6 +132,7 @@ def test_a_stranger_is_named_and_counts_once_somebody_adds_it(library: Library) 
     assert (arrival.entries, arrival.accepted) == (1, 2)
 
 
+@pytest.mark.scenario(11, "it floods devices and relays")
 def test_strangers_and_gaps_fill_no_disk(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arrivals, "MAX_HELD", 5)
     founder = beside(library)
@@ -161,6 +166,7 @@ def test_alarms_of_a_flood_are_bounded(library: Library) -> None:
     assert len(library.ingest.envelopes(forged).alarms) == arrivals.MAX_ALARMS
 
 
+@pytest.mark.scenario(7, "it forges or dates back an envelope")
 def test_what_a_revoked_device_wrote_past_the_cut_is_held_until_a_member_names_it(library: Library) -> None:
     founder, revoked, witness = beside(library), pair(library), pair(library)
     founder.learn(library.members.membership.entries.values())
@@ -204,6 +210,7 @@ def test_what_was_accepted_before_the_revocation_came_is_acknowledged(library: L
     assert library.alarms == []
 
 
+@pytest.mark.scenario(5, "one device's envelopes", alarm="withheld")
 def test_what_others_have_seen_and_nobody_gives_out_is_an_alarm(library: Library) -> None:
     hidden, witness = pair(library), pair(library)
     hidden.learn(library.members.membership.entries.values())
@@ -220,6 +227,7 @@ def test_what_others_have_seen_and_nobody_gives_out_is_an_alarm(library: Library
     assert library.ingest.unaccounted() == []
 
 
+@pytest.mark.scenario(6, "by a member", alarm="forked")
 def test_two_histories_that_meet_are_a_fork_by_name(library: Library) -> None:
     two_faced, witness = pair(library), pair(library)
     two_faced.learn(library.members.membership.entries.values())
@@ -249,6 +257,7 @@ def test_impossible_frontiers_are_refused(library: Library, frontier: list[Accep
     assert library.log.head(remote.id)[0] == 0
 
 
+@pytest.mark.scenario(11, "it floods devices and relays")
 def test_a_member_that_names_places_for_ever_is_bounded(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arrivals, "MAX_NAMED", 10)
     liar, victim = pair(library), pair(library)

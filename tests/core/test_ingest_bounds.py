@@ -5,17 +5,18 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING
 
+import pytest
+
 from core import edits
 from core.envelope_body import KIND_CHECKPOINT, EnvelopeBody, places_of
 from tests.core.remote_device import beside, pair
 
 if TYPE_CHECKING:
-    import pytest
-
     from core.library import Library
     from tests.core.conftest import Bench
 
 
+@pytest.mark.scenario(11, "it floods devices and relays")
 def test_membership_entries_are_bounded(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     remote = pair(library)
     most = len(library.members.membership.entries) + 3

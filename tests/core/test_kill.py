@@ -93,6 +93,7 @@ def run_child(bench: Bench, secrets: DeviceSecrets, root: Path, steps: int) -> t
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), acknowledged
 
 
+@pytest.mark.scenario(12, "kill -9 between any two steps")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_killed_after_any_step_the_library_is_whole(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

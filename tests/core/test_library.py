@@ -136,6 +136,7 @@ def test_a_refused_value_leaves_everything_as_it_was(library: Library, bench: Be
         assert rating(other, pids[1]) == 2
 
 
+@pytest.mark.scenario(12, "the disk is full")
 def test_a_full_disk_leaves_nothing_of_the_edit_and_the_next_one_works(library: Library, bench: Bench) -> None:
     (pid,) = bench.add_photos(library, 1)
     edits.set_rating(library, [pid], 1)
@@ -246,6 +247,7 @@ def test_of_two_copies_on_one_machine_the_second_writer_becomes_another_device(b
         assert library.device_id == bench.secrets.device_id
 
 
+@pytest.mark.scenario(12, "a device is restored from an old backup")
 @pytest.mark.parametrize("keep_derived", [True, False])
 def test_an_older_log_put_back_never_uses_a_number_twice(bench: Bench, *, keep_derived: bool) -> None:
     with bench.open() as library:
@@ -312,6 +314,7 @@ def test_a_log_that_is_gone_or_replaced_is_named(bench: Bench, content: bytes | 
         bench.open()
 
 
+@pytest.mark.scenario(1, "in a file of the library", alarm="envelope-damaged")
 def test_an_altered_envelope_is_named_and_the_others_are_shown(bench: Bench) -> None:
     with bench.open() as library:
         may = bench.add_photos(library, 3, month="2024-05")

@@ -48,6 +48,7 @@ def test_it_holds_nothing_in_the_clear_but_its_fields(path: Path, secrets: Devic
     assert PASSPHRASE.decode() not in text
 
 
+@pytest.mark.scenario(1, "in a file of the library")
 def test_any_changed_character_is_damage_or_a_wrong_passphrase_never_an_opened_library(path: Path) -> None:
     text = path.read_bytes()
     start = text.index(b"format")

@@ -70,6 +70,7 @@ def test_an_exception_inside_a_transaction_takes_everything_back(log: Log) -> No
     append(log, DEVICE, 2)
 
 
+@pytest.mark.scenario(2, "under another number")
 def test_a_sequence_number_cannot_be_used_twice(log: Log) -> None:
     append(log, DEVICE, 1)
     with pytest.raises(Exception, match="log"):
@@ -87,6 +88,7 @@ def test_another_process_s_commit_changes_the_data_version(log: Log, tmp_path: P
     assert log.data_version() != before
 
 
+@pytest.mark.scenario(12, "the disk is full")
 def test_a_full_disk_is_named_and_stores_nothing(log: Log, tmp_path: Path) -> None:
     append(log, DEVICE, 1)
     pages = scalar(log, "PRAGMA page_count")

@@ -158,6 +158,7 @@ def test_each_fault_is_refused(name: str) -> None:
     assert type(caught.value).__name__ == expected
 
 
+@pytest.mark.scenario(9, "it is damaged or a bomb")
 @pytest.mark.parametrize(
     "bomb",
     [

@@ -69,6 +69,7 @@ def only_pid(library: Library) -> bytes:
     return pid
 
 
+@pytest.mark.scenario(12, "a library folder is copied")
 def test_a_copy_is_another_device_and_both_are_one_library(
     bench: Bench, copy_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,6 +155,7 @@ def test_two_claimed_copies_that_both_wrote_come_apart_without_a_loss(
         assert library.alarms == []
 
 
+@pytest.mark.scenario(12, "a device is restored from an old backup")
 def test_an_older_log_gets_back_what_a_relay_has(bench: Bench) -> None:
     with bench.open() as library:
         (pid,) = bench.add_photos(library, 1)

@@ -67,6 +67,7 @@ def _check_kept(replica: Replica, change: bytes) -> None:
     assert Replica.load(MONTH, loaded.save(), _actor(OTHER, 12)).heads() == replica.heads()
 
 
+@pytest.mark.scenario(11, "it alters changes, with right checksums")
 @settings(max_examples=400)
 @given(
     which=st.integers(0, len(HISTORY) - 1),
@@ -89,6 +90,7 @@ def test_altered_bytes_are_refused_or_kept(which: int, edits: list[tuple[int, in
     assert (loaded.heads(), loaded.missing()) == (replica.heads(), replica.missing())
 
 
+@pytest.mark.scenario(11, "it alters changes, with right checksums")
 @pytest.mark.parametrize("seed", range(30))
 def test_composed_changes_are_refused_or_kept(seed: int, hostile: Any) -> None:
     chance = random.Random(seed)

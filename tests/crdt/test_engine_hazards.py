@@ -128,6 +128,7 @@ def test_repeats_of_an_early_change_take_no_room(device: Any) -> None:
     assert (receiver.missing(), receiver.get("caption", PHOTO)) == ([], "two")
 
 
+@pytest.mark.scenario(11, "it uses one (actor, seq) twice")
 def test_two_early_changes_with_one_number(device: Any, hostile: Any) -> None:
     sender, receiver = device.replica(), device.replica()
     first = edited(sender, "one")
@@ -218,6 +219,7 @@ def test_a_failure_of_the_engine_closes_the_replica(device: Any) -> None:
     assert Replica.load(MONTH, saved, device.actor()).edit([Put("caption", PHOTO, "x")]) is not None
 
 
+@pytest.mark.scenario(11, "it sends bombs")
 def test_deflated_changes_are_refused_and_never_shipped(device: Any) -> None:
     sender = device.replica()
     long = sender.edit([Put("caption", PHOTO, "x" * 8000)])
@@ -234,6 +236,7 @@ def test_deflated_changes_are_refused_and_never_shipped(device: Any) -> None:
         device.replica().apply([bytes(made.bytes)], author=device.id)
 
 
+@pytest.mark.scenario(11, "it sends bombs")
 def test_a_short_change_with_very_many_operations(device: Any, hostile: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     replica = device.replica()
 

@@ -410,6 +410,7 @@ def test_good_vectors_are_applied(name: str) -> None:
     assert Replica.load(MONTH, replica.save(), ACTOR).heads() == replica.heads()
 
 
+@pytest.mark.scenario(11, "it alters changes, with right checksums")
 @pytest.mark.parametrize("name", BAD)
 def test_a_change_with_one_fault_is_refused_and_leaves_no_trace(name: str) -> None:
     vectors = _read_vectors()

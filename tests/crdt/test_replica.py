@@ -172,6 +172,7 @@ def test_what_waits_survives_saving(device: Any) -> None:
     assert loaded.heads() == sender.heads()
 
 
+@pytest.mark.scenario(11, "it floods devices and relays")
 def test_a_flood_of_orphans_stops_at_the_flooding_device(
     device: Any, other_device: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

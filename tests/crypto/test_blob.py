@@ -177,6 +177,7 @@ def test_damage_far_away_does_not_touch_a_range_read() -> None:
         reader.read()
 
 
+@pytest.mark.scenario(1, "in a blob")
 @given(st.data())
 def test_any_changed_bit_is_a_named_error(data: st.DataObject) -> None:
     key, blob_id, blob = blob_of(b"a small photo")
@@ -216,6 +217,7 @@ def test_another_blobs_key_is_named() -> None:
         BlobReader(io.BytesIO(blob), key_of(b"another photo"))
 
 
+@pytest.mark.scenario(8, "they are truncated")
 @pytest.mark.parametrize("size", [10, CHUNK, 3 * CHUNK + 100])
 def test_truncation_is_noticed_on_opening(size: int) -> None:
     key, _, blob = blob_of(pattern(size))
@@ -225,6 +227,7 @@ def test_truncation_is_noticed_on_opening(size: int) -> None:
             BlobReader(io.BytesIO(blob[:length]), key)
 
 
+@pytest.mark.scenario(8, "they are extended")
 @pytest.mark.parametrize("size", [10, CHUNK, 3 * CHUNK + 100])
 def test_extension_is_noticed_on_opening(size: int) -> None:
     key, _, blob = blob_of(pattern(size))
@@ -233,6 +236,7 @@ def test_extension_is_noticed_on_opening(size: int) -> None:
             BlobReader(io.BytesIO(blob + tail), key)
 
 
+@pytest.mark.scenario(8, "they are swapped")
 @settings(max_examples=20)
 @given(st.permutations(range(4)))
 def test_reordered_chunks_are_noticed(order: list[int]) -> None:
@@ -248,6 +252,7 @@ def test_reordered_chunks_are_noticed(order: list[int]) -> None:
             read_all(mixed, key)
 
 
+@pytest.mark.scenario(8, "chunks of two blobs are mixed")
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_chunks_of_two_blobs_cannot_be_mixed(place: int) -> None:
     key, _, blob = blob_of(pattern(2 * CHUNK + 50))
@@ -266,6 +271,7 @@ def test_duplicated_and_dropped_chunks_are_noticed() -> None:
             read_all(blob[:BLOB_HEADER_BYTES] + b"".join(changed), key)
 
 
+@pytest.mark.scenario(8, "there are two last ones, or none")
 def test_two_last_chunks_or_none_are_noticed() -> None:
     key = bytes(32)
     framed = (2 * CHUNK - FRAME_BYTES).to_bytes(8, "big") + bytes(2 * CHUNK - FRAME_BYTES)
@@ -375,6 +381,7 @@ def _stream(raw: io.RawIOBase) -> BinaryIO:
     return raw  # type: ignore[return-value]
 
 
+@pytest.mark.scenario(8, "it is a blob of another library")
 def test_a_blob_of_another_library_does_not_open() -> None:
     data = pattern(100)
     _, _, blob = blob_of(data, EpochKeys(b"o" * 32, b"o" * 32, b"o" * 32))

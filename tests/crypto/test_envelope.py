@@ -101,6 +101,7 @@ def test_the_same_edit_sealed_twice_shares_nothing_secret(
     assert envelope_hash(one) != envelope_hash(other)
 
 
+@pytest.mark.scenario(1, "in an envelope")
 @given(st.data())
 def test_any_changed_bit_is_a_named_error(
     header: EnvelopeHeader, device: DeviceSecrets, epoch: EpochKeys, data: st.DataObject
@@ -160,6 +161,7 @@ def test_each_field_has_its_error(
             opened(resigned(bytes(envelope), device), second, epoch)
 
 
+@pytest.mark.scenario(1, "in an envelope")
 @given(st.integers(1, 400))
 def test_a_shorter_or_longer_envelope_is_a_named_error(
     header: EnvelopeHeader, device: DeviceSecrets, epoch: EpochKeys, change: int
@@ -181,6 +183,7 @@ def test_an_endless_envelope_is_refused_before_anything_is_computed(
         read_header(envelope + bytes(MAX_ENVELOPE_BYTES))
 
 
+@pytest.mark.scenario(2, "as another kind of thing")
 @pytest.mark.parametrize("purpose", [purpose for purpose in Signed if purpose is not Signed.ENVELOPE])
 def test_a_signature_for_another_purpose_does_not_hold(
     purpose: Signed, header: EnvelopeHeader, device: DeviceSecrets, epoch: EpochKeys
@@ -190,6 +193,7 @@ def test_a_signature_for_another_purpose_does_not_hold(
         opened(resigned(envelope, device, purpose), header, epoch)
 
 
+@pytest.mark.scenario(2, "from another library", "as another device's", "under another epoch")
 def test_replays_elsewhere_are_named(header: EnvelopeHeader, device: DeviceSecrets, epoch: EpochKeys) -> None:
     envelope = seal_envelope(header, b"caption", device, epoch)
     other = bytes(31) + b"\x01"
@@ -229,6 +233,7 @@ def test_an_id_of_another_length_is_a_mistake(header: EnvelopeHeader) -> None:
             dataclasses.replace(header, **{name: b"short"})  # type: ignore[arg-type]
 
 
+@pytest.mark.scenario(11, "it sends bombs")
 def test_a_compression_bomb_is_refused_without_inflating_it(
     header: EnvelopeHeader, device: DeviceSecrets, epoch: EpochKeys
 ) -> None:

@@ -99,6 +99,7 @@ def test_a_newcomer_reads_every_epoch_before_it_and_the_photo_id_key_stays(world
     assert all(keys.epoch_id == epoch_id for epoch_id, keys in ring.keys.items())
 
 
+@pytest.mark.scenario(7, "it reads what is written afterwards")
 def test_a_revoked_device_opens_no_later_key(world: World, phone: DeviceSecrets) -> None:
     held = set(open_epochs(world.merged(), phone).keys)
     world.revoke(FOUNDER, phone.device_id)
@@ -169,6 +170,7 @@ def test_a_forged_rotation_with_nothing_wrong_is_good(world: World, phone: Devic
     assert ring.keys[state.current].epoch_key == b"k" * 32
 
 
+@pytest.mark.scenario(10, "epoch keys that are none")
 def test_a_member_given_another_key_than_the_rest_notices_and_rotates(world: World, phone: DeviceSecrets) -> None:
     state = world.merged()
     state = state.with_entries([forge_keys(state, phone, told=b"other" + bytes(27), victim=FOUNDER.device_id)])
@@ -229,6 +231,7 @@ def test_a_box_opens_in_its_own_entry_only(world: World) -> None:
         open_epochs(state.with_entries([moved]), secrets_of(50))
 
 
+@pytest.mark.scenario(2, "under another epoch")
 def test_wrapped_keys_are_bound_to_their_place() -> None:
     key, context, epoch_id, secret = b"k" * 32, b"context", b"e" * 32, b"s" * 32
     wrapped = wrap_key(key, context, epoch_id, secret)

@@ -102,6 +102,7 @@ def test_a_changed_field_is_a_named_error(field: str, genesis: Genesis) -> None:
         verify_genesis(bytes(changed), genesis.library_id)
 
 
+@pytest.mark.scenario(1, "in a membership entry")
 @given(st.integers(0, GENESIS_BYTES * 8 - 1))
 def test_any_changed_bit_is_a_named_error(genesis: Genesis, bit: int) -> None:
     changed = bytearray(genesis.entry)
@@ -118,6 +119,7 @@ def test_another_length_is_a_named_error(genesis: Genesis) -> None:
         verify_genesis(genesis.entry + b"\0")
 
 
+@pytest.mark.scenario(10, "a library is invented for a recovery phrase")
 def test_nobody_invents_a_library_for_somebody_elses_phrase(phrase_member: DeviceSecrets) -> None:
     """A relay names the phrase's public keys, which it knows, but cannot countersign."""
     relay = DeviceSecrets.generate()

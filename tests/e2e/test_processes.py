@@ -106,6 +106,7 @@ def photos(folder: Path, names: range, seed: int) -> Path:
     return folder
 
 
+@pytest.mark.scenario(12, "two processes use one library")
 def test_two_imports_a_search_and_edits_at_once_lose_nothing(
     root: Path, secrets: DeviceSecrets, tmp_path: Path
 ) -> None:
@@ -149,6 +150,7 @@ def test_four_writers_at_once_use_every_number_once(root: Path, secrets: DeviceS
         assert verify.verify(library).problems == []
 
 
+@pytest.mark.scenario(12, "kill -9 between any two steps")
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
 @pytest.mark.parametrize("acknowledged", [0, 1, 3, 9])
 def test_a_killed_writer_loses_nothing_that_it_acknowledged(

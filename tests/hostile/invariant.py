@@ -51,7 +51,8 @@ def holds(world: World, *about: str, devices: Iterable[Device] = (), apart: bool
     nothing_is_lost(world, honest)
     alarms_are(world, honest, about)
     for device in honest:
-        assert verify(device.library, deep=True).problems == []
+        problems = verify(device.library, deep=True).problems
+        assert problems == [], problems
     still_sound(*honest)
     assert leaks(world) == []
     world.checked = True

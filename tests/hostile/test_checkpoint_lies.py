@@ -58,6 +58,7 @@ def confirmed_by(puppet: Hostile, author: Device, relay: Relay) -> None:
 class TestTwoWhoLieTogether:
     """A hostile member adds a second device of its own, which confirms what the first one makes up."""
 
+    @pytest.mark.scenario(9, "it is made up", "envelopes are pruned too early", alarm="withheld")
     @pytest.mark.parametrize("fault", ["a change is left out", "a document is left out"])
     def test_whoever_knows_better_says_so_before_anything_is_dropped(
         self, pair: tuple[Device, Device], mallory: Hostile, relay: Relay, home: Home, fault: str
@@ -104,6 +105,7 @@ class TestTwoWhoLieTogether:
         converged(first, second, third)
 
 
+@pytest.mark.scenario(9, "envelopes are pruned too early", alarm=("forged", "not-a-member"))
 class TestPruneEntries:
     """A member signs a prune entry whose parts do not belong together; each part is real."""
 
@@ -152,6 +154,7 @@ def replaced(prune: Prune, **change: Any) -> Prune:
     return dataclasses.replace(prune, **change)
 
 
+@pytest.mark.scenario(9, "it is made up", alarm="forged")
 class TestPlacesThatDoNotExist:
     def test_a_checkpoint_that_covers_another_envelope_than_was_written_is_named(
         self, pair: tuple[Device, Device]

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 MONTH = "photos:2024-05"
 
 
+@pytest.mark.scenario(11, "it writes records that no program writes")
 class TestSizesAndTimes:
     def test_sizes_that_no_number_holds_stop_nobody(
         self, pair: tuple[Device, Device], mallory: Hostile, relay: Relay
@@ -69,6 +70,7 @@ class TestSizesAndTimes:
         still_sound(first, second)
 
 
+@pytest.mark.scenario(11, "it writes records that no program writes", alarm="forged")
 class TestRecordsOfFiles:
     def test_sizes_that_no_file_has_are_named_and_take_no_room(
         self, pair: tuple[Device, Device], mallory: Hostile, relay: Relay
@@ -106,6 +108,7 @@ class TestRecordsOfFiles:
         still_sound(first, second)
 
 
+@pytest.mark.scenario(11, "it writes records that no program writes", alarm="forged")
 class TestRecordsWrittenOver:
     def test_an_original_whose_key_a_member_writes_over_opens_again_on_every_device(
         self, pair: tuple[Device, Device], mallory: Hostile, relay: Relay
@@ -164,6 +167,7 @@ class TestRecordsWrittenOver:
         assert verify(first.library, deep=True).sound
 
 
+@pytest.mark.scenario(11, "it writes records that no program writes")
 class TestHistory:
     def test_nobody_takes_over_anothers_edit_in_the_history(
         self, pair: tuple[Device, Device], mallory: Hostile, relay: Relay
@@ -195,6 +199,7 @@ class TestNamesInTheClear:
         reads_nothing(relay, "a-name-of-mallory", "device 0", "IMG_0000", "2024-05")
 
 
+@pytest.mark.scenario(11, "it writes records that no program writes")
 class TestRecordsTakenAway:
     def test_an_original_whose_record_a_member_takes_away_stays_where_it_is(
         self, pair: tuple[Device, Device], mallory: Hostile, relay: Relay

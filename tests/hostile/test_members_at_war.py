@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tests.sync_relay.running_relay import Client, Relay
 
 
+@pytest.mark.scenario(11, "it floods devices and relays")
 class TestAMemberThatFillsARelay:
     def test_revoking_it_makes_room_again(
         self,
@@ -73,6 +74,7 @@ class TestAMemberThatFillsARelay:
 
 
 class TestARevokedDevice:
+    @pytest.mark.scenario(7, "it keeps its token")
     def test_a_token_that_has_not_ended_opens_nothing_more(
         self, pair: tuple[Device, Device], mallory: Hostile, relay: Relay
     ) -> None:
@@ -94,6 +96,7 @@ class TestARevokedDevice:
         converged(first, second)
         reads_nothing(relay, "after the revocation")
 
+    @pytest.mark.scenario(7, "it forges or dates back an envelope", alarm="not-a-member")
     def test_what_it_dates_back_and_a_relay_gives_out_is_not_accepted(
         self, pair: tuple[Device, Device], mallory: Hostile, relay: Relay
     ) -> None:
@@ -114,6 +117,7 @@ class TestARevokedDevice:
         converged(first, second)
         still_sound(first, second)
 
+    @pytest.mark.scenario(7, "it reads what is written afterwards")
     def test_it_can_read_nothing_that_is_sealed_afterwards(
         self, pair: tuple[Device, Device], mallory: Hostile, relay: Relay
     ) -> None:
@@ -128,6 +132,7 @@ class TestARevokedDevice:
             assert device.library.members.current.epoch_id not in keys
 
 
+@pytest.mark.scenario(10, "epoch keys that are none", alarm="forged")
 class TestKeysThatAreNone:
     def test_who_is_given_other_keys_says_so_and_goes_on(
         self, pair: tuple[Device, Device], mallory: Hostile, relay: Relay, monkeypatch: pytest.MonkeyPatch
@@ -156,6 +161,7 @@ class TestKeysThatAreNone:
         still_sound(first, second)
 
 
+@pytest.mark.scenario(12, "a clock is a year off")
 class TestClocks:
     @pytest.mark.parametrize("off_s", [-400 * 86_400, 400 * 86_400])
     def test_a_clock_a_year_off_changes_nothing(
@@ -175,6 +181,7 @@ class TestClocks:
 
 
 class TestPlayedAgain:
+    @pytest.mark.scenario(2, "from another library", alarm="forged")
     def test_what_was_made_for_another_library_is_refused_whoever_brings_it(
         self, pair: tuple[Device, Device], mallory: Hostile, relay: Relay
     ) -> None:
@@ -196,6 +203,7 @@ class TestPlayedAgain:
                 assert [alarm.name for alarm in device.library.ingest.entries([entry.data]).alarms] == ["forged"]
         converged(first, second)
 
+    @pytest.mark.scenario(2, "an earlier answer or sign-in")
     def test_a_revoked_one_is_not_shown_the_library_by_an_old_sign_in(
         self, pair: tuple[Device, Device], mallory: Hostile, relay: Relay
     ) -> None:

@@ -14,6 +14,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+import pytest
+
 from core.errors import RelayUnreachable
 from core.sync.relays import MAX_RELAYS, Relays
 from crdt.documents import LIBRARY
@@ -41,6 +43,7 @@ NONE_OF_THEM = [
 ]
 
 
+@pytest.mark.scenario(11, "it names relays, words and times that mislead", alarm="forged")
 class TestAddressesOfNoRelay:
     def test_they_are_left_out_and_named_once(
         self, pair: tuple[Device, Device], mallory: Hostile, relay: Relay
@@ -59,6 +62,7 @@ class TestAddressesOfNoRelay:
         assert first.engine.relays.left_out() == []
 
 
+@pytest.mark.scenario(11, "it floods devices and relays", alarm="forged")
 class TestTooMany:
     def test_no_more_than_a_few_are_used_and_those_known_before_come_first(
         self, pair: tuple[Device, Device], mallory: Hostile, relay: Relay, new_relay: Callable[..., Relay]
@@ -107,6 +111,7 @@ class Swallower:
             taken.close()
 
 
+@pytest.mark.scenario(11, "it names relays, words and times that mislead")
 class TestOneThatSaysNothing:
     def test_the_others_are_synced_with_while_it_is_waited_for(
         self, pair: tuple[Device, Device], mallory: Hostile, relay: Relay

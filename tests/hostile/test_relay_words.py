@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import pytest
 
 from core import edits
 from core.errors import Withheld
@@ -21,8 +22,6 @@ from tests.hostile.conftest import about, lie_to, still_sound, sync_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import pytest
 
     from tests.core.sync.conftest import Device
     from tests.sync_relay.running_relay import Relay
@@ -53,6 +52,7 @@ def without(device: bytes, seq: int) -> Callable[[wire.LogPage], wire.LogPage]:
     return altered
 
 
+@pytest.mark.scenario(5, "one device's envelopes", alarm="withheld")
 class TestClaims:
     def test_a_relay_that_says_it_has_our_edits_already_is_named(self, pair: tuple[Device, Device]) -> None:
         first, second = pair
@@ -89,6 +89,7 @@ class TestClaims:
         converged(first, second)
 
 
+@pytest.mark.scenario(5, "one device's envelopes", alarm="withheld")
 class TestKeptBack:
     def test_what_another_device_has_seen_and_the_relay_keeps_back_is_named(
         self, pair: tuple[Device, Device], home: Any

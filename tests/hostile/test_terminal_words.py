@@ -45,6 +45,7 @@ def visited(filled: CommandLine) -> CommandLine:
     return filled
 
 
+@pytest.mark.scenario(11, "it names relays, words and times that mislead")
 @pytest.mark.parametrize(
     "command",
     [

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tests.sync_relay.running_relay import Relay
 
 
+@pytest.mark.scenario(6, "by a member", alarm="forked")
 class TestAMemberThatTellsTwoStories:
     def test_two_relays_that_were_told_differently_meet(
         self, pair: tuple[Device, Device], mallory: Hostile, relay: Relay, new_relay: Callable[..., Relay]
@@ -73,6 +74,7 @@ def hidden(device: bytes, place: tuple[int, bytes]) -> Callable[[wire.Heads], wi
     return altered
 
 
+@pytest.mark.scenario(6, "by the relay")
 class TestARelayThatTellsTwoStories:
     def test_what_was_kept_apart_comes_together(self, pair: tuple[Device, Device]) -> None:
         """The relay shows neither what the other has written. Nobody can tell; once they meet, nothing is lost."""
@@ -114,6 +116,7 @@ class TestARelayThatTellsTwoStories:
         assert first.library.catalog.count() == 2
 
 
+@pytest.mark.scenario(4, "to an earlier backup", "to nothing", alarm="rolled-back")
 class TestARelayThatForgetsWhileItIsWatched:
     @pytest.mark.parametrize("to", ["an earlier state", "nothing"])
     def test_it_is_named_and_filled_again(

@@ -192,6 +192,7 @@ def test_somebody_elses_sign_in_brings_nothing(relay: Relay, library: Library, b
         theirs.ask("POST", "/v1/sign-in", good, wire.Session)
 
 
+@pytest.mark.scenario(7, "it brings others in")
 def test_a_revoked_device_gets_nobody_in(
     relay: Relay, library: Library, beside: Beside, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -172,6 +172,7 @@ ANSWERS: list[tuple[str, Callable[[RelayClient], Any], Any]] = [
 ]
 
 
+@pytest.mark.scenario(1, "in an answer of the relay")
 @pytest.mark.parametrize(("call", "answer"), [one[1:] for one in ANSWERS], ids=[one[0] for one in ANSWERS])
 def test_answers_that_no_relay_gives(call: Callable[[RelayClient], Any], answer: Any) -> None:
     with at(answer) as client, pytest.raises(Unreachable) as raised:

@@ -177,6 +177,7 @@ def test_https_to_a_relay_without_a_certificate_says_so() -> None:
         client.about()
 
 
+@pytest.mark.scenario(12, "a clock is a year off")
 def test_a_clock_that_is_a_year_off_signs_in(relay: Relay, library: Library, clock: Clock) -> None:
     with RelayClient(relay.url) as client:
         client.found(relay.invite(), library.genesis.entry)

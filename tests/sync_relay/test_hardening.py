@@ -94,6 +94,7 @@ async def all_ended(relay: Relay) -> None:
         await asyncio.gather(*relay.server.server_state.tasks, return_exceptions=True)
 
 
+@pytest.mark.scenario(12, "the disk is full")
 @POSIX
 def test_a_full_disk_is_named_and_spoils_nothing(tmp_path: Path, library: Library) -> None:
     """The relay's files may not grow beyond 2 MB: what the kernel then answers is what a full disk looks like."""

@@ -83,6 +83,7 @@ def test_an_edit_costs_little_on_the_wire(relay: Relay, library: Library) -> Non
     assert received < 1_500
 
 
+@pytest.mark.scenario(7, "it keeps its token")
 def test_added_devices_get_in_and_revoked_ones_are_shut_out_at_once(relay: Relay, library: Library) -> None:
     client = relay.found(library)
     library_id = library.genesis.library_id

@@ -96,6 +96,7 @@ def test_a_library_has_few_mailboxes_and_only_members_open_them(relay: Relay, li
         open_box(relay.client())
 
 
+@pytest.mark.scenario(10, "pairing codes are guessed")
 def test_a_flood_of_claims_is_slowed_down(relay: Relay) -> None:
     stranger = relay.client()
 

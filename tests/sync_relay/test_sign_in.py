@@ -35,6 +35,7 @@ def sign_in(client: Client, request: wire.SignIn) -> wire.Session:
     return client.ask("POST", "/v1/sign-in", request, wire.Session)
 
 
+@pytest.mark.scenario(2, "an earlier answer or sign-in")
 def test_a_challenge_is_good_once(relay: Relay, library: Library) -> None:
     client = relay.found(library)
     secrets, library_id = library.founder.secrets, library.genesis.library_id
@@ -72,6 +73,7 @@ def test_a_challenge_is_for_one_device_and_one_library(relay: Relay, library: Li
             sign_in(client, client.signed(secrets, library_id, nonce))
 
 
+@pytest.mark.scenario(1, "in a sign-in or a token")
 def test_no_bit_of_a_sign_in_can_be_changed(relay: Relay, library: Library) -> None:
     client = relay.found(library)
     secrets, library_id = library.founder.secrets, library.genesis.library_id
@@ -93,6 +95,7 @@ def test_no_bit_of_a_sign_in_can_be_changed(relay: Relay, library: Library) -> N
             )
 
 
+@pytest.mark.scenario(2, "an earlier answer or sign-in")
 def test_a_sign_in_that_was_made_for_another_relay_is_refused(relay: Relay, library: Library) -> None:
     client = relay.found(library)
     secrets, library_id = library.founder.secrets, library.genesis.library_id
@@ -102,6 +105,7 @@ def test_a_sign_in_that_was_made_for_another_relay_is_refused(relay: Relay, libr
         client.ask("POST", "/v1/sign-in", request, wire.Session, headers={"host": "evil.example"})
 
 
+@pytest.mark.scenario(1, "in a sign-in or a token")
 def test_tokens_end_and_are_not_guessed_from_their_beginnings(relay: Relay, library: Library, clock: Clock) -> None:
     client = relay.found(library)
     good = client.token

@@ -50,6 +50,7 @@ def test_no_byte_can_be_changed_cut_or_added(statement: bytes) -> None:
         read_statement(statement + b"\0", LIBRARY)
 
 
+@pytest.mark.scenario(2, "as another kind of thing")
 def test_a_delete_does_not_pass_for_a_prune_entry() -> None:
     statement = prune_entry()
     with pytest.raises((FormatError, SignatureInvalid)):

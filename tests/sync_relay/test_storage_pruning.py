@@ -63,6 +63,7 @@ def test_pruned_envelopes_leave_their_names_and_free_their_space(
     loop(scenario())
 
 
+@pytest.mark.scenario(9, "envelopes are pruned too early")
 def test_prune_entries_that_contradict_the_relay_are_refused(parts: Parts, library: Library, loop: Any) -> None:
     async def scenario() -> None:
         await found(parts, library)

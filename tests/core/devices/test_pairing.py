@@ -156,6 +156,7 @@ def test_a_slip_that_makes_no_code_costs_nothing(text: str) -> None:
     assert refused.value.hint
 
 
+@pytest.mark.scenario(10, "pairing codes are guessed")
 def test_a_wrong_word_ends_the_code_on_both_sides(pairing: Pairing) -> None:
     invitation = pairing.invite()
     with pytest.raises(PairingRefused, match="wrong"):
@@ -167,6 +168,7 @@ def test_a_wrong_word_ends_the_code_on_both_sides(pairing: Pairing) -> None:
     assert no_trace(pairing.folder / "laptop")
 
 
+@pytest.mark.scenario(10, "a pairing code is used twice")
 def test_a_code_that_was_used_is_of_no_use(pairing: Pairing) -> None:
     invitation = pairing.invite()
     pairing.join(invitation.code).close()

@@ -59,6 +59,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.scenario(10, "in pairing", alarm="forged")
 @pytest.mark.parametrize("side", ["old", "new"])
 def test_a_letter_that_is_changed_on_its_way_ends_it(pairing: Pairing, side: str) -> None:
     for number, change in itertools.product([0, 1, 2], CHANGES):
@@ -104,6 +105,8 @@ LIES: dict[str, tuple[Callable[[list[bytes]], list[bytes]], type[CoreError]]] = 
 }
 
 
+@pytest.mark.scenario(10, "in pairing", alarm=("withheld", "forged"))
+@pytest.mark.scenario(5, "membership entries", alarm=("withheld", "forged"))
 def test_a_relay_that_gives_out_other_entries_is_found_out(pairing: Pairing) -> None:
     pairing.add("first").close()
     sync(pairing.library)
@@ -126,6 +129,7 @@ def test_an_inviter_is_not_told_of_entries_that_do_not_hold(pairing: Pairing) ->
     assert len(members(pairing.library)) == 3
 
 
+@pytest.mark.scenario(10, "two devices revoke each other")
 def test_two_devices_revoke_each_other_and_the_phrase_remains(pairing: Pairing) -> None:
     desk = pairing.library
     with pairing.add("laptop") as laptop:
@@ -140,6 +144,7 @@ def test_two_devices_revoke_each_other_and_the_phrase_remains(pairing: Pairing) 
         assert laptop.catalog.pids("") == []
 
 
+@pytest.mark.scenario(10, "a device is added by one that is being revoked")
 def test_a_device_that_is_revoked_while_it_invites_adds_nobody(pairing: Pairing) -> None:
     desk = pairing.library
     with pairing.add("laptop") as laptop:
@@ -159,6 +164,7 @@ def test_a_device_that_is_revoked_while_it_invites_adds_nobody(pairing: Pairing)
         assert no_trace(pairing.folder / "phone")
 
 
+@pytest.mark.scenario(10, "a device is added by one that is being revoked")
 def test_an_add_that_is_void_is_known_to_the_newcomer(pairing: Pairing) -> None:
     desk = pairing.library
     with pairing.add("laptop") as laptop:
@@ -182,6 +188,7 @@ def test_an_add_that_is_void_is_known_to_the_newcomer(pairing: Pairing) -> None:
         assert members(desk) == {desk.device_id}
 
 
+@pytest.mark.scenario(12, "a library folder is copied")
 def test_a_copied_folder_invites_and_revokes_as_a_device_of_its_own(
     bench: Bench, pairing: Pairing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

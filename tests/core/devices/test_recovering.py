@@ -301,6 +301,7 @@ class LyingRelay(RelayClient):
         return wire.LogPage(items=items, position=len(items))
 
 
+@pytest.mark.scenario(10, "a library is invented for a recovery phrase", alarm="forged")
 def test_a_relay_cannot_invent_a_library_for_a_phrase(bench: Bench, pairing: Pairing, photos: list[bytes]) -> None:
     phrase = phrase_secrets(bench.phrase)
     others = create_genesis(DeviceSecrets.generate(), phrase_secrets(new_phrase()))

@@ -308,6 +308,7 @@ LIES: dict[str, tuple[dict[str, Any], type[CoreError]]] = {
 }
 
 
+@pytest.mark.scenario(9, "it is damaged or a bomb")
 def test_a_checkpoint_that_the_relay_does_not_give_out_as_it_is(full: tuple[Device, Device], home: Home) -> None:
     first, _ = full
     for name, (lie, expected) in LIES.items():
@@ -322,6 +323,7 @@ def test_a_checkpoint_that_the_relay_does_not_give_out_as_it_is(full: tuple[Devi
         assert shown(third) == shown(first), name
 
 
+@pytest.mark.scenario(5, "snapshots", alarm="withheld")
 def test_a_snapshot_that_is_withheld_is_named_and_fetched_later(full: tuple[Device, Device], home: Home) -> None:
     first, _ = full
     listed = look(first.library).newest()[0]
@@ -343,6 +345,7 @@ def test_a_snapshot_that_is_withheld_is_named_and_fetched_later(full: tuple[Devi
     assert third.library.notes == []
 
 
+@pytest.mark.scenario(9, "it is made up")
 def test_a_checkpoint_that_only_its_author_confirmed_is_not_believed(
     pair: tuple[Device, Device], home: Home, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -237,6 +237,7 @@ def changed_snapshot(device: Device, document: str, listed: dict[str, Snapshot],
     return list(listed.values())
 
 
+@pytest.mark.scenario(9, "it is made up")
 @pytest.mark.parametrize(
     ("fault", "expected"),
     [

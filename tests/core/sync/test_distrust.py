@@ -40,6 +40,7 @@ def both(pair: tuple[Device, Device]) -> tuple[Device, Device]:
     return first, second
 
 
+@pytest.mark.scenario(11, "it writes records that no program writes", alarm="forged")
 def test_a_change_that_cannot_be_accepted_is_named_and_stops_nobody(both: tuple[Device, Device]) -> None:
     first, second = both
     stranger = Replica.create(MONTH, new_actor(bytes(32)))

@@ -72,6 +72,7 @@ def some(places: list[int]) -> list[int]:
     return places[:: max(1, len(places) // CUTS)]
 
 
+@pytest.mark.scenario(12, "connections break")
 @pytest.mark.parametrize("direction", ["sent", "received"])
 def test_a_connection_that_is_cut_costs_nothing_but_the_time(pair: tuple[Device, Device], direction: str) -> None:
     first, second = pair
@@ -121,6 +122,7 @@ FAULTS: dict[str, Callable[[], Fault]] = {
 }
 
 
+@pytest.mark.scenario(12, "429, 507 and other refusals")
 @pytest.mark.parametrize("share", range(SHARES))
 def test_a_request_that_goes_wrong_is_made_again(pair: tuple[Device, Device], share: int) -> None:
     first, second = pair
@@ -142,6 +144,7 @@ def test_a_request_that_goes_wrong_is_made_again(pair: tuple[Device, Device], sh
         agree(first, second)
 
 
+@pytest.mark.scenario(1, "in an answer of the relay")
 def test_an_answer_that_was_altered_is_believed_in_nothing(pair: tuple[Device, Device]) -> None:
     """A wrong answer may raise an alarm by name; what is stored is right all the same, and stays so."""
     first, second = pair

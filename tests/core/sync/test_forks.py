@@ -40,6 +40,7 @@ def twin(pair: tuple[Device, Device], tmp_path: Path, monkeypatch: pytest.Monkey
     return Device(root, second.secrets, library)
 
 
+@pytest.mark.scenario(12, "a library folder is copied")
 def test_a_copy_that_meets_the_other_at_a_relay_becomes_a_new_device(pair: tuple[Device, Device], twin: Device) -> None:
     first, second = pair
     pids = sorted(first.library.catalog.pids())

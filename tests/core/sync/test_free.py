@@ -163,6 +163,7 @@ def test_what_is_damaged_here_is_not_removed(alone: Device) -> None:
     assert SyncAlarms(alone.library).list() == []
 
 
+@pytest.mark.scenario(3, "blobs are dropped or exchanged", alarm="blob-damaged")
 def test_a_relay_whose_storage_lost_bytes_is_an_alarm_and_the_original_stays(alone: Device, relay: Relay) -> None:
     pid, *_ = alone.library.catalog.pids()
     blob_id = blob_of(alone.library, pid)
@@ -193,6 +194,7 @@ class Hoarder(RelayClient):
         return hashlib.blake2b(blob_id[:16], digest_size=32, key=nonce).digest()
 
 
+@pytest.mark.scenario(2, "an earlier answer or sign-in")
 @pytest.mark.parametrize("liar", [Parrot, Hoarder])
 def test_a_proof_that_was_not_made_for_this_question_proves_nothing(alone: Device, liar: type[RelayClient]) -> None:
     report = free(alone.library, single_copy=True, connect=liar)

@@ -43,6 +43,7 @@ def test_a_relay_that_was_away_while_everybody_it_knew_went(home: Home, new_rela
     assert isinstance(first.engine.run().worst_error, NotAMember)
 
 
+@pytest.mark.scenario(4, "to an earlier backup", alarm="rolled-back")
 def test_a_relay_put_back_to_before_a_device_was_added(
     pair: tuple[Device, Device], relay: Relay, put_back: PutBack, home: Home
 ) -> None:

@@ -104,6 +104,7 @@ def edit(first: Device, second: Device, number: int) -> None:
     second.sync()
 
 
+@pytest.mark.scenario(12, "kill -9 between any two steps")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_killed_after_any_step_the_next_process_goes_on(pair: tuple[Device, Device]) -> None:
     first, second = pair

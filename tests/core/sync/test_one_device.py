@@ -97,6 +97,7 @@ def test_a_relay_that_is_away_does_not_keep_another_one_waiting(home: Home, new_
     assert stored(device, first) == set(device.library.blobs.iter_ids())
 
 
+@pytest.mark.scenario(12, "429, 507 and other refusals")
 def test_over_the_quota_everything_stays_here_and_says_how_much_is_over(home: Home, relay: Relay) -> None:
     device = home.found()
     device.engine.relays.use(relay.url, relay.invite(quota_bytes=6_000))

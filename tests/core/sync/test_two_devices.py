@@ -170,6 +170,7 @@ def test_a_relay_passes_on_to_another_what_that_one_lacks(home: Home, new_relay:
     assert shown(third)["photos"] == shown(first)["photos"]
 
 
+@pytest.mark.scenario(4, "to nothing", alarm="rolled-back")
 def test_a_relay_that_starts_again_with_nothing_is_filled_by_everybody(
     home: Home, new_relay: Callable[..., Relay]
 ) -> None:
@@ -199,6 +200,7 @@ def test_a_relay_that_starts_again_with_nothing_is_filled_by_everybody(
     assert first.library.catalog.search("rating:1")
 
 
+@pytest.mark.scenario(4, "to an earlier backup", alarm="rolled-back")
 def test_a_relay_put_back_by_its_files_is_named_and_filled(
     pair: tuple[Device, Device], relay: Relay, put_back: PutBack
 ) -> None:
