@@ -302,9 +302,7 @@ def keyring_entries() -> str:
     cases = [case("good", "ok", {"text": good}, output)]
     cases.append(case("a field of the future", "ok", {"text": good[:-1] + ',"more":1}'}, output))
     cases += [case(name, ABSENT, {"text": text}) for name, text in bad.items()]
-    return file_of(
-        "What a keyring keeps of an unlocked library; those that are good are so until the year 2100.", cases
-    )
+    return file_of("What a keyring keeps of an unlocked library; good ones are so until the year 2100.", cases)
 
 
 FILES = {

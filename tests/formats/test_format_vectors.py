@@ -191,21 +191,24 @@ def run_setting(library: Library, given: Case) -> Case | None:
     return {"held": held} if held else None
 
 
-class Drawer(dict[str, str]):
+class Drawer:
     """A keyring that holds one text."""
 
+    def __init__(self, text: str) -> None:
+        self.text: str | None = text
+
     def get_password(self, service_name: str, username: str) -> str | None:
-        return self.get(service_name)
+        return self.text
 
     def set_password(self, service_name: str, username: str, password: str) -> None:
-        self[service_name] = password
+        self.text = password
 
     def delete_password(self, service_name: str, username: str) -> None:
-        del self[service_name]
+        self.text = None
 
 
 def run_keyring(given: Case, folder: Path) -> Case | None:
-    drawer = Drawer({agent_keyring.SERVICE: given["text"]})
+    drawer = Drawer(given["text"])
     expiry, secrets = agent_keyring.expiry("name", drawer), agent_keyring.load("name", drawer)
     return None if secrets is None else {"secrets": secrets, "expires_at": expiry}
 
