@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from sync_relay import wire
 
 MOST_KNOWN = 60
-PLANTED = b"plaintext"
+WORD = "plaintext"
+PLANTED = WORD.encode()
 """Stands in every name, label, caption and file that the devices are given."""
 
 

@@ -11,7 +11,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.soak import machine
 from tests.soak.counts import Counts
-from tests.soak.world import Lost
+from tests.soak.ending import Lost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +40,7 @@ def run(seconds: float, start: int, report: Callable[[str], None]) -> Counts:
 def _a_few(number: int, *, shrink: bool) -> None:
     # A class of its own, because the seed is kept on it.
     seeded = seed(number)(type("Devices", (machine.Devices,), {}))
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         seeded,
         settings=settings(
             max_examples=_AT_ONCE,

@@ -14,9 +14,10 @@ from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from tests.soak.beginning import Beginning, make_beginning, memory_folder
 from tests.soak.counts import Counts
 from tests.soak.mischief import HARMLESS, KINDS, Fault
-from tests.soak.world import MOST_DEVICES, Beginning, World, make_beginning, memory_folder
+from tests.soak.world import MOST_DEVICES, World
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

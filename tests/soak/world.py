@@ -9,144 +9,39 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
-import random
-import re
 import secrets
 import shutil
 import tempfile
-import threading
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
-
-import pytest
+from typing import TYPE_CHECKING, Final
 
 from core import edits, history
 from core.devices import revoke
 from core.errors import CoreError, NotAMember, NothingToUndo, Refused, RelayRefused, RelayUnreachable
 from core.library import Library
 from core.originals import keep_every_original
-from core.sync import transfers
-from core.sync.alarms import SyncAlarms
 from core.sync.checkpoints import make_checkpoint
 from core.sync.free import free
 from core.sync.seen_checkpoints import look
-from core.verify import verify
-from crypto.keys import DeviceSecrets
-from crypto.membership_change import countersign, draft_add
-from sync_relay.server.maintenance import back_up, begin_generation
+from sync_relay.server.maintenance import begin_generation
 from sync_relay.server.removal import sweep
-from tests.core.sync.conftest import COSTS, PASSPHRASE, Device, shown
-from tests.soak.crook import PLANTED, Crook, Killed
-from tests.soak.in_process import URL, InProcessRelay
-from tests.soak.mischief import HARMLESS, Fault
+from tests.core.sync.conftest import Device
+from tests.soak.beginning import Clock, add_device, memory_folder, repeatable
+from tests.soak.crook import WORD, Crook, Killed
+from tests.soak.ending import Ending, Lost
+from tests.soak.in_process import InProcessRelay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from core.sync.report import SyncReport
+    from tests.soak.beginning import Beginning
+    from tests.soak.mischief import Fault
 
 MOST_DEVICES: Final = 4
 MONTHS: Final = ("2024-05", "2024-06")
 MONTH_S: Final = 31 * 86_400
-WORD: Final = PLANTED.decode()
-_ROUNDS: Final = 10
-# An id of at least four bytes, or the relay's address: what an alarm has to say it is about.
-_NAMED: Final = re.compile(rf"[0-9a-f]{{8}}|{re.escape(URL)}|https://")
-
-
-class Lost(AssertionError):
-    """Something that a device had acknowledged is gone."""
-
-
-@dataclass
-class Clock:
-    """The time, for devices and relays alike; every step takes a second."""
-
-    now: int = 1_800_000_000
-
-    def __call__(self) -> int:
-        return self.now
-
-
-@contextlib.contextmanager
-def repeatable(seed: int, clock: Clock, state: Path) -> Iterator[None]:
-    """Draw the main thread's random bytes from a seed and take the time from `clock`; keep heads of chains in `state`.
-
-    Blobs go one at a time, so that their requests come in the same order each time.
-    """
-    drawn, main, system = random.Random(seed), threading.main_thread(), os.urandom
-
-    def draw(size: int | None = None) -> bytes:
-        count = 32 if size is None else size
-        return drawn.randbytes(count) if threading.current_thread() is main else system(count)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(secrets, "token_bytes", draw)
-        patch.setattr(secrets, "token_hex", lambda size=None: draw(size).hex())
-        patch.setattr(os, "urandom", draw)
-        patch.setattr(time, "time", lambda: float(clock.now))
-        patch.setattr(transfers, "AT_ONCE", 1)
-        patch.setenv("SAFELIGHT_STATE_DIR", str(state))
-        yield
-
-
-def memory_folder() -> str | None:
-    """Return where files cost no disk, if there is such a place: what is durable is for the crash tests."""
-    shared = Path("/dev/shm")  # noqa: S108 (the operating system's own)
-    return str(shared) if shared.is_dir() and os.access(shared, os.W_OK) else None
-
-
-@dataclass(frozen=True)
-class Beginning:
-    """A library of two devices that have synced, to be copied: it takes a second to make."""
-
-    folder: Path
-    secrets: tuple[DeviceSecrets, ...]
-    clock: int
-
-
-def make_beginning(folder: Path) -> Beginning:
-    """Make a library of two devices with a relay, and close it all."""
-    clock = Clock()
-    with repeatable(0, clock, folder / "state"):
-        relay = InProcessRelay(folder / "relay", clock)
-        crook = Crook(relay)
-        library, _ = Library.create(folder / "device 0", PASSPHRASE, device_name=f"{WORD} 0", kdf=COSTS)
-        first = Device(folder / "device 0", library.members.secrets, library, crook.connect(0))
-        first.engine.relays.use(URL, relay.invite())
-        second = add_device(folder, [first], crook)
-        for device in (first, second, first):
-            device.sync()
-        for device in (first, second):
-            device.close()
-        relay.close()
-    return Beginning(folder, (first.secrets, second.secrets), clock.now)
-
-
-def add_device(folder: Path, devices: Sequence[Device], crook: Crook, by: int = 0) -> Device:
-    """Add a device that knows the membership entries, and the relay, of device `by`; it has synced nothing."""
-    inviter, number = devices[by].library, len(devices)
-    newcomer, members = DeviceSecrets.generate(), inviter.members
-    draft = draft_add(
-        members.membership, members.secrets, members.keyring, newcomer.device_id, newcomer.exchange_public
-    )
-    inviter.add_entries([countersign(draft, inviter.library_id, newcomer)])
-    entries = inviter.log.membership_entries()
-    genesis = entries.pop(inviter.library_id)
-    root = folder / f"device {number}"
-    library = Library.create_from(root, PASSPHRASE, newcomer, genesis, list(entries.values()), kdf=COSTS)
-    device = Device(root, newcomer, library, crook.connect(number))
-    device.engine.relays.remember([URL])
-    return device
-
-
-def assert_same(one: dict[str, Any], other: dict[str, Any], what: str) -> None:
-    """Assert that what is shown is the same; the message says where it differs."""
-    differing = {key: (one[key], other[key]) for key in one if one[key] != other[key]}
-    assert not differing, f"{what} differ: {differing}"
 
 
 @dataclass
@@ -188,7 +83,7 @@ class World:
             self.devices.append(Device(root, own, Library.open(root, own), self.crook.connect(number)))
         self._backup: Path | None = None
         self._copies = 0
-        self._lost_by_others: set[bytes] = set()
+        self.lost_by_others: set[bytes] = set()
 
     def close(self) -> None:
         """Close and remove it all."""
@@ -297,10 +192,10 @@ class World:
             return
         self.begins("revoke", number, by)
         with contextlib.suppress(Refused):  # it has not heard of that one yet, or knows that it is out
-            before = self._held_somewhere()
+            before = self.held_somewhere()
             revoke(self.devices[by].library, self.devices[number].id)
             self.revoked.add(number)
-            self._lost_by_others |= before - self._held_somewhere()
+            self.lost_by_others |= before - self.held_somewhere()
         self.ends(by)
 
     def restart(self, number: int, *, killed: bool = False) -> None:
@@ -372,7 +267,7 @@ class World:
             report = None
         except CoreError as error:
             # Only what stands in the way of this device's own writing is raised; the relay's faults are in the report.
-            if not isinstance(error, NotAMember) or not self._may_be_out(number):
+            if not isinstance(error, NotAMember) or not self.may_be_out(number):
                 raise
             report = None
         finally:
@@ -450,14 +345,14 @@ class World:
             return
         self.begins("roll_back", announced=announced)
         self.crook.happened.add("roll back")
-        before = self._held_somewhere()
+        before = self.held_somewhere()
         number = min(self.crook.relays)
         self._close_relay(number)
         self.crook.relays[number] = self._open_copy(self._backup)
         if announced:
             relay = self.crook.relays[number]
             relay.run(begin_generation(relay.service.parts))
-        self._lost_by_others |= before - self._held_somewhere()
+        self.lost_by_others |= before - self.held_somewhere()
 
     def fork(self, members: int) -> None:
         """Go on with two histories, and show the second to the devices whose bits are set in `members`."""
@@ -475,10 +370,10 @@ class World:
         if len(self.crook.relays) == 1:
             return
         self.begins("join", second=second)
-        before = self._held_somewhere()
+        before = self.held_somewhere()
         self.crook.shows.clear()
         self._close_relay((min if second else max)(self.crook.relays))
-        self._lost_by_others |= before - self._held_somewhere()
+        self.lost_by_others |= before - self.held_somewhere()
 
     def months_pass(self, count: int = 1) -> None:
         """Let the graces end in which relays keep what they were told to drop."""
@@ -487,122 +382,14 @@ class World:
             self.clock.now += count * MONTH_S
             relay.run(sweep(relay.service.parts))
 
-    # The end
-
     def check(self) -> None:
         """End the mischief, sync until all is still, and assert what has to hold then."""
-        self.begins("check")
-        self.crook.make_peace()
-        self.join(second=bool(self.seed % 2))
-        self._settle_who_is_in()
-        self._until_still()
-        honest = [number for number in range(len(self.devices)) if number not in self.revoked]
-        self._named_alarms()
-        self._relay_reads_nothing()
-        if not honest:
-            return
-        first = self.devices[honest[0]]
-        first_shown = shown(first)
-        for number in honest:
-            device = self.devices[number]
-            assert_same(shown(device), first_shown, f"what devices {number} and {honest[0]} show")
-            assert device.library.log.heads() == first.library.log.heads(), f"heads of device {number}"
-            memberships = [one.library.members.membership.membership for one in (device, first)]
-            assert memberships[0] == memberships[1], f"membership of device {number}"
-        self._nothing_lost(honest)
-        for number in range(len(self.devices)):
-            # A rebuild and a deep verification take longer than all the rest: one device a run.
-            self._saved_files_load(number, deep=number == self.seed // 2 % len(self.devices))
+        Ending(self).check()
 
-    def _may_be_out(self, number: int) -> bool:
+    def may_be_out(self, number: int) -> bool:
         """Tell whether a device was revoked, or came by one that was: it counts only for who knew of it by then."""
         by = self.added_by.get(number)
-        return number in self.revoked or (by is not None and self._may_be_out(by))
-
-    def _settle_who_is_in(self) -> None:
-        for number in 2 * list(range(len(self.devices))):
-            self.sync(number)
-        certain = [number for number in range(len(self.devices)) if not self._may_be_out(number)]
-        members = self.devices[certain[0]].library.members if certain else None
-        for number, device in enumerate(self.devices):
-            if members is None or (self._may_be_out(number) and device.id not in members.membership.members):
-                self.revoked.add(number)
-
-    def _until_still(self) -> None:
-        """Sync all devices in turn until a whole round changes nothing."""
-        news: list[str] = []
-        for _ in range(_ROUNDS):
-            news = [f"device {number}: {told}" for number in range(len(self.devices)) for told in self._news(number)]
-            if not news:
-                return
-        raise AssertionError(f"it is not still after {_ROUNDS} rounds: {news}")
-
-    def _news(self, number: int) -> list[str]:
-        """Sync a device; return what is new by that, and what did not go well."""
-        engine = self.devices[number].engine
-        before = engine.standing()
-        report = self.sync(number)
-        if report is None or number in self.revoked:
-            return []
-        told = [repr(one) for one in report.relays if one.moved or one.error is not None]
-        told += [repr(alarm) for alarm in report.alarms]
-        return told if before == engine.standing() else [*told, "wrote"]
-
-    def _named_alarms(self) -> None:
-        harmless = self.crook.happened <= HARMLESS
-        for number, device in enumerate(self.devices):
-            kept = SyncAlarms(device.library).list()
-            self.alarms += len(kept)
-            for alarm in kept:
-                assert _NAMED.search(alarm.message), f"names nothing: {alarm}"
-                assert alarm.hint, f"says nothing to do: {alarm}"
-            told = [alarm.message for alarm in kept]
-            assert not (harmless and told), f"device {number} is alarmed, and nobody did anything wrong: {told}"
-
-    def _relay_reads_nothing(self) -> None:
-        for relay in self.crook.relays.values():
-            log = relay.log.getvalue()
-            assert '"broken"' not in log, log
-            assert WORD not in log
-            for path in relay.data.rglob("*"):
-                assert not path.is_file() or PLANTED not in path.read_bytes(), path.name
-
-    def _nothing_lost(self, honest: Sequence[int]) -> None:
-        catalog = self.devices[honest[0]].library.catalog
-        photos = {photo.pid: photo for query in ("", "is:trash") for photo in catalog.search(query)}
-        albums = {album.name for album in catalog.albums()}
-        blobs = self._held_somewhere()
-        for kept in self.kept.values():
-            if kept.author in self.revoked or kept.pid in self.purged:
-                continue
-            there = (
-                kept.name in albums
-                if kept.what == "album"
-                else kept.pid in photos
-                and (kept.what == "photo" or kept.name in {label.name for label in photos[kept.pid].labels})
-            )
-            if not there:
-                raise Lost(f"{kept} is on no device any more")
-            if kept.what == "photo":
-                for copy in catalog.copies(kept.pid):
-                    if copy.blob_id not in blobs | self._lost_by_others:
-                        raise Lost(f"the original of {kept} is nowhere any more")
-
-    def _saved_files_load(self, number: int, *, deep: bool) -> None:
-        device = self.devices[number]
-        before = shown(device)
-        device.library.save_derived()
-        device.reopen()
-        library = device.library
-        assert library.alarms == [], library.alarms
-        assert_same(shown(device), before, f"device {number} before and after it was opened again")
-        if not deep:
-            return
-        library.rebuild_view()
-        assert library.alarms == [], library.alarms
-        assert_same(shown(device), before, f"device {number} before and after a rebuild")
-        problems = verify(library, deep=True).problems
-        assert problems == [], problems
+        return number in self.revoked or (by is not None and self.may_be_out(by))
 
     # Inside
 
@@ -637,14 +424,14 @@ class World:
         try:
             yield
         except NotAMember:
-            assert self._may_be_out(number)
+            assert self.may_be_out(number)
 
     def _abandon(self, device: Device) -> None:
         device.library.log.close()
         device._engine = None
         device.library = Library.open(device.root, device.secrets)
 
-    def _held_somewhere(self) -> set[bytes]:
+    def held_somewhere(self) -> set[bytes]:
         """Return the originals that a device that is in, or the relay, has."""
         found = {
             blob
@@ -658,10 +445,10 @@ class World:
         return found
 
     def _copy_of(self, number: int) -> Path:
+        """Copy a relay's files, as they lie there between two requests."""
         self._copies += 1
         target = self.folder / f"copy {self._copies}"
-        relay = self.crook.relays[number]
-        relay.run(back_up(relay.service.settings, target))
+        shutil.copytree(self.crook.relays[number].data, target)
         return target
 
     def _open_copy(self, folder: Path) -> InProcessRelay:

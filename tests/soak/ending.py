@@ -1,0 +1,152 @@
+"""What has to hold at the end of a run, once nobody does anything wrong any more and all devices have synced."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from core.sync.alarms import SyncAlarms
+from core.verify import verify
+from tests.core.sync.conftest import shown
+from tests.soak.crook import PLANTED, WORD
+from tests.soak.in_process import URL
+from tests.soak.mischief import HARMLESS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.soak.world import World
+
+_ROUNDS: Final = 10
+# An id of at least four bytes, or the relay's address: what an alarm has to say it is about.
+_NAMED: Final = re.compile(rf"[0-9a-f]{{8}}|{re.escape(URL)}|https://")
+
+
+class Lost(AssertionError):
+    """Something that a device had acknowledged is gone."""
+
+
+def assert_same(one: dict[str, Any], other: dict[str, Any], what: str) -> None:
+    """Assert that what is shown is the same; the message says where it differs."""
+    differing = {key: (one[key], other[key]) for key in one if one[key] != other[key]}
+    assert not differing, f"{what} differ: {differing}"
+
+
+class Ending:
+    """The end of one run."""
+
+    def __init__(self, world: World) -> None:
+        """End what happens in `world`."""
+        self.world = world
+
+    def check(self) -> None:
+        """End the mischief, sync until all is still, and assert what has to hold then."""
+        self.world.begins("check")
+        self.world.crook.make_peace()
+        self.world.join(second=bool(self.world.seed % 2))
+        self._settle_who_is_in()
+        self._until_still()
+        honest = [number for number in range(len(self.world.devices)) if number not in self.world.revoked]
+        self._named_alarms()
+        self._relay_reads_nothing()
+        if not honest:
+            return
+        first = self.world.devices[honest[0]]
+        first_shown = shown(first)
+        for number in honest:
+            device = self.world.devices[number]
+            assert_same(shown(device), first_shown, f"what devices {number} and {honest[0]} show")
+            assert device.library.log.heads() == first.library.log.heads(), f"heads of device {number}"
+            memberships = [one.library.members.membership.membership for one in (device, first)]
+            assert memberships[0] == memberships[1], f"membership of device {number}"
+        self._nothing_lost(honest)
+        for number in range(len(self.world.devices)):
+            # A rebuild and a deep verification take longer than all the rest: one device a run.
+            self._saved_files_load(number, deep=number == self.world.seed // 2 % len(self.world.devices))
+
+    def _settle_who_is_in(self) -> None:
+        for number in 2 * list(range(len(self.world.devices))):
+            self.world.sync(number)
+        certain = [number for number in range(len(self.world.devices)) if not self.world.may_be_out(number)]
+        members = self.world.devices[certain[0]].library.members if certain else None
+        for number, device in enumerate(self.world.devices):
+            if members is None or (self.world.may_be_out(number) and device.id not in members.membership.members):
+                self.world.revoked.add(number)
+
+    def _until_still(self) -> None:
+        """Sync all devices in turn until a whole round changes nothing."""
+        news: list[str] = []
+        for _ in range(_ROUNDS):
+            news = [
+                f"device {number}: {told}" for number in range(len(self.world.devices)) for told in self._news(number)
+            ]
+            if not news:
+                return
+        raise AssertionError(f"it is not still after {_ROUNDS} rounds: {news}")
+
+    def _news(self, number: int) -> list[str]:
+        """Sync a device; return what is new by that, and what did not go well."""
+        engine = self.world.devices[number].engine
+        before = engine.standing()
+        report = self.world.sync(number)
+        if report is None or number in self.world.revoked:
+            return []
+        told = [repr(one) for one in report.relays if one.moved or one.error is not None]
+        told += [repr(alarm) for alarm in report.alarms]
+        return told if before == engine.standing() else [*told, "wrote"]
+
+    def _named_alarms(self) -> None:
+        harmless = self.world.crook.happened <= HARMLESS
+        for number, device in enumerate(self.world.devices):
+            kept = SyncAlarms(device.library).list()
+            self.world.alarms += len(kept)
+            for alarm in kept:
+                assert _NAMED.search(alarm.message), f"names nothing: {alarm}"
+                assert alarm.hint, f"says nothing to do: {alarm}"
+            told = [alarm.message for alarm in kept]
+            assert not (harmless and told), f"device {number} is alarmed, and nobody did anything wrong: {told}"
+
+    def _relay_reads_nothing(self) -> None:
+        for relay in self.world.crook.relays.values():
+            log = relay.log.getvalue()
+            assert '"broken"' not in log, log
+            assert WORD not in log
+            for path in relay.data.rglob("*"):
+                assert not path.is_file() or PLANTED not in path.read_bytes(), path.name
+
+    def _nothing_lost(self, honest: Sequence[int]) -> None:
+        catalog = self.world.devices[honest[0]].library.catalog
+        photos = {photo.pid: photo for query in ("", "is:trash") for photo in catalog.search(query)}
+        albums = {album.name for album in catalog.albums()}
+        blobs = self.world.held_somewhere()
+        for kept in self.world.kept.values():
+            if kept.author in self.world.revoked or kept.pid in self.world.purged:
+                continue
+            there = (
+                kept.name in albums
+                if kept.what == "album"
+                else kept.pid in photos
+                and (kept.what == "photo" or kept.name in {label.name for label in photos[kept.pid].labels})
+            )
+            if not there:
+                raise Lost(f"{kept} is on no device any more")
+            if kept.what == "photo":
+                for copy in catalog.copies(kept.pid):
+                    if copy.blob_id not in blobs | self.world.lost_by_others:
+                        raise Lost(f"the original of {kept} is nowhere any more")
+
+    def _saved_files_load(self, number: int, *, deep: bool) -> None:
+        device = self.world.devices[number]
+        before = shown(device)
+        device.library.save_derived()
+        device.reopen()
+        library = device.library
+        assert library.alarms == [], library.alarms
+        assert_same(shown(device), before, f"device {number} before and after it was opened again")
+        if not deep:
+            return
+        library.rebuild_view()
+        assert library.alarms == [], library.alarms
+        assert_same(shown(device), before, f"device {number} before and after a rebuild")
+        problems = verify(library, deep=True).problems
+        assert problems == [], problems
