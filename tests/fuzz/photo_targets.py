@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import PurePath
+from typing import TYPE_CHECKING, cast
 
 from PIL import Image
 
+from core.catalog.records import ThumbRef
 from core.importing import dates, sidecar, sniff
 from core.importing.decode import decode
 from core.importing.description import from_iptc, from_xmp
@@ -20,6 +24,13 @@ from core.importing.motion import motion_seconds
 from core.importing.xmp_packet import NO_PROPERTIES, read_packet
 from core.xmp import Sidecar, SidecarLabel, encode_sidecar
 from tests.fuzz.target import same, scratch, target
+from tui.app.workers.pictures import _decode_jpeg
+from tui.app.workers.thumbnails import ThumbnailProblem, whole_thumbnail
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from core.blobs import BlobStore
 
 _SIZE = (64, 48)
 _LIMITS = Limits(pixels=1_000_000)
@@ -128,6 +139,40 @@ def jpeg_with(marker: int, content: bytes) -> bytes:
     """Return that photo with one application segment."""
     content = content[:_SEGMENT]
     return jpeg()[:2] + bytes([0xFF, marker]) + (len(content) + 2).to_bytes(2, "big") + content + jpeg()[2:]
+
+
+@dataclass
+class _Held:
+    """A bundle that holds one picture, and the store that holds that bundle."""
+
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    def read(self, offset: int, length: int) -> bytes:
+        return self.data[offset : offset + length]
+
+    @contextmanager
+    def open(self, _blob_id: bytes, _key: bytes) -> Iterator[_Held]:
+        yield self
+
+
+@target(
+    FileRefused,
+    ThumbnailProblem,
+    covers=("tui.app.workers.thumbnails", "tui.app.workers.pictures", "core.bundles"),
+    longest=8192,
+)
+def shown_picture(data: bytes) -> None:
+    """A preview or a thumbnail that another device made: the app decodes them itself, being small JPEGs or nothing."""
+    how, data = data[:1], data[1:]
+    if how < b"\x80":
+        _decode_jpeg(data)
+    else:
+        held = cast("BlobStore", _Held(data))
+        whole_thumbnail(held, ThumbRef(bytes(32), bytes(32), 0, len(data)), _SIZE)
 
 
 @target(FileRefused, covers=("core.importing.decode", "core.importing.colour"), longest=8192)

@@ -393,6 +393,15 @@ def _heads() -> list[bytes]:
     ]  # fmt: skip
 
 
+def _pictures() -> list[bytes]:
+    grey = io.BytesIO()
+    Image.new("L", (9, 7)).save(grey, "JPEG", progressive=True)
+    huge = bytearray(jpeg())
+    size_at = huge.index(b"\xff\xc0") + 5
+    huge[size_at : size_at + 4] = struct.pack(">HH", 65_500, 65_500)
+    return [jpeg(), grey.getvalue(), bytes(huge)]
+
+
 def _segments() -> list[bytes]:
     resource = b"8BIM\x04\x04\0\0" + struct.pack(">I", len(_iptc()[0])) + _iptc()[0]
     from PIL import ImageCms
@@ -579,6 +588,7 @@ SEEDS: dict[str, Callable[[], Iterable[bytes]]] = {
     "motion": _motion,
     "sniffed": _heads,
     "jpeg_metadata": _segments,
+    "shown_picture": lambda: [how + data for data in _pictures() for how in (b"\0", b"\xff")],
     "relay_request": _requests,
     "relay_answer": _answers,
     "relay_news": lambda: [b"\0" + b'{"position":12}', b"\xff" + b'{"position":9223372036854775807}'],

@@ -83,8 +83,6 @@ OWN = {
     "ml.evaluate": "photos that the user names, in a command that measures and keeps nothing",
     "ml.trial": "what a process of this program's prints",
     "tui.app.settings": "the user's own settings",
-    "tui.app.workers.pictures": "thumbnails that blobs' seals have vouched for",
-    "tui.app.workers.thumbnails": "thumbnails that blobs' seals have vouched for",
     "tui.demo": "what this program prints",
     "tui.relay_demo": "what this program prints",
 }

@@ -250,11 +250,14 @@ def _preview(blobs: BlobStore, copy: Copy) -> Image.Image:
 
 
 def _decode_jpeg(data: bytes) -> Image.Image:
-    image = Image.open(io.BytesIO(data), formats=("JPEG",))
-    if image.width * image.height > _MAX_PREVIEW_PIXELS:
-        raise FileRefused("its preview is larger than any")
-    # Its colour profile, if it has one, is a stranger's file once more, and stays unread in this process.
-    return image.convert("RGB")
+    try:
+        image = Image.open(io.BytesIO(data), formats=("JPEG",))
+        if image.width * image.height <= _MAX_PREVIEW_PIXELS:
+            # Its colour profile, if it has one, is a stranger's file once more, and stays unread in this process.
+            return image.convert("RGB")
+    except Exception as error:  # no decoder promises which errors it raises, and another device made these bytes
+        raise FileRefused("its preview is damaged") from error
+    raise FileRefused("its preview is larger than any")
 
 
 def _from_thumbnail(blobs: BlobStore, record: PhotoRecord, place: ThumbRef | None) -> Picture:

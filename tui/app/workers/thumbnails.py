@@ -55,12 +55,12 @@ def whole_thumbnail(blobs: BlobStore, place: ThumbRef | None, size: tuple[int, i
         raise ThumbnailProblem("its thumbnail is damaged") from error
     try:
         image = Image.open(io.BytesIO(data), formats=("JPEG",))
-        if max(image.size) > _LONGEST:
-            raise ThumbnailProblem("its thumbnail is larger than any")
-        image.draft("RGB", size)
-        return image.convert("RGB")
-    except (OSError, SyntaxError, ValueError, MemoryError) as error:
+        if max(image.size) <= _LONGEST:
+            image.draft("RGB", size)
+            return image.convert("RGB")
+    except Exception as error:  # no decoder promises which errors it raises, and another device made these bytes
         raise ThumbnailProblem("its thumbnail is damaged") from error
+    raise ThumbnailProblem("its thumbnail is larger than any")
 
 
 def fill(image: Image.Image, size: tuple[int, int]) -> Image.Image:
