@@ -119,6 +119,7 @@ def read_candidate(data: bytes, members: Members) -> tuple[Candidate, EnvelopeBo
     return candidate, body
 
 
+_ALTERED: Final = "It was let go, and is asked for again. `safelight verify` looks for whatever else was altered here."
 _RELAY: Final = "Nothing of it was stored. A relay, or the network, altered it, or its author's program is broken."
 
 
@@ -251,12 +252,13 @@ class Intake:
     def _open(self, candidate: Candidate) -> bool:
         if self._members.key_of(candidate.epoch_id) is None:
             return False
-        alarm: Forged | None
+        alarm: Forged | None = None
         try:
             candidate.data = candidate.data or self._log.held_envelope(candidate.device, *candidate.place)
             opened, _ = read_candidate(candidate.data, self._members)
             candidate.frontier = opened.frontier
-            alarm = None if opened.link == candidate.link else Forged(f"{candidate.name} was altered while it waited")
+            if opened.link != candidate.link:
+                alarm = Forged(f"{candidate.name} was altered in log.db while it waited", hint=_ALTERED)
         except Forged as error:
             alarm = error
         if alarm is not None:

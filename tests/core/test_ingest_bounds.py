@@ -65,6 +65,7 @@ def test_what_was_altered_in_the_log_while_it_waited_is_named_and_let_go(library
     arrival = library.ingest.envelopes(remote.envelopes[:2])
     assert (arrival.accepted, [alarm.name for alarm in arrival.alarms]) == (2, ["forged"])
     assert "altered" in str(arrival.alarms[0])
+    assert arrival.alarms[0].hint
     assert library.ingest.envelopes([third]).accepted == 1, "it may come once more"
 
 
