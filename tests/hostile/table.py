@@ -1,7 +1,8 @@
 """The table in docs/security.md: what is attacked, by which test, with which result.
 
-    python -P -m tests.hostile.table        run every marked test, and write the table
-    python -P -m tests.hostile.table -n 2   the same in two processes
+    python -P -m tests.hostile.table                    run every marked test, and write the table
+    python -P -m tests.hostile.table -n 2               the same in two processes
+    python -P -m tests.hostile.table --results A.xml …  take what `pytest --junitxml` wrote of runs before
 
 What is in the table is read from the marks in the sources (`marks`); how it ended is known by running them.
 """
@@ -16,6 +17,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -81,22 +83,30 @@ def _read(call: ast.Call, test: str) -> list[Mark]:
 
 
 class Outcomes:
-    """A pytest plugin that remembers how each test ended."""
+    """A pytest plugin that remembers how each test ended, and reads what earlier runs wrote."""
 
     def __init__(self) -> None:
         self.by_test: dict[str, set[str]] = defaultdict(set)
 
+    def read(self, results: Path) -> None:
+        """Take in a file of `pytest --junitxml`."""
+        for case in ET.parse(results).getroot().iter("testcase"):  # noqa: S314 (our own file)
+            ended = {child.tag for child in case}
+            outcome = "failed" if ended & {"failure", "error"} else "skipped" if "skipped" in ended else "passed"
+            self.by_test[f"{case.get('classname')}.{case.get('name', '').partition('[')[0]}"].add(outcome)
+
     def pytest_runtest_logreport(self, report: Any) -> None:
-        name = report.nodeid.partition("[")[0]
+        name = _dotted(report.nodeid.partition("[")[0])
         if report.when == "call" or report.outcome != "passed":
             self.by_test[name].add(report.outcome)
 
     def of(self, mark: Mark) -> str:
         """Say how the test, or every test of the class, ended."""
+        name = _dotted(mark.test)
         ended = [
             outcome
             for test, outcomes in self.by_test.items()
-            if test == mark.test or test.startswith(f"{mark.test}::")
+            if test == name or test.startswith(f"{name}.")
             for outcome in outcomes
         ]
         if "failed" in ended:
@@ -104,6 +114,10 @@ class Outcomes:
         if "passed" not in ended:
             return "skipped on this machine" if ended else "**not run**"
         return mark.told
+
+
+def _dotted(test: str) -> str:
+    return test.replace(".py::", ".").replace("::", ".").replace("/", ".")
 
 
 def run(found: list[Mark], *arguments: str) -> Outcomes:
@@ -138,9 +152,15 @@ def main() -> int:
     """Run all marked tests and write the table; the exit status tells whether all attacks were held off."""
     parser = argparse.ArgumentParser(prog="python -P -m tests.hostile.table", description=__doc__.splitlines()[0])
     parser.add_argument("-n", dest="processes", default="0", help="how many processes run tests (0: this one)")
+    parser.add_argument("--results", nargs="+", type=Path, help="files of earlier runs, in place of a run now")
     chosen = parser.parse_args()
     found = marks()
-    outcomes = run(found, *(["-n", chosen.processes] if chosen.processes != "0" else []))
+    if chosen.results:
+        outcomes = Outcomes()
+        for results in chosen.results:
+            outcomes.read(results)
+    else:
+        outcomes = run(found, *(["-n", chosen.processes] if chosen.processes != "0" else []))
     results = {mark: outcomes.of(mark) for mark in found}
     page = PAGE.read_text(encoding="utf-8")
     before, _, rest = page.partition(BEGIN)
