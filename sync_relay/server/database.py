@@ -180,6 +180,7 @@ def _config() -> Config:
 
 
 def _upgrade(connection: Connection) -> None:
+    _require_known(_revision(connection))
     config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
@@ -187,6 +188,16 @@ def _upgrade(connection: Connection) -> None:
 
 def _revision(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
+
+
+def _require_known(revision: str | None) -> None:
+    """Raise `Unavailable` for a revision that none of this program's migrations leads to."""
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if revision is not None and revision not in known:
+        raise Unavailable(
+            f"the database has tables of revision {revision}, which this version of the relay does not know",
+            hint="A newer safelight-relay wrote them: install that one again. To go back for good, see docs/relay.md.",
+        )
 
 
 def _prepare_file(file: Path) -> Path | None:
@@ -200,6 +211,7 @@ def _prepare_file(file: Path) -> Path | None:
         row = source.execute("SELECT version_num FROM alembic_version").fetchone()
         if row is None or row[0] == head:
             return None
+        _require_known(row[0])
         copy = file.with_name(f"{file.name}.before-{head}-from-{row[0]}")
         copy.touch(mode=0o600)
         with contextlib.closing(sqlite3.connect(copy)) as target:

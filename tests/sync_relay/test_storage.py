@@ -50,14 +50,14 @@ def test_a_database_that_is_behind_is_copied_before_it_is_migrated(
     assert loop(database.migrate()) is None
     assert loop(database.migrate()) is None
     with contextlib.closing(sqlite3.connect(file)) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '0000'")
+        connection.execute("UPDATE alembic_version SET version_num = '0001'")
         connection.commit()
     with pytest.raises(errors.Unavailable):
         loop(database.check())
     monkeypatch.setattr(database_module, "_upgrade", lambda _connection: None)
     copy = loop(database.migrate())
     loop(database.close())
-    assert copy.name == f"relay.db.before-{newest_revision()}-from-0000"
+    assert copy.name == f"relay.db.before-{newest_revision()}-from-0001"
     assert copy.stat().st_mode & 0o077 == 0 or os.name == "nt"
     with contextlib.closing(sqlite3.connect(copy)) as connection:
         assert connection.execute("SELECT count(*) FROM relay").fetchone() == (2,)
