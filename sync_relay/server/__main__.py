@@ -136,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     remove = commands.add_parser("remove", help="remove a library and everything of it")
     backup = commands.add_parser("backup", help="copy the relay, running or not, into a new folder")
     restore = commands.add_parser("restore", help="make the relay anew, in an empty folder, from a backup")
-    doctor = commands.add_parser("doctor", help="look whether every blob is where it should be")
+    doctor = commands.add_parser("doctor", help="say how the relay is, and whether every blob is where it should be")
     quota.add_argument("library", type=read_library, metavar="LIBRARY", help="its id, which its devices show")
     quota.add_argument("--quota", type=read_size, default=None, help="what it may take from now on")
     quota.add_argument("--objects", type=int, default=None, help="how many envelopes and files it may have")
@@ -289,11 +289,13 @@ async def _restore(settings: Settings, options: argparse.Namespace) -> int:
 
 async def _doctor(settings: Settings, options: argparse.Namespace) -> int:
     from sync_relay.server import maintenance
+    from sync_relay.server.condition import condition
 
     parts = await _open(settings)
     try:
         if options.restored:
             await maintenance.begin_generation(parts)
+        findings = await condition(parts, settings)
         examined = await maintenance.examine(parts, deep=options.deep)
         if options.forget_lost or options.restored:
             await maintenance.forget_lost(parts, examined)
@@ -303,7 +305,13 @@ async def _doctor(settings: Settings, options: argparse.Namespace) -> int:
                 sys.stdout.write(f"{strays} objects deleted that the database does not know\n")
     finally:
         await parts.database.close()
-    return _examined(examined, options, "examined")
+    if not options.json:
+        for finding in findings:
+            sys.stdout.write(f"{'ok     ' if finding.ok else 'PROBLEM'}  {finding.check}: {finding.detail}\n")
+            if not finding.ok and finding.hint:
+                sys.stdout.write(f"         hint: {finding.hint}\n")
+    code = _examined(examined, options, "examined", findings=[finding._asdict() for finding in findings])
+    return code if all(finding.ok for finding in findings) else _FAILED
 
 
 async def _quota(settings: Settings, options: argparse.Namespace) -> int:
@@ -336,10 +344,10 @@ async def _remove(settings: Settings, options: argparse.Namespace) -> int:
     return 0
 
 
-def _examined(examined: Examined, options: argparse.Namespace, done: str) -> int:
+def _examined(examined: Examined, options: argparse.Namespace, done: str, **more: object) -> int:
     lost = [blob_id.hex() for _, blob_id in examined.lost]
     if options.json:
-        sys.stdout.write(json.dumps({"blobs": examined.blobs, "lost": lost}) + "\n")
+        sys.stdout.write(json.dumps({"blobs": examined.blobs, "lost": lost, **more}) + "\n")
     else:
         sys.stdout.write(f"{examined.blobs} blobs {done}, {len(lost)} of them missing or damaged\n")
         sys.stdout.writelines(f"  {name}\n" for name in lost)

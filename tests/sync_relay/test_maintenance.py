@@ -87,7 +87,12 @@ def test_what_the_disk_lost_is_found_named_and_uploaded_again(
         elif path.name.startswith(changed.hex()):
             path.write_bytes(b"CHANGED")
     assert run(["doctor", "--data", data, "--json"]) == 1
-    assert json.loads(capsys.readouterr().out) == {"blobs": 3, "lost": [gone.hex()]}
+    said = json.loads(capsys.readouterr().out)
+    assert (said["blobs"], said["lost"]) == (3, [gone.hex()])
+    found = {finding["check"]: finding for finding in said["findings"]}
+    assert {"folder", "disk", "database", "use", "quotas", "promised", "tidying"} == set(found)
+    assert found["use"]["detail"].startswith("1 library with 2 keys")
+    assert all(library.genesis.library_id.hex() not in finding["detail"] for finding in found.values())
     assert run(["doctor", "--data", data, "--deep", "--forget-lost", "--json"]) == 1
     assert sorted(json.loads(capsys.readouterr().out)["lost"]) == sorted([gone.hex(), changed.hex()])
     assert [client.blob(name).state for name in (gone, changed, good)] == ["absent", "absent", "stored"]
