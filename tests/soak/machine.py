@@ -176,6 +176,15 @@ class Devices(RuleBasedStateMachine):
     def join(self, second: bool) -> None:
         self.at.join(second=second)
 
+    @rule(what=st.integers(0, 6), victim=DEVICES)
+    def hostile_writes(self, what: int, victim: int) -> None:
+        self.at.hostile_writes(what, victim)
+
+    @precondition(lambda self: self.world is not None and self.at.member is not None)
+    @rule(by=DEVICES)
+    def revoke_hostile(self, by: int) -> None:
+        self.at.revoke_hostile(by)
+
     @rule(count=st.integers(1, 2))
     def months_pass(self, count: int) -> None:
         self.at.months_pass(count)

@@ -30,6 +30,7 @@ from tests.core.sync.conftest import Device
 from tests.soak.beginning import Clock, add_device, memory_folder, repeatable
 from tests.soak.crook import WORD, Crook, Killed
 from tests.soak.ending import Ending, Lost
+from tests.soak.hostile_member import HostileMember
 from tests.soak.in_process import InProcessRelay
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class World:
         for number, own in enumerate(self.beginning.secrets):
             root = self.folder / f"device {number}"
             self.devices.append(Device(root, own, Library.open(root, own), self.crook.connect(number)))
+        self.member: HostileMember | None = None
         self._backup: Path | None = None
         self._copies = 0
         self.lost_by_others: set[bytes] = set()
@@ -374,6 +376,30 @@ class World:
         self.crook.shows.clear()
         self._close_relay((min if second else max)(self.crook.relays))
         self.lost_by_others |= before - self.held_somewhere()
+
+    def hostile_writes(self, what: int, victim: int) -> None:
+        """Have a hostile member write something about a device; the first time, it is added by that one."""
+        victim = self.number(victim)
+        if self.may_be_out(victim):
+            return
+        self.begins("hostile_writes", what, victim)
+        self.crook.happened.add("hostile member")
+        library = self.devices[victim].library
+        if self.member is None:
+            self.member = HostileMember(library, self.crook.connect)
+        if what % 7 == 6:  # what it has deleted at a relay is gone there
+            self.lost_by_others.update(library.blobs.iter_ids())
+        self.member.write(what, library, self.steps)
+        self.ends(victim)
+
+    def revoke_hostile(self, by: int) -> None:
+        """Have a device take the hostile member out."""
+        by = self.number(by)
+        if self.member is not None and not self.may_be_out(by):
+            self.begins("revoke_hostile", by)
+            with contextlib.suppress(Refused):
+                revoke(self.devices[by].library, self.member.id)
+            self.ends(by)
 
     def months_pass(self, count: int = 1) -> None:
         """Let the graces end in which relays keep what they were told to drop."""
