@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,8 +29,9 @@ _ABOUT: Final = (
 )
 
 
+@functools.cache
 def document() -> dict[str, Any]:
-    """Return the document."""
+    """Return the document; it is the same one every time."""
     structs = {struct for operation in OPERATIONS for struct in (operation.body, operation.result) if struct}
     _, components = msgspec.json.schema_components(
         [*sorted(structs, key=_name), wire.ErrorBody], ref_template=_REFERENCE

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import io
+import tempfile
 import threading
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx2
@@ -17,16 +20,17 @@ from websockets.sync.client import ClientConnection, connect
 from sync_relay import errors, statements, wire
 from sync_relay.server import libraries
 from sync_relay.server.application import application
+from sync_relay.server.database import Database
 from sync_relay.server.logs import quiet_servers, relay_log
 from sync_relay.server.running import bind, config
 from sync_relay.server.service import Service
+from sync_relay.server.settings import Settings
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Coroutine
 
     from crypto.keys import DeviceSecrets
-    from sync_relay.server.settings import Settings
     from tests.sync_relay.conftest import Library
 
 Answer = TypeVar("Answer", bound=wire.Struct)
@@ -34,6 +38,16 @@ Answer = TypeVar("Answer", bound=wire.Struct)
 
 def blob_id(content: bytes) -> bytes:
     return hashlib.blake2b(content, digest_size=32).digest()
+
+
+@functools.cache
+def empty_tables() -> bytes:
+    """Return a new relay's SQLite file: hundreds of relays need not make all tables one by one."""
+    with tempfile.TemporaryDirectory() as folder, asyncio.Runner() as runner:
+        database = Database(Settings(data=Path(folder)).database)
+        runner.run(database.migrate())
+        runner.run(database.close())
+        return (Path(folder) / "relay.db").read_bytes()
 
 
 class _Server(uvicorn.Server):
@@ -64,6 +78,11 @@ class Relay:
         self.port = listening.getsockname()[1]
         self.settings = replace(self.base_settings, port=self.port)
         self.url = f"http://127.0.0.1:{self.port}"
+        database = self.settings.data / "relay.db"
+        if not self.settings.database_url and not database.exists():
+            database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            database.touch(mode=0o600)
+            database.write_bytes(empty_tables())
         self.service = Service(self.settings, log=relay_log(self.log), clock=self.clock)
         quiet_servers(self.service.log)
         self.server = _Server(config(application(self.service), self.settings))
