@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -524,14 +525,15 @@ def test_an_answer_that_was_remembered_before_an_edit_is_right_after_it(
         for _ in range(data.draw(st.integers(1, 4))):
             for query in _ASKED:
                 kept.pids(query, data.draw(st.sampled_from(SORT_KEYS)))
-            places = [(LIBRARY, _library_edits), *((shot.document, _edits_of(shot.pid)) for shot in shots)]
-            document, strategy = data.draw(st.sampled_from(places))
+            shot = data.draw(st.sampled_from([None, *shots]))
+            document, strategy = (LIBRARY, _library_edits) if shot is None else (shot.document, _edits_of(shot.pid))
             made = data.draw(st.lists(strategy, min_size=1, max_size=4))
             replicas[document].edit(made)
             kept.update(document, {(operation.map, operation.key) for operation in made}, replicas[document])
         fresh = catalog_of(replicas)
-        for query in _ASKED:
-            for sort in SORT_KEYS:
+        half = data.draw(st.integers(0, 1))  # of all pairs, the other half in another example
+        for number, query in enumerate(_ASKED, half):
+            for sort in SORT_KEYS[number % 2 :: 2]:
                 assert kept.pids(query, sort) == fresh.pids(query, sort), (query, sort)
     for catalog in (kept, fresh):
         catalog.close()
@@ -541,6 +543,7 @@ _PIDS = [bytes([number]) * 16 for number in range(4)]
 _BUNDLES = [bytes([number]) * 32 for number in range(2)]
 
 
+@functools.cache
 def _edits_of(pid: bytes) -> st.SearchStrategy[Operation]:
     key = pid_key(pid)
     facts = st.builds(
