@@ -52,10 +52,12 @@ class Opened:
     blob: Callable[[bytes], bytes]
     envelopes: dict[tuple[bytes, int], Envelope] = field(default_factory=dict)
     bodies: dict[tuple[bytes, int], list[Any]] = field(default_factory=dict)
+    base: dict[bytes, tuple[int, bytes]] = field(default_factory=dict)
+    """Where chains begin that a checkpoint stands in for: number and hash of the last envelope that is not here."""
 
     def changes(self, covered: Mapping[bytes, int] | None = None) -> dict[str, list[bytes]]:
         """Return the changes of all documents, each device's as made; of envelopes up to `covered`, if given."""
-        found: dict[str, list[bytes]] = {}
+        found = self.checkpoint()[1] if self.base and covered is None else {}
         for device, seq in sorted(self.bodies):
             wanted = covered is None or seq <= covered.get(device, 0)
             for document, changes in self.bodies[device, seq][3] if wanted else ():
@@ -102,7 +104,8 @@ def open_library(folder: Path, passphrase: str) -> tuple[Opened, Secrets]:
     log.close()
     known = [one for one in identities if any(one.id in entry for entry in entries.values())]
     opened = _open(library_id, known[-1], entries, lambda i: (folder / "blobs" / i.hex()[:2] / i.hex()).read_bytes())
-    _take(opened, envelopes, base)
+    opened.base.update(base)
+    _take(opened, envelopes)
     return opened, known[-1]
 
 
@@ -116,7 +119,9 @@ def open_relay(folder: Path, library_id: bytes, secrets: Secrets) -> Opened:
     database.close()
     entries = {row[3]: row[4] for row in items if row[0] == ITEM_ENTRY}
     opened = _open(library_id, secrets, entries, lambda i: (folder / "blobs" / names[i]).read_bytes())
-    _take(opened, [row[1:] for row in items if row[0] == ITEM_ENVELOPE], {})
+    envelopes = [row[1:] for row in items if row[0] == ITEM_ENVELOPE]
+    opened.base.update({device: (seq, hashed) for device, seq, hashed, body in sorted(envelopes) if body is None})
+    _take(opened, [row for row in envelopes if row[3] is not None])
     for _, _, _, hashed, body in (row for row in items if row[0] not in {ITEM_ENVELOPE, ITEM_ENTRY}):
         check(blake(body) == hashed, "Forged")
         check_statement(body, library_id)
@@ -217,9 +222,9 @@ def _open(
     return Opened(library_id, keys, photo_id_key, blob)
 
 
-def _take(opened: Opened, rows: Iterable[Sequence[Any]], base: Mapping[bytes, tuple[int, bytes]]) -> None:
+def _take(opened: Opened, rows: Iterable[Sequence[Any]]) -> None:
     """Verify envelopes, and that those of each device link."""
-    heads = dict(base)
+    heads = dict(opened.base)
     for device, seq, hashed, data in sorted(rows, key=lambda row: (row[0], row[1])):
         envelope = open_envelope(data, opened.library_id, device, opened.keys)
         check((envelope.hash, envelope.seq) == (hashed, seq), "EnvelopeDamaged")

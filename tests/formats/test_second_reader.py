@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,6 +84,22 @@ def test_a_relay_holds_the_same_and_gives_the_same_files(lived: Lived) -> None:
     assert there.keys == here.keys
     assert there.originals() == here.originals()
     assert there.checkpoint() == here.checkpoint()
+
+
+def test_a_relay_that_has_pruned_gives_the_same_files(lived: Lived, tmp_path: Path) -> None:
+    here, secrets = open_library(lived.root, lived.passphrase)
+    shutil.copytree(lived.relay, tmp_path / "relay")
+    covers, _ = here.checkpoint()
+    with closing(sqlite3.connect(tmp_path / "relay" / "relay.db", isolation_level=None)) as database:
+        for device, seq in covers.items():
+            prune = "UPDATE item SET body = NULL, size = 0 WHERE device_id = ? AND seq <= ?"
+            assert database.execute(prune, (device, seq)).rowcount
+    there = open_relay(tmp_path / "relay", here.library_id, secrets)
+    assert there.envelopes.items() < here.envelopes.items()
+    assert there.originals() == here.originals()
+    assert {name: sorted(changes) for name, changes in there.changes().items()} == {
+        name: sorted(changes) for name, changes in here.changes().items()
+    }
 
 
 def in_table(database: str, table: str, column: str) -> Callable[[Path, random.Random], None]:
