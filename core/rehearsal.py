@@ -243,7 +243,7 @@ class Rehearsal:
             if is_tried and self._deaths[stored.device] >= MOST_DEATHS and not self._is_refused(changes):
                 why = "earlier ones of its device ended the process that tries them again and again"
                 self._refuse(changes, stored, f"a change to {document} was not tried: {why}")
-            if not self._is_refused(changes):
+            if changes and not self._is_refused(changes):
                 left.append((stored, changes))
         return left if any((stored.device, stored.seq) in tried for stored, _ in left) else []
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
-from core.confined_process import ConfinedProcess
 from core.confinement import PipeBroken
 from core.errors import SnapshotDamaged, StorageFailed
 from core.replica_messages import (
@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from types import TracebackType
 
+    from core.confined_process import ConfinedProcess
     from crdt.replica import Replica
 
-LEAST_SECONDS: Final = 60.0
+LEAST_SECONDS: Final = 30.0
 LEAST_MEMORY: Final = 512 << 20
 BYTES_A_SECOND: Final = 50_000
 """A tenth of what the slowest machine in use applies in a second; a request's time is measured by its size."""
@@ -71,6 +72,11 @@ class ReplicaProcess:
         """End the process."""
         self.close()
 
+    def __del__(self) -> None:
+        """End the process of a library that nobody closed."""
+        with contextlib.suppress(Exception):
+            self._end()
+
     @property
     def pid(self) -> int | None:
         """The process, while there is one."""
@@ -84,6 +90,8 @@ class ReplicaProcess:
         if self._closed:
             raise StorageFailed("the process that tries what other devices made was ended")
         if self._process is None:
+            from core.confined_process import ConfinedProcess  # most commands start none
+
             try:
                 self._process = ConfinedProcess(self.module, _ENVIRONMENT)
             except OSError as error:
