@@ -93,6 +93,9 @@ _WALK_AT_LEAST = 500
 _WALK_AT_MOST = 30_000
 """A longer walk is made once, to the end, and kept: the next page will need it."""
 
+_TOGETHER = 100
+"""Conditions asked in one statement: SQLite takes expressions of a thousand levels, and a condition has several."""
+
 _PATCHED_AT_MOST = 2_000
 """After edits of more photos than this, asking everything anew costs no more than patching."""
 
@@ -370,8 +373,9 @@ class Selector:
                 found &= self._set(item)
             else:
                 together.append(condition)
-        if together:
-            statement = by_condition(together[0]) if len(together) == 1 else by_conditions(together)
+        for start in range(0, len(together), _TOGETHER):
+            some = together[start : start + _TOGETHER]
+            statement = by_condition(some[0]) if len(some) == 1 else by_conditions(some)
             found &= self._photos(statement, _PHOTO, None)
         return found
 

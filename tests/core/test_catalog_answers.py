@@ -412,3 +412,11 @@ def _catalog(pids: list[bytes]) -> Catalog:
     catalog = Catalog.empty()
     catalog.load_document(MONTH, _shard(pids))
     return catalog
+
+
+def test_a_query_may_have_thousands_of_conditions(library: Library, bench: Bench) -> None:
+    bench.add_photos(library, 3)
+    sizes = [f"size:>{number}" for number in range(1_500)]
+    assert library.catalog.count(" ".join(sizes[:100])) == 3
+    assert library.catalog.count(" ".join(sizes)) == 0
+    assert library.catalog.count("is:favourite " * 2_000) == 0
