@@ -2,6 +2,7 @@
 #   make demo    import real photos into a throw-away library, label them, search    (PHOTOS=DIR, MODEL=DIR)
 #   make relay   a relay on this machine, and what to type in a second terminal      (RELAY=DIR)
 #   make test    tests, strict types, lint, import contracts
+#   make audit   are locked dependencies known to be vulnerable?           (AUDIT_ACCEPTED="ID ...")
 #   make soak    the long tests, ten minutes a part, and their counts           (SECONDS=N, SEED=N, PART=NAME)
 #   make bench   the figures quoted in the docs, as ratios                           (SAFELIGHT_TEST_DATA=DIR)
 #   make screenshots    the pictures in the docs, drawn anew
@@ -23,10 +24,13 @@ SECONDS ?=
 SEED ?=
 PART ?=
 
-.PHONY: demo relay test tests soak types lint contracts bench screenshots lock clean
+.PHONY: demo relay test tests soak types lint contracts audit bench screenshots lock clean
 
 # What is compiled while the tests run is kept for their hundreds of processes, also where the shell's own keep nothing.
 unexport PYTHONDONTWRITEBYTECODE
+
+# Advisories on what is locked that do not matter here, each with its reason in a comment.
+AUDIT_ACCEPTED ?=
 
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
@@ -64,6 +68,9 @@ lint: $(READY)
 
 contracts: $(READY)
 	$(BIN)/lint-imports
+
+audit: $(READY)
+	$(BIN)/python -P .ci/audit.py $(addprefix --accept ,$(AUDIT_ACCEPTED)) requirements/dev.txt deploy/requirements.txt
 
 bench: $(READY)
 	$(BIN)/python -P -m benchmarks
