@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ def run_app(session: Session) -> int:
     from tui.app.pauses import keep_pauses_short
     from tui.app.settings import read_settings
 
+    _end_with_the_terminal()
     answers = ask_terminal()
     keep_pauses_short()
     settings = read_settings()
@@ -34,6 +37,15 @@ def run_app(session: Session) -> int:
     )
     app.run()
     return app.return_code or 0
+
+
+def _end_with_the_terminal() -> None:
+    """Obey a hang-up also where nohup, or a shell's background, says not to.
+
+    There is nothing to do without a terminal; the app would hold the keys and a quarter of a core for ever.
+    """
+    if sys.platform != "win32":
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def _found_secrets(session: Session) -> DeviceSecrets | None:

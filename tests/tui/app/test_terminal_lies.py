@@ -131,15 +131,20 @@ def test_what_it_says_of_itself_harms_nothing(pictured: Bench, passphrase_file: 
     assert b"Traceback" not in terminal.shown
 
 
-@pytest.mark.parametrize("end", ["closed", "hang-up"])
-def test_a_lost_connection_ends_the_app_and_harms_no_library(pictured: Bench, passphrase_file: Path, end: str) -> None:
+@pytest.mark.parametrize("end", ["closed", "hang-up", "closed under nohup"])
+def test_a_lost_connection_ends_the_app_and_harms_no_library(
+    pictured: Bench, passphrase_file: Path, end: str, request: pytest.FixtureRequest
+) -> None:
+    # What runs under nohup, or was started in the background by some shells, hands on that the signal is ignored.
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if "nohup" in end else signal.SIG_DFL)
+    request.addfinalizer(lambda: signal.signal(signal.SIGHUP, before))
     with Terminal(pictured.root, passphrase_file, b"\x1b[?62c") as terminal:
         terminal.wait_for("12 photos")
         terminal.type(b"f5")  # an edit is under way when the line is cut
-        if end == "closed":
-            terminal.hang_up()
-        else:
+        if end == "hang-up":
             terminal.process.send_signal(signal.SIGHUP)
+        else:
+            terminal.hang_up()
         terminal.wait_for_end()
     with pictured.open() as library:
         assert verify(library).sound
