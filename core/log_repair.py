@@ -11,6 +11,7 @@ The new log is written beside the old one, of which a copy is set aside; nothing
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import time
 from dataclasses import dataclass, field
@@ -27,10 +28,12 @@ from core.log_salvage import DamagedLog, copy_aside
 from core.machine_state import MachineState
 from core.members import Members
 from core.relay_errors import relay_errors
+from core.sync.patience import Patience
+from core.sync.relays import MAX_RELAYS
 from crdt.change import parse_change
 from crdt.documents import LIBRARY, document_kind
 from crdt.errors import CrdtError
-from crypto.envelope import envelope_hash, read_header
+from crypto.envelope import envelope_hash, read_header, verify_envelope
 from crypto.errors import CryptoError
 from crypto.membership import entry_hash, verify_genesis
 from crypto.membership_entry import verify_entry
@@ -42,7 +45,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from core.envelope_body import EnvelopeBody
-    from core.log import LogTransaction
     from crypto.keys import DeviceSecrets
 
     Connect = Callable[[str], RelayClient]
@@ -96,6 +98,7 @@ class _Link:
     order: tuple[float, int]
     hash: bytes
     previous: bytes
+    epoch: bytes
     frontier: Vector
     data: bytes | None = None
 
@@ -117,7 +120,7 @@ def repair_log(
     """
     layout, report = Layout(root), LogRepair()
     identities = LibraryFile.read(layout.library_file).resolve(secrets)
-    target = _unused(layout.set_aside / time.strftime("log-%Y%m%d-%H%M%S.db", time.gmtime()))
+    target = unused_name(layout.set_aside / time.strftime("log-%Y%m%d-%H%M%S.db", time.gmtime()))
     copies = copy_aside(layout.log, target)
     fresh = root / _NEW
     _remove(fresh)
@@ -159,12 +162,15 @@ class _Repair:
         self._library_id = LibraryFile.read(layout.library_file).library_id
         self._identities = identities
         self._sign_in = sign_in
-        self._clients = sign_in(urls)
+        self._tried = frozenset(urls)
+        self._clients = sign_in(self._tried)
         self._named: dict[str, None] = {}
         self._report = report
         self._progress = progress or (lambda *_: None)
         self._should_stop = should_stop
+        self._patience = Patience()
         self._chains: dict[bytes, dict[int, _Link]] = {}
+        self._held: list[tuple[bytes, int, _Link]] = []
         self._heads: Vector = {}
         self._base: Vector = {}
 
@@ -181,10 +187,12 @@ class _Repair:
                     f"log.db does not say that this device is a member: {error}", hint=_NO_ENTRIES
                 ) from error
             self._read_chains(chain)
-            self._clients = self._clients or self._sign_in(self._named)
+            self._clients = self._clients or self._sign_in(
+                [url for url in self._named if url not in self._tried][:MAX_RELAYS]
+            )
             self._read_ends(members.device_id, facts.get(_MACHINE))
             if not report.stopped:
-                self._fill(chain)
+                self._fill(chain, members.device_id)
             if report.stopped:
                 return False
             self._store(log)
@@ -228,10 +236,15 @@ class _Repair:
                 return
             try:
                 header = read_header(data)
+                verify_envelope(data, library_id=self._library_id, device_id=header.device_id)
+            except CryptoError:
+                continue
+            try:
                 body, link = _opened(chain, header.device_id, header.seq, data, order=(position, 0))
                 self._note_relays(body)
-            except (CryptoError, IntegrityAlarm):
-                continue
+            except IntegrityAlarm:
+                # Its author signed it; the key that opens it may be in a membership entry that is still to come.
+                link = _Link((position, 0), envelope_hash(data), header.previous, header.epoch_id, {})
             self._chains.setdefault(header.device_id, {}).setdefault(header.seq, link)
             self._report.kept += 1
 
@@ -254,17 +267,18 @@ class _Repair:
         if memory is not None and memory.token == token and memory.seq > self._heads.get(own, (0, b""))[0]:
             self._heads[own] = (memory.seq, memory.hash)
 
-    def _fill(self, chain: Chain) -> None:
+    def _fill(self, chain: Chain, own: bytes) -> None:
         """Fetch what is missing, one by one; of chains that relays hold whole, leave the rest to a sync."""
         missing = {device: gaps for device in {*self._chains, *self._heads} if (gaps := self._gaps(device))}
         count = sum(map(len, missing.values()))
         for device, gaps in missing.items():
-            if count > _MOST_ONE_BY_ONE and self._leave_to_sync(device):
+            # Own envelopes that a sync brings beside some that are held look as if a copy had written them.
+            if count > _MOST_ONE_BY_ONE and device != own and self._leave_to_sync(device):
                 continue
             lost = [seq for done, seq in enumerate(gaps) if not self._fetch(chain, device, seq, done, count)]
             if self._report.stopped:
                 return
-            if lost and not self._leave_to_sync(device):
+            if lost and not (self._is_pruned(device, lost[-1]) and self._leave_to_sync(device)):
                 self._report.missing += [name_envelope(device, seq) for seq in reversed(lost)]
 
     def _gaps(self, device: bytes) -> list[int]:
@@ -291,7 +305,7 @@ class _Repair:
                 self._report.stopped = True
                 return False
             with self._asking(client):
-                data = client.envelope(device, seq)
+                data = self._patience.run(functools.partial(client.envelope, device, seq))
                 if data is None:
                     continue
                 try:
@@ -310,8 +324,21 @@ class _Repair:
                 return True
         return False
 
+    def _is_pruned(self, device: bytes, seq: int) -> bool:
+        """Tell whether a relay says of an envelope that a checkpoint stands for it: then a sync brings that."""
+        for client in self._clients:
+            with self._asking(client):
+                heads = {head.device_id: (head.seq, head.hash) for head in client.heads().heads}
+                page = client.past({**heads, device: (seq - 1, b"")}, limit=1)
+                if any((item.device_id, item.seq, item.body) == (device, seq, None) for item in page.items):
+                    return True
+        return False
+
     def _leave_to_sync(self, device: bytes) -> bool:
-        """Drop what follows the first gap of a chain, if a relay holds all of it; tell whether it was dropped."""
+        """Hold what follows the first gap of a chain until a sync has filled it, if a relay says that it can.
+
+        Tells whether one does. Nothing goes: what is held is accepted once what it follows is here.
+        """
         links = self._chains.setdefault(device, {})
         last = max([*links, self._heads.get(device, (0, b""))[0]])
         held = 0
@@ -323,9 +350,7 @@ class _Repair:
         base = self._base.get(device)
         first = 1 if base is None else base[0] + 1
         gap = next(seq for seq in itertools.count(first) if seq not in links)
-        for seq in [seq for seq in links if seq > gap]:
-            del links[seq]
-            self._report.kept -= 1
+        self._held += [(device, seq, links.pop(seq)) for seq in sorted(links) if seq > gap]
         self._heads.pop(device, None)
         self._report.needs_sync = True
         return True
@@ -342,16 +367,17 @@ class _Repair:
             for relay, _, generation, _, facts in self._old.rows(schema.relays):
                 transaction.copy_row(schema.relays, (relay, 0, generation, 0, facts))
             for _, device, seq, link in in_order:
-                self._append(transaction, device, seq, link)
+                transaction.append(device, seq, link.hash, self._data(link), link.frontier)
+                transaction.account_for(device, seq, link.hash)
+            for device, seq, link in self._held:
+                transaction.hold(device, seq, link.hash, (link.previous, link.epoch), self._data(link))
             transaction.raise_heads(self._base)
             transaction.raise_heads(self._heads)
 
-    def _append(self, transaction: LogTransaction, device: bytes, seq: int, link: _Link) -> None:
-        data = link.data
-        if data is None:
-            data = self._old.value(schema.envelopes, "envelope", int(link.order[0]))
-        transaction.append(device, seq, link.hash, data, link.frontier)
-        transaction.account_for(device, seq, link.hash)
+    def _data(self, link: _Link) -> bytes:
+        if link.data is not None:
+            return link.data
+        return self._old.value(schema.envelopes, "envelope", int(link.order[0]))
 
     @staticmethod
     def _place(links: dict[int, _Link], seq: int) -> tuple[float, int]:
@@ -369,6 +395,7 @@ class _Repair:
                 yield
         except CoreError as error:
             self._report.unreachable.append(error)
+            self._clients = [other for other in self._clients if other is not client]
 
     def _refuse(self, client: RelayClient, fault: str) -> None:
         self._report.refused.append(f"the relay {client.url} gives out what does not hold: {fault}")
@@ -382,7 +409,7 @@ def _opened(
     body, previous = chain.open_linked(StoredEnvelope(0, device, seq, hashed, data))
     frontier = vector_of(body.frontier)
     frontier.pop(device, None)
-    return body, _Link(order, hashed, previous, frontier, data if keep else None)
+    return body, _Link(order, hashed, previous, read_header(data).epoch_id, frontier, data if keep else None)
 
 
 def _entries_at(client: RelayClient) -> Iterator[bytes]:
@@ -424,7 +451,7 @@ def _signed_in(
         yield client
 
 
-def _unused(path: Path) -> Path:
+def unused_name(path: Path) -> Path:
     """Return `path`, or one like it where something is there already."""
     names = itertools.chain([path], (path.with_stem(f"{path.stem}-{number}") for number in itertools.count(2)))
     return next(name for name in names if not name.exists())

@@ -27,7 +27,7 @@ from core.errors import (
 )
 from core.layout import Layout
 from core.library import Library
-from core.log_repair import LogRepair, repair_log
+from core.log_repair import LogRepair, repair_log, unused_name
 from core.private_files import make_private_folder
 from core.rebuild import rebuild
 from core.verify import DERIVED_DAMAGED, RECORD_INVALID, Problem, VerifyReport, verify
@@ -120,7 +120,7 @@ def repair(
         report.unreachable += report.log.unreachable
         report.refused += report.log.refused
     if should_stop():
-        report.stopped = True
+        report.stopped = report.after.stopped = True
         return report
     if before is None or report.set_aside is not None:
         _take_up(root, secrets, report, urls, connect, progress, should_stop)
@@ -135,6 +135,7 @@ def repair(
         report.after = verify(library, deep=deep, progress=progress, should_stop=should_stop)
         hint = _ELSEWHERE if _relays(library) else _NO_RELAY
         report.after.problems = [_with_hint(problem, hint) for problem in report.after.problems]
+    report.unreachable = list({str(error): error for error in report.unreachable}.values())
     return report
 
 
@@ -177,9 +178,11 @@ def _take_up(
     with Library.open(root, secrets) as library:
         if report.log is not None and report.log.needs_sync:
             _sync(library, report, urls, connect, progress, should_stop)
-    # Opened anew: what an alarm was raised about may be here now.
+    # Opened anew: what an alarm was raised about may be here now. As long as anything is still to come, what was
+    # derived before may be the only place that shows it.
     with Library.open(root, secrets) as library, contextlib.suppress(LogDamaged):
-        rebuild(library)
+        if not library.doubts and not library.log.held_sizes():
+            rebuild(library)
 
 
 def _sync(
@@ -265,20 +268,18 @@ def _fetch_blobs(
     except NoSuchRelay:
         return
     except CoreError as error:
-        if error not in report.unreachable:
-            report.unreachable.append(error)
+        report.unreachable.append(error)
 
 
 def _fetch_some(library: Library, report: RepairReport, moving: Transfers, wanted: list[NamedBlob]) -> None:
     """Fetch some blobs anew; what is here of them stays beside them until they have been read back."""
     store, root = library.blobs, Layout(library.root).set_aside
-    aside = {blob.id: root / blob.id.hex() for blob in wanted if store.exists(blob.id)}
+    aside = {blob.id: unused_name(root / blob.id.hex()) for blob in wanted if store.exists(blob.id)}
     if aside:
         make_private_folder(root)
     for blob_id, path in aside.items():
         # A second name of the same file, where the file system has such; in any case the new one replaces it whole.
         with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
             os.link(store.path(blob_id), path)
     try:
         moving.fetch_all(wanted, anew=True)
