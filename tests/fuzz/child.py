@@ -15,7 +15,7 @@ _SLOWER = 4
 """How much more time an input may take here: every line is counted."""
 
 with atheris.instrument_imports(include=["core", "crypto", "crdt", "ml", "sync_relay"]):
-    from tests.fuzz.corpus import input_name
+    from tests.fuzz.kept_inputs import input_name
     from tests.fuzz.targets import TARGETS
     from tests.fuzz.watched import CPU_SECONDS, watch
 

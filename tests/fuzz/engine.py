@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.fuzz.corpus import CORPUS, FAULT, inputs
+from tests.fuzz.kept_inputs import CORPUS, FAULT, inputs
 from tests.fuzz.targets import TARGETS
 from tests.fuzz.watched import Fault, watch
 

@@ -58,7 +58,7 @@ from ml.classes import ClassEntry, ClassTable
 from sync_relay import errors, wire
 from sync_relay.statements import Place, make_delete, make_prune
 from tests.fuzz import crdt_targets, relay_targets
-from tests.fuzz.corpus import keep_seeds
+from tests.fuzz.kept_inputs import keep_seeds
 from tests.fuzz.library_targets import derived_file_path
 from tests.fuzz.photo_targets import jpeg
 from tests.fuzz.targets import TARGETS

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.fuzz import engine
-from tests.fuzz.corpus import inputs
+from tests.fuzz.kept_inputs import inputs
 from tests.fuzz.mutation import mutations
 from tests.fuzz.targets import TARGETS
 from tests.fuzz.watched import watch
