@@ -222,10 +222,14 @@ class BlobStore:
             aside.unlink()
         return moved.st_size
 
-    def iter_ids(self) -> Iterator[bytes]:
-        """Yield the ids of all blobs in the folder, folder by folder, in ascending order."""
+    def iter_ids(self, start: bytes = b"") -> Iterator[bytes]:
+        """Yield the ids of all blobs in the folder, folder by folder, in ascending order.
+
+        With `start`, from the folder on in which a blob of that id would be, and then from the beginning.
+        """
         with storage_errors("the folder of blobs"):
             folders = sorted(entry.name for entry in os.scandir(self._folder) if _FOLDER.fullmatch(entry.name))
+        folders.sort(key=lambda name: (name < start[:1].hex(), name))
         for folder in folders:
             with storage_errors("the folder of blobs"):
                 names = sorted(entry.name for entry in os.scandir(self._folder / folder))

@@ -9,13 +9,15 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import itertools
+import secrets
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from core.errors import Forged, Forked, IntegrityAlarm, RelayRefused
+from core.errors import Forged, Forked, IntegrityAlarm, RelayRefused, RolledBack
 from core.log import BLOB_PURGED, NO_HASH, name_envelope
 from core.sync.confirming import starting_points
 from core.sync.membership import in_order
@@ -40,6 +42,8 @@ _PAGE: Final = 32
 _MOST_LACKING: Final = 4_000
 _DIGEST_BYTES: Final = 16
 _MOST_TOLD: Final = 32
+_LOOKED_AT: Final = 256
+"""How many blobs a relay is asked about in a run that looks again: some kilobytes."""
 
 
 class Push(Turn):
@@ -64,6 +68,8 @@ class Push(Turn):
             self._look_for_lacking()
             self._give_again()
         self._walk()
+        if full:
+            self._look_at_some()
         self._give_envelopes(self._library.log.last_position())
         self._delete_purged()
 
@@ -265,6 +271,28 @@ class Push(Turn):
             return
         self._link.facts = msgspec.structs.replace(self._link.facts, lacking=[])
         self._give_blobs([NamedBlob(blob_id, "original") for blob_id in lacking])
+
+    def _look_at_some(self) -> None:
+        """Ask about some of the blobs that lie here and are in use, others in every run, and give again what is lost.
+
+        A relay may acknowledge an upload and lose it. Nobody would notice before somebody wants the photo, and by then
+        it may be gone here as well. Everything that is in use was given before this.
+        """
+        if self.full is not None:
+            return
+        some = list(itertools.islice(self._library.blobs.iter_ids(secrets.token_bytes(1)), _LOOKED_AT))
+        before = self._link.report.blobs_up
+        self._give_blobs([NamedBlob(blob_id, "original") for blob_id in self._library.catalog.blobs_in_use(some)])
+        lost = self._link.report.blobs_up - before
+        if lost:
+            self._link.raise_(
+                RolledBack(
+                    f"the relay {self._link.url} lacks blobs that it had acknowledged: {lost} of the {len(some)} that "
+                    "it was asked about",
+                    hint="This device gave them back, and every sync looks at others. Do not free any room before the "
+                    "relay's owner has found out what happened.",
+                )
+            )
 
     def _give_again(self) -> None:
         """Give what a purge destroyed and an import brought back: no new envelope names it, its record is as before."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from core import edits
+from core.errors import BlobMissing
 from core.originals import Originals
 from sync_relay import wire
 from tests.hostile.invariant import holds
@@ -44,6 +45,22 @@ class TestFailingMachines:
         with Originals(second.library) as originals:
             originals.ensure(photo.pid)
         holds(world, f"of device {first.id.hex()[:12]}")
+
+    @pytest.mark.scenario(12, "acknowledged writes are lost", alarm="rolled-back")
+    def test_a_relay_that_acknowledges_a_blob_and_loses_it(self, world: World) -> None:
+        """It holds the envelope that names it, so nothing looks wrong before somebody wants the photo."""
+        first, second = world.first, world.second
+        photo = world.photo(first)
+        world.lies[first.id].update(upload=lambda blob: wire.BlobState(id=blob, state="stored", size=1_000))
+        world.sync(first)
+        world.lies[first.id].clear()
+        world.sync(second)
+        with Originals(second.library) as originals, pytest.raises(BlobMissing):
+            originals.ensure(photo.pid)
+        world.sync(first)
+        with Originals(second.library) as originals:
+            originals.ensure(photo.pid)
+        holds(world, "lacks blobs that it had acknowledged: 1 of")
 
     @pytest.mark.scenario(12, "a device is restored from an old backup")
     def test_a_device_that_is_restored_from_an_old_backup(self, world: World, tmp_path: Path) -> None:

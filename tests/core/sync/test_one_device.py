@@ -70,7 +70,8 @@ def test_everything_goes_to_the_relay_once(home: Home, relay: Relay) -> None:
     assert stored(device, relay) == set(device.library.blobs.iter_ids())
     before = device.engine._links[relay.url].client.traffic.sent
     assert not device.sync().moved
-    assert device.engine._links[relay.url].client.traffic.sent == before
+    # A question about three blobs that it is to hold.
+    assert device.engine._links[relay.url].client.traffic.sent - before < 4 * 40
     device.engine.close()
     assert not device.sync().moved
     device.reopen()
