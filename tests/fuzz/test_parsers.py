@@ -60,6 +60,9 @@ OWN = {
     "core.catalog.sequence": "the catalog's own rows",
     "core.catalog.writer": "the catalog's own rows",
     "core.copy_records": "`crdt.records` reads them",
+    "core.frames": "what a confined process of this program's answers, in the form of `core.replica_messages`",
+    "core.text_encoder": "vectors of a pack that the user chose",
+    "core.text_messages": "what a confined process of this program's answers, in the form of `core.replica_messages`",
     "core.importing.tagging": "`crdt.records` reads them",
     "core.labelling": "`ml.classes` and `crdt.records` read them",
     "core.partial_catalog": "sealed by this device",
@@ -149,9 +152,13 @@ def test_every_module_that_takes_bytes_apart_has_a_target() -> None:
                 reading.add(".".join(path.relative_to(ROOT).with_suffix("").parts))
     covered = {module for target in TARGETS.values() for module in target.covers}
     assert reading - covered - set(OWN) == set(), "give it a target in tests/fuzz, or say in OWN whose bytes these are"
-    assert set(OWN) <= reading, "OWN names modules that take nothing apart"
+    assert {module for module in OWN if _path(module).exists()} <= reading, "OWN names modules that take nothing apart"
     assert not covered & set(OWN)
-    assert not [module for module in covered if not (ROOT / Path(*module.split("."))).with_suffix(".py").exists()]
+    assert not [module for module in covered if not _path(module).exists()]
+
+
+def _path(module: str) -> Path:
+    return (ROOT / Path(*module.split("."))).with_suffix(".py")
 
 
 def _takes_bytes_apart(path: Path) -> bool:
@@ -166,8 +173,5 @@ def _takes_bytes_apart(path: Path) -> bool:
 def _called(function: ast.expr) -> str:
     """Return the last two names of what is called: `msgpack.decode` of `msgspec.msgpack.decode(…)`."""
     if isinstance(function, ast.Attribute):
-        of = function.value
-        return (
-            f"{of.attr if isinstance(of, ast.Attribute) else of.id if isinstance(of, ast.Name) else ''}.{function.attr}"
-        )
+        return f"{_called(function.value).rpartition('.')[2]}.{function.attr}"
     return function.id if isinstance(function, ast.Name) else ""
