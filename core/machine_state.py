@@ -18,7 +18,7 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from core.private_files import locked_file, make_private_folder, storage_errors
+from core.private_files import fsync_folder, locked_file, make_private_folder, storage_errors
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,6 +74,8 @@ class MachineState:
                 os.lseek(descriptor, 0, os.SEEK_SET)
                 os.write(descriptor, _slot(head) + bytes(_SLOT_BYTES))
                 os.fsync(descriptor)
+                # Without its name a power cut would take the memory, and this machine would be a stranger here.
+                fsync_folder(self._path.parent)
 
     def forget(self) -> None:
         """Remove the memory; the library's folder is then a stranger to this machine."""

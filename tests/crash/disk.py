@@ -14,7 +14,7 @@ import signal
 import threading
 import traceback
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, NoReturn, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,6 +92,18 @@ class Disk:
             self.power.note(step)
         return result
 
+    def cut_power(self, chance: random.Random) -> NoReturn:
+        """End the process, and leave of its files what a power cut leaves."""
+        with self._lock:
+            self._at_work = self.is_over = True
+            try:
+                assert self.power is not None
+                self.power.fall(chance)
+            except BaseException:  # noqa: BLE001 - in whatever thread, this process has nothing more to do
+                traceback.print_exc()
+                os._exit(2)
+            end_process()
+
     def heal(self) -> None:
         """Let nothing go wrong any more."""
         self.fault = Nothing()
@@ -129,16 +141,10 @@ class Cut:
     def meet(self, number: int, step: Step, disk: Disk) -> None:
         if number == self._at:
             assert disk.power is not None
-            disk.is_over = True
-            try:
-                if step.kind == "write":
-                    disk.power.about_to(step)
-                    disk.power.note(step)
-                disk.power.fall(self._random)
-            except BaseException:  # noqa: BLE001 - in whatever thread, this process has nothing more to do
-                traceback.print_exc()
-                os._exit(2)
-            end_process()
+            if step.kind == "write":
+                disk.power.about_to(step)
+                disk.power.note(step)
+            disk.cut_power(self._random)
 
 
 class Full:
@@ -169,9 +175,9 @@ class Broken:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
-def end_process() -> None:
+def end_process() -> NoReturn:
     os.kill(os.getpid(), signal.SIGKILL)
-    signal.pause()
+    raise SystemExit  # never reached
 
 
 def write_part(step: Step, size: int) -> None:

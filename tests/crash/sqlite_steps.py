@@ -27,6 +27,7 @@ _IOERR: Final = {
     "create": 14,
 }
 _SHM_SIZE: Final = 10 | 19 << 8
+_SHM_MAP: Final = 10 | 21 << 8
 _CREATE: Final = 0x4
 _JOURNALS: Final = 0x800 | 0x4000 | 0x80000
 """Kinds of files with which SQLite syncs their folder too: journals, and write-ahead logs."""
@@ -179,6 +180,8 @@ class _Files:
         try:
             return self._disk.take(step, do)
         except OSError as error:
+            if failure == _SHM_SIZE and error.errno != errno.ENOSPC:
+                return _SHM_MAP
             if failure is not None:
                 return failure
             return _FULL if error.errno == errno.ENOSPC else _IOERR[step.kind]

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.crash.household import Household
+from tests.crash.migrations import MIGRATIONS, migration
 from tests.crash.operations import Checkpointing, Editing, Importing, Pruning, Rotating, Syncing
-from tests.crash.rounds import Rounds, can_cut
+from tests.crash.rounds import Rounds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.crash.migrations import Upgrading, UpgradingRelay
     from tests.crash.operations import Operation
 
 pytestmark = [
@@ -43,43 +45,48 @@ def household(shared: Household, monkeypatch: pytest.MonkeyPatch) -> Household:
     return shared
 
 
-def strike(household: Household, operation: Operation, *kinds: str) -> None:
-    rounds = Rounds(operation, household.chance)
+def strike(operation: Operation, chance: random.Random, *kinds: str) -> None:
+    """Strike, and let what fails say how to repeat it."""
+    rounds = Rounds(operation, chance)
     for number, kind in enumerate(kinds, 1):
         try:
             rounds.strike(kind)
         except AssertionError as error:
             error.add_note(f"strike {number}: {rounds.what}, with seed {SEED}")
             raise
-    household.settle()
 
 
 def test_edits(household: Household) -> None:
-    strike(household, Editing(household), *["kill", "cut"] * 6, "full", "broken", "full", "broken")
+    strike(Editing(household), household.chance, *["kill", "cut"] * 4, "full", "broken", "full", "broken")
+    household.settle()
 
 
 def test_imports(household: Household) -> None:
-    strike(household, Importing(household), *["kill", "cut"] * 4, "full", "broken")
+    strike(Importing(household), household.chance, *["kill", "cut"] * 3, "full", "broken")
+    household.settle()
 
 
 def test_syncs(household: Household) -> None:
-    strike(household, Syncing(household), *["kill", "cut"] * 3, "full", "broken")
+    strike(Syncing(household), household.chance, *["kill", "cut"] * 2, "full", "broken")
 
 
 def test_checkpoints(household: Household) -> None:
-    strike(household, Checkpointing(household), *["kill", "cut"] * 2, "full")
+    strike(Checkpointing(household), household.chance, "kill", "cut", "kill")
 
 
 def test_prunes(household: Household) -> None:
     pruning = Pruning(household)
-    strike(household, pruning, "kill", "cut", "kill", "full")
+    strike(pruning, household.chance, "kill", "cut", "kill")
     pruning.newcomer()
 
 
 def test_rotations(household: Household) -> None:
-    strike(household, Rotating(household), *["kill", "cut"] * 3, "full", "broken")
+    strike(Rotating(household), household.chance, *["kill", "cut"] * 2, "full", "broken")
+    household.settle()
 
 
-def test_power_cuts_are_tried() -> None:
-    if not can_cut():
-        pytest.skip("this Python hides the functions of its SQLite: kills took the place of power cuts")
+@pytest.mark.parametrize("kind", MIGRATIONS, ids=lambda kind: kind.name)
+def test_migrations(kind: type[Upgrading | UpgradingRelay]) -> None:
+    chance = random.Random(SEED)
+    with migration(kind, chance) as operation:
+        strike(operation, chance, *["kill", "cut"] * 2, "full", "broken")
