@@ -1,0 +1,101 @@
+"""What watches over targets: it tells faults from refusals, ends what does not end, and makes inputs small."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.fuzz import engine, soak
+from tests.fuzz.mutation import mutations
+from tests.fuzz.target import Broken, Target, same
+from tests.fuzz.targets import TARGETS
+from tests.fuzz.watched import watch
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Refused(Exception):
+    """How the parser below says no."""
+
+
+class Panic(BaseException):
+    """What the CRDT engine raises is no `Exception` either."""
+
+
+def parser(data: bytes) -> None:
+    """A parser with one fault of each kind."""
+    if b"no" in data:
+        raise Refused
+    if b"panic" in data:
+        raise Panic("the engine panicked")
+    if b"deep" in data:
+        parser(data)
+    if b"loop" in data:
+        while True:
+            pass
+    if b"other" in data:
+        same(data, b"another", "what was read")
+
+
+FAULTY = Target("faulty", parser, (Refused,), (), 100)
+
+
+@pytest.mark.parametrize("data", [b"", b"yes", b"no panic", b"not deep"])
+def test_what_is_taken_or_refused_by_name_is_no_fault(data: bytes) -> None:
+    assert watch(FAULTY, data) is None
+
+
+@pytest.mark.parametrize(
+    ("data", "place"),
+    [
+        (b"panic", "Panic at "),
+        (b"deep", "RecursionError at "),
+        (b"loop", "TooSlow at "),
+        (b"other", "Broken at "),
+    ],
+)
+def test_anything_else_is_one(data: bytes, place: str) -> None:
+    fault = watch(FAULTY, data, 0.2)
+    assert fault is not None
+    assert fault.place.startswith(place)
+
+
+def test_an_input_is_made_as_small_as_its_fault() -> None:
+    data = b"a long input that ends in panic, and goes on"
+    fault = watch(FAULTY, data)
+    assert fault is not None
+    assert engine.smaller(FAULTY, data, fault) == b"panic"
+    assert engine.fault_name(fault).startswith("fault-panic-at-tests-fuzz-test-watched-py-")
+
+
+def test_the_same_seed_makes_the_same_damage() -> None:
+    seeds = [b"hello", bytes(range(40))]
+    once = list(mutations(seeds, "7", 200, 50))
+    assert once == list(mutations(seeds, "7", 200, 50)) != list(mutations(seeds, "8", 200, 50))
+    assert max(map(len, once)) <= 50
+    assert len(set(once)) > 100
+
+
+def test_a_format_that_says_something_else_again_is_broken() -> None:
+    with pytest.raises(Broken, match="a number: 1 became 2"):
+        same(1, 2, "a number")
+
+
+def test_coverage_guides_where_it_can(tmp_path: Path) -> None:
+    pytest.importorskip("atheris", reason="coverage-guided fuzzing needs the extra `fuzz`: 64-bit Linux only")
+    outcome = engine.fuzz(TARGETS["leb128"], 2, 1, tmp_path)
+    assert outcome.inputs > 100
+    assert outcome.faults == []
+    assert list((tmp_path / "leb128").iterdir())
+
+
+def test_without_it_seeds_are_damaged_at_random(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(engine, "is_there", lambda: False)
+    monkeypatch.setattr(soak, "TARGETS", {name: TARGETS[name] for name in ("leb128", "column")})
+    counts = soak.run(0.1, 1, said.append)
+    assert counts.inputs >= 200
+    assert counts.findings == []
+    assert "no coverage" in said[0]
