@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ import pytest
 
 from core.library import Library
 from crypto import kdf
+from tui.cli.application import run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,6 +42,20 @@ class Safelight:
 
     def json(self, *arguments: str | Path, code: int = 0) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.run(*arguments, "--json", code=code).stdout.splitlines()]
+
+    def here(self, *arguments: str | Path, code: int = 0) -> str:
+        """As `run`, and what it printed, without a process of its own, which costs many times what most commands do."""
+        out, err = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            for name, value in self.environment.items():
+                patch.setenv(name, value)
+            ended = run([os.fspath(argument) for argument in arguments])
+        assert ended == code, f"{arguments}: exit {ended}\n{out.getvalue()}\n{err.getvalue()}"
+        return out.getvalue()
+
+    def asked(self, *arguments: str | Path) -> list[dict[str, Any]]:
+        """As `json`, without a process of its own."""
+        return [json.loads(line) for line in self.here(*arguments, "--json").splitlines()]
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
         return subprocess.Popen(

@@ -62,20 +62,20 @@ def test_from_nothing_to_the_dogs_and_back_out(
     assert len(dogs) >= 6
     assert sum("dalmatian" in photo["filename"] for photo in dogs) >= len(dogs) - 1
     assert all(photo["labels"] for photo in dogs)
-    assert safelight.json("search", "label:dog -label:dog") == []
-    assert [photo["mime"] for photo in safelight.json("search", "type:heic")] == ["image/heic"]
-    assert safelight.run("why", dogs[0]["id"]).stdout.count("%") >= 1
+    assert safelight.asked("search", "label:dog -label:dog") == []
+    assert [photo["mime"] for photo in safelight.asked("search", "type:heic")] == ["image/heic"]
+    assert safelight.here("why", dogs[0]["id"]).count("%") >= 1
 
     # What the user says is kept, found, and can be taken back.
     photo = dogs[0]["id"]
     safelight.run("caption", photo, CAPTION)
-    safelight.run("label", "add", LABEL, photo)
-    safelight.run("label", "remove", "dog", dogs[1]["id"])
-    assert [found["id"] for found in safelight.json("search", "ragusa")] == [photo]
-    assert [found["id"] for found in safelight.json("search", f"label:{LABEL}")] == [photo]
-    assert dogs[1]["id"] not in [found["id"] for found in safelight.json("search", "label:dog")]
+    safelight.here("label", "add", LABEL, photo)
+    safelight.here("label", "remove", "dog", dogs[1]["id"])
+    assert [found["id"] for found in safelight.asked("search", "ragusa")] == [photo]
+    assert [found["id"] for found in safelight.asked("search", f"label:{LABEL}")] == [photo]
+    assert dogs[1]["id"] not in [found["id"] for found in safelight.asked("search", "label:dog")]
     safelight.run("undo")
-    assert dogs[1]["id"] in [found["id"] for found in safelight.json("search", "label:dog")]
+    assert dogs[1]["id"] in [found["id"] for found in safelight.asked("search", "label:dog")]
 
     # The same files under other names are the same photos.
     renamed = tmp_path / "renamed"

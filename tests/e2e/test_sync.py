@@ -103,7 +103,7 @@ def pictures(folder: Path, count: int, seed: int) -> Path:
 
 
 def bring_in(device: Safelight, folder: Path) -> None:
-    device.run("import", "--no-labels", folder)
+    device.here("import", "--no-labels", folder)
 
 
 def join(inviter: Safelight, newcomer: Safelight, relay: Relay, name: str) -> None:
@@ -118,7 +118,7 @@ def join(inviter: Safelight, newcomer: Safelight, relay: Relay, name: str) -> No
 
 def shown(device: Safelight) -> list[dict[str, Any]]:
     """Return all that `search` shows, by photo."""
-    return sorted(device.json("search"), key=lambda photo: str(photo["id"]))
+    return sorted(device.asked("search"), key=lambda photo: str(photo["id"]))
 
 
 def equal(*devices: Safelight) -> list[dict[str, Any]]:
@@ -154,7 +154,7 @@ def test_three_devices_end_equal_whatever_happens(
     everybody = (desk, laptop, phone)
     desk.run("init", "--name", "desk")
     quick(desk)
-    bring_in(desk, pictures(tmp_path / "first", 6, 1))
+    desk.run("import", "--no-labels", pictures(tmp_path / "first", 6, 1))
     desk.run("relay", "use", relay.url, "--invite", relay.invite())
     desk.run("sync")
     join(desk, laptop, relay, "laptop")
@@ -162,7 +162,7 @@ def test_three_devices_end_equal_whatever_happens(
     sync(desk, laptop)
     ids = [photo["id"] for photo in equal(*everybody)]
     assert len(ids) == 6
-    assert {one["name"] for one in desk.json("device", "list")} == {"desk", "laptop", "phone"}
+    assert {one["name"] for one in desk.asked("device", "list")} == {"desk", "laptop", "phone"}
 
     # Nobody can reach the relay, everybody goes on: edits on all, each knowing of the others' only afterwards; one file
     # is imported by two of them.
@@ -170,10 +170,10 @@ def test_three_devices_end_equal_whatever_happens(
     bring_in(desk, pictures(tmp_path / "second", 4, 2))
     bring_in(laptop, pictures(tmp_path / "third", 3, 3))
     bring_in(phone, tmp_path / "third")
-    desk.run("label", "add", "lighthouse", ids[0], ids[1])
-    laptop.run("rate", "5", ids[1], ids[2])
-    phone.run("caption", "by the sea", ids[2])
-    phone.run("trash", ids[5])
+    desk.here("label", "add", "lighthouse", ids[0], ids[1])
+    laptop.here("rate", "5", ids[1], ids[2])
+    phone.here("caption", "by the sea", ids[2])
+    phone.here("trash", ids[5])
     assert laptop.run("sync", code=5).stderr
     relay.start()
 
@@ -182,9 +182,9 @@ def test_three_devices_end_equal_whatever_happens(
         kill_in_the_middle(device, 1 + 2 * number)
     sync(*everybody, rounds=2)
     assert len(equal(*everybody)) == 12
-    assert [photo["id"] for photo in laptop.json("search", "is:trash")] == [ids[5]]
-    assert len(phone.json("search", "label:lighthouse")) == 2
-    laptop.run("verify")
+    assert [photo["id"] for photo in laptop.asked("search", "is:trash")] == [ids[5]]
+    assert len(phone.asked("search", "label:lighthouse")) == 2
+    laptop.here("verify")
 
 
 def test_devices_that_watch_end_equal_and_one_that_is_lost_is_out(
@@ -199,11 +199,11 @@ def test_devices_that_watch_end_equal_and_one_that_is_lost_is_out(
     join(desk, laptop, relay, "laptop")
     watching = [device.start("sync", "--watch", "--json") for device in (desk, laptop)]
     try:
-        ids = [photo["id"] for photo in desk.json("search")]
-        desk.run("label", "add", "lighthouse", *ids)
+        ids = [photo["id"] for photo in desk.asked("search")]
+        desk.here("label", "add", "lighthouse", *ids)
         # An event tells of each thing that came.
         wait_for(watching[1], lambda event: event.get("event") == "relay" and event["pulled"] > 0)
-        laptop.run("rate", "4", *ids)
+        laptop.here("rate", "4", *ids)
         wait_for(watching[0], lambda event: event.get("event") == "relay" and event["pulled"] > 0)
     finally:
         for process in watching:
@@ -214,13 +214,13 @@ def test_devices_that_watch_end_equal_and_one_that_is_lost_is_out(
     assert first["rating"] == second["rating"] == 4
 
     # The laptop is lost: it gets and gives nothing more.
-    laptop.run("caption", "never sent", ids[0])
+    laptop.here("caption", "never sent", ids[0])
     desk.run("device", "revoke", "laptop", "--yes")
-    desk.run("label", "add", "after", ids[0])
+    desk.here("label", "add", "after", ids[0])
     desk.run("sync")
     laptop.run("sync", code=6)
-    assert laptop.json("search", "label:after") == []
-    assert desk.json("search", '"never sent"') == []
+    assert laptop.asked("search", "label:after") == []
+    assert desk.asked("search", '"never sent"') == []
 
 
 def wait_for(process: subprocess.Popen[str], wanted: Callable[[dict[str, Any]], bool]) -> None:
