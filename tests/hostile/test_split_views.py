@@ -16,7 +16,7 @@ from crdt.operations import Put
 from crypto.envelope import envelope_hash
 from sync_relay import wire
 from tests.hostile.invariant import holds
-from tests.hostile.world import only_envelopes
+from tests.hostile.world import no_news_of_members, only_envelopes
 
 if TYPE_CHECKING:
     from tests.hostile.world import World
@@ -29,11 +29,9 @@ class TestSplitViews:
         first, second = world.first, world.second
         known = len(first.library.members.membership.entries)
 
-        def hidden(page: wire.LogPage) -> wire.LogPage:
-            return msgspec.structs.replace(page, items=[one for one in page.items if one.kind != wire.KIND_MEMBERSHIP])
-
         for device in (first, second):
-            world.lies[device.id].update(log=hidden, past=hidden)
+            hide = no_news_of_members(device)
+            world.lies[device.id].update(log=hide, past=hide)
         newcomers = [world.let_in(world.home.add(by=by)) for by in (0, 1)]
         world.sync(first, second)
         for newcomer in newcomers:

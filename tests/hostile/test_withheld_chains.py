@@ -9,14 +9,14 @@ import pytest
 
 from core import edits
 from crypto.envelope import read_header
-from sync_relay import wire
 from tests.core.remote_device import beside
 from tests.hostile.invariant import holds
-from tests.hostile.world import only_envelopes
+from tests.hostile.world import no_news_of_members, only_envelopes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sync_relay import wire
     from tests.hostile.world import World
 
 
@@ -58,10 +58,8 @@ class TestWithheldChains:
     def test_a_change_of_the_key(self, world: World) -> None:
         """A device that is held in the old epoch opens nothing of the new one, and says why."""
         first, second = world.first, world.second
-        hide = msgspec.structs.replace
-        world.lies[second.id]["log"] = world.lies[second.id]["past"] = lambda page: hide(
-            page, items=[item for item in page.items if item.kind != wire.KIND_MEMBERSHIP]
-        )
+        hide = no_news_of_members(second)
+        world.lies[second.id].update(log=hide, past=hide)
         entry = beside(first.library).rotate()
         first.library.add_entries([entry])
         world.photo(first)

@@ -23,6 +23,7 @@ from crdt.documents import shard_name
 from crdt.operations import Put
 from crdt.records import CopyRecord, PhotoFacts
 from crdt.schema import copy_key, pid_key
+from crypto.membership import entry_hash
 from sync_relay import wire
 from sync_relay.client_sockets import RelayTransport
 from sync_relay.client_url import read_address
@@ -248,5 +249,20 @@ def only_envelopes(change: Callable[[list[wire.Item]], Iterable[wire.Item]]) -> 
         envelopes = [item for item in page.items if item.kind == wire.KIND_ENVELOPE]
         others = [item for item in page.items if item.kind != wire.KIND_ENVELOPE]
         return wire.LogPage(items=[*others, *change(envelopes)], position=page.position, more=page.more)
+
+    return altered
+
+
+def no_news_of_members(device: Device) -> Callable[[wire.LogPage], wire.LogPage]:
+    """Return a lie about pages of the log: without the membership entries that a device does not know yet."""
+
+    def altered(page: wire.LogPage) -> wire.LogPage:
+        known = {device.library.library_id, *device.library.members.membership.entries}
+        items = [
+            item
+            for item in page.items
+            if item.kind != wire.KIND_MEMBERSHIP or item.body is None or entry_hash(item.body) in known
+        ]
+        return wire.LogPage(items=items, position=page.position, more=page.more)
 
     return altered
