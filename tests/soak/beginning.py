@@ -5,7 +5,9 @@ Random bytes and the time are drawn from a seed, so that a run is the same each 
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import os
 import random
 import secrets
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from core.library import Library
+from core.replica_process import ReplicaProcess
 from core.sync import transfers
 from crypto.keys import DeviceSecrets
 from crypto.membership_change import countersign, draft_add
@@ -39,6 +42,24 @@ class Clock:
         return self.now
 
 
+class _ForAll(ReplicaProcess):
+    """The one worker in which all libraries of this process try what others changed: each would start its own."""
+
+    def close(self) -> None:
+        """Stay for the next library."""
+
+    def end(self) -> None:
+        """End the worker."""
+        super().close()
+
+
+@functools.cache
+def _worker() -> _ForAll:
+    made = _ForAll()
+    atexit.register(made.end)
+    return made
+
+
 @contextlib.contextmanager
 def repeatable(seed: int, clock: Clock, state: Path) -> Iterator[None]:
     """Draw the main thread's random bytes from a seed and take the time from `clock`; keep heads of chains in `state`.
@@ -57,6 +78,7 @@ def repeatable(seed: int, clock: Clock, state: Path) -> Iterator[None]:
         patch.setattr(os, "urandom", draw)
         patch.setattr(time, "time", lambda: float(clock.now))
         patch.setattr(transfers, "AT_ONCE", 1)
+        patch.setattr("core.library.ReplicaProcess", _worker)
         patch.setenv("SAFELIGHT_STATE_DIR", str(state))
         yield
 

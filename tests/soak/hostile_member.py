@@ -42,6 +42,8 @@ class HostileMember:
     def write(self, what: int, victim: Library, step: int) -> None:
         """Write one of several things, `victim` being the device that it is about; a relay may refuse it."""
         self.hostile.knows(victim)
+        if self.id not in self.hostile.remote.membership.members:
+            return  # it was revoked, and the keys that it has open nothing new
         name = Put("search", f"of a hostile member {step}", "dog")
         seq, _ = victim.log.head(victim.device_id)
         written: list[bytes] = []
@@ -60,18 +62,28 @@ class HostileMember:
                 written = [
                     self.hostile.remote.write(body=self.hostile.body(payload=[DocumentChanges(LIBRARY, [foreign])]))
                 ]
-            case 5:  # two entries, neither knowing of the other
-                before = dict(self.hostile.remote.entries)
-                one = self.hostile.remote.rotate()
-                self.hostile.remote.entries = before
-                self._send(lambda client: client.append_entries([one.data, self.hostile.remote.rotate().data]))
-            case 6:  # what others hold is to go
-                blobs = list(victim.blobs.iter_ids())
-                if blobs:
-                    made = make_delete(self.hostile.remote.secrets, victim.library_id, blobs, time=step)
-                    self._send(lambda client: client.append_statements([made]))
+            case 5:
+                self._contradict_itself()
+            case _:
+                self._have_deleted(victim, step)
         if written:
             self._send(lambda client: client.append([*self.hostile.remote.envelopes]))
+
+    def _contradict_itself(self) -> None:
+        """Make two entries, neither of which knows of the other."""
+        remote = self.hostile.remote
+        before = dict(remote.entries)
+        one = remote.rotate()
+        remote.entries = before
+        other = remote.rotate()
+        self._send(lambda client: client.append_entries([one.data, other.data]))
+
+    def _have_deleted(self, victim: Library, step: int) -> None:
+        """Tell the relay that what the devices hold is to go."""
+        blobs = list(victim.blobs.iter_ids())
+        if blobs:
+            made = make_delete(self.hostile.remote.secrets, victim.library_id, blobs, time=step)
+            self._send(lambda client: client.append_statements([made]))
 
     def _seen(self, device: bytes, seq: int, hashed: bytes) -> bytes:
         body = self.hostile.body(KIND_CHANGES, frontier=[Accepted(device, seq, hashed)])

@@ -11,8 +11,8 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.soak.machine import TRIED, Devices
 
-RUNS = 24
-STEPS = 60
+RUNS = 10
+STEPS = 80
 
 
 def test_nothing_is_lost_whatever_happens_between_devices_and_their_relay() -> None:
