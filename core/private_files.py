@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 import subprocess
 import sys
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _FILE_MODE = 0o600
 _FOLDER_MODE = 0o700
+_UNFINISHED = re.compile(r"\.[0-9a-f]{16}\.new")
 _O_BINARY = getattr(os, "O_BINARY", 0)
 _O_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _O_CLOEXEC = getattr(os, "O_CLOEXEC", 0)
@@ -107,6 +109,16 @@ def replace_file(path: Path, data: bytes, *, durable: bool = True) -> None:
         raise
     if durable:
         fsync_folder(path.parent)
+
+
+def remove_unfinished(folder: Path, max_age_s: float) -> None:
+    """Remove what `replace_file` left in `folder` where its process was killed, once it is older than `max_age_s`."""
+    with storage_errors("what an interrupted write left"):
+        for path in folder.iterdir():
+            if _UNFINISHED.fullmatch(path.name):
+                with contextlib.suppress(FileNotFoundError):
+                    if time.time() - path.stat().st_mtime > max_age_s:
+                        path.unlink()
 
 
 @contextlib.contextmanager

@@ -12,9 +12,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from core.blobs import UNNAMED_MAX_AGE_S
 from core.copy_records import repair
 from core.errors import BlobDamaged, BlobMissing, ChainBroken, CoreError, IntegrityAlarm, LibraryCopied, LogDamaged
+from core.layout import Layout
 from core.log import BLOB_PURGED, NO_HASH, StoredEnvelope, Vector, name_envelope
+from core.private_files import remove_unfinished
 from core.whereabouts import Whereabouts
 from crdt.documents import LIBRARY, is_document_name
 from crdt.errors import RecordInvalid
@@ -415,6 +418,8 @@ def _check_unnamed(
             report.removed_bytes += size
     if gc:
         library.blobs.remove_stale_incoming()
+        for folder in (library.root, Layout(library.root).derived):
+            remove_unfinished(folder, UNNAMED_MAX_AGE_S)
 
 
 def _ever_copies(library: Library, blob_ids: list[bytes]) -> set[bytes]:
