@@ -25,6 +25,8 @@ _START_SECONDS = 60
 _EXECUTED = re.compile(rb"stat::number_of_executed_units:\s+(\d+)")
 _FROM_OUTSIDE = frozenset({1, 2, 15})
 """Signals by which somebody ends a process that has done nothing wrong."""
+_NOT_SMALLER = ("signal ", "Too", "not repeatable")
+"""Faults that cost the process, or seconds each time."""
 _TRIES = 3000
 _DIGITS = re.compile(r"[^A-Za-z0-9]+")
 
@@ -96,7 +98,7 @@ def check(target: Target, data: bytes) -> Fault | None:
 
 def smaller(target: Target, data: bytes, fault: Fault) -> bytes:
     """Return a part of `data` that makes the same fault; as it is where that would cost too much, or the process."""
-    if not fault.place.startswith(tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")) or fault.place.startswith("Too"):
+    if fault.place.startswith(_NOT_SMALLER):
         return data
     tries, step = 0, max(1, len(data) // 2)
     while step and tries < _TRIES:
