@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from core.library import Library
+    from core.text_encoder import ConfinedTextEncoder
     from core.vectors import Vectors
-    from ml.image_text import TextEncoder
     from ml.pack import ImageTextPack
 
 _CHUNK = 2048
@@ -66,7 +66,7 @@ class _State:
 
     pack: ImageTextPack
     background: NDArray[np.float32] | None = None
-    encoder: TextEncoder | None = None
+    encoder: ConfinedTextEncoder | None = None
     recent: OrderedDict[str, tuple[Vectors, RankedPhotos]] = field(default_factory=OrderedDict)
     lock: threading.Lock = field(default_factory=threading.Lock)
     """Held while the encoder runs, and never while the library is asked for anything."""
@@ -149,12 +149,12 @@ def _state(library: Library) -> _State:
 
 def _encoded(library: Library, state: _State, *texts: str) -> NDArray[np.float32]:
     """Return a text's vector, [D]; of several, [N, D]."""
-    from ml.image_text import TextEncoder
+    from core.text_encoder import ConfinedTextEncoder
 
     try:
         with state.lock:
             if state.encoder is None:
-                state.encoder = TextEncoder(state.pack, threads=min(_MOST_THREADS, os.cpu_count() or 1))
+                state.encoder = ConfinedTextEncoder(state.pack, threads=min(_MOST_THREADS, os.cpu_count() or 1))
             vectors = encode_prompts(state.encoder, texts)
     except MlError as error:
         model = text_model(library.setting)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
-
-    from ml.image_text import TextEncoder
 
 PROMPTS_FILE = Path(__file__).parent / "prompts" / "background.txt"
 
@@ -38,6 +36,13 @@ _LEAST_SPREAD = 1e-6
 _MOST_EXPONENT = 700.0
 _LEAST_PROMPTS = 20
 """Of so few a mean and a spread say something; fewer are left only of a text that is like all the others."""
+
+
+class EncodesTexts(Protocol):
+    """A text encoder, wherever it runs."""
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return ``[N, D]``, each row of length 1, or zeros for a text that tells the model nothing; N >= 1."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +97,11 @@ def background_prompts() -> list[str]:
     return PROMPTS_FILE.read_text(encoding="utf-8").splitlines()
 
 
-def encode_prompts(encoder: TextEncoder, texts: Sequence[str]) -> NDArray[np.float32]:
+def encode_prompts(encoder: EncodesTexts, texts: Sequence[str]) -> NDArray[np.float32]:
     """Return ``[N, D]`` for texts as people type them, put as captions of photos, which models learnt from.
 
     One word alone is read as anything from a name to a brand; after "a photo of" it is a thing (Radford et al., 2021,
-    section 3.1.4). Raises as ``TextEncoder.encode``.
+    section 3.1.4). Raises what ``encoder`` does.
     """
     captions = [text if text.casefold().startswith("a photo") else f"a photo of {text}" for text in texts]
     return encoder.encode(captions)
