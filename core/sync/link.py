@@ -55,8 +55,6 @@ class Link:
         self.vector: Vector | None = None
         """The newest envelope of each device at the relay; None: not known, or not any more."""
         self.new_alarms: list[IntegrityAlarm] = []
-        self.is_full = False
-        """Whether the run looks at all again, in case the relay is not what it was."""
         self.asked_past: Vector = {}
         """What the relay named as its newest when the envelopes past this device's were last asked for."""
         self._library = library

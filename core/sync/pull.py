@@ -20,7 +20,7 @@ from crypto.membership import entry_hash
 from sync_relay import wire
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Iterator
 
     from core.ingest import Arrival
     from core.log import Vector
@@ -89,7 +89,7 @@ class Pull(Turn):
             self._move_to(max(position, self._link.state.cursor))
         return complete
 
-    def _read_rules(self, kinds: Collection[int] = _RULES) -> list[wire.Item]:
+    def _read_rules(self) -> list[wire.Item]:
         """Take all membership entries of the relay, whatever of them was read before; return its prune entries.
 
         What it is known to hold is known anew by it: a relay that was put back, and was brought as far again by others
@@ -97,10 +97,10 @@ class Pull(Turn):
         """
         client, after = self._link.client, 0
         prunes: list[wire.Item] = []
-        before, self._has_read_rules = set(self._link.facts.entries), True
+        before = set(self._link.facts.entries)
         self._link.facts = msgspec.structs.replace(self._link.facts, entries=[])
         while True:
-            page = self._link.ask(functools.partial(client.log, after, kinds=kinds))
+            page = self._link.ask(functools.partial(client.log, after, kinds=_RULES))
             self._take(page)
             prunes += (item for item in page.items if item.kind == wire.KIND_PRUNE)
             if not page.more:
