@@ -57,11 +57,11 @@ class ConfinedTextEncoder:
             self.close()  # an answer that nobody took would be taken for the next one's
             raise
         if isinstance(answer, Encoded):
-            vectors = np.frombuffer(answer.vectors, dtype="<f4").astype(np.float32)
-            if answer.rows != len(request.texts) or not vectors.size or vectors.size % answer.rows:
+            rows, size = answer.rows, len(answer.vectors)
+            if rows != len(request.texts) or not rows or not size or size % (4 * rows):
                 self.close()
                 raise ModelUnusable(f"{self._pack.model}: the text encoder's process answered with other than vectors")
-            return vectors.reshape(answer.rows, -1)
+            return np.frombuffer(answer.vectors, dtype="<f4").astype(np.float32).reshape(rows, -1)
         kind = getattr(errors, answer.error, None)
         if not (isinstance(kind, type) and issubclass(kind, errors.PackError | errors.ModelError)):
             kind = MlError

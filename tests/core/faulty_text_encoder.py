@@ -19,12 +19,24 @@ if TYPE_CHECKING:
 _encode = TextEncoder.encode
 
 
+class _Odd(list[int]):
+    """One vector of bytes that are no numbers."""
+
+    def astype(self, _kind: str) -> _Odd:
+        return self
+
+    def tobytes(self) -> bytes:
+        return bytes(7)
+
+
 def _faulty(encoder: TextEncoder, texts: Sequence[str]) -> NDArray[np.float32]:
     said = " ".join(texts)
     if "fault:abort" in said:
         os.abort()
     if "fault:rows" in said:
         return np.zeros((len(texts) + 1, 3), dtype=np.float32)
+    if "fault:bytes" in said:
+        return _Odd([1])  # type: ignore[return-value]
     if "fault:memory" in said:
         raise MemoryError
     return _encode(encoder, texts)

@@ -37,7 +37,7 @@ def faulty(pack: ImageTextPack) -> Iterator[ConfinedTextEncoder]:
 def test_whatever_its_runtime_does_ends_that_process_alone(pack: ImageTextPack, faulty: ConfinedTextEncoder) -> None:
     expected = TextEncoder(pack).encode(TEXTS)
     np.testing.assert_array_equal(faulty.encode(TEXTS), expected)
-    for fault in ("fault:abort", "fault:rows", "fault:memory"):
+    for fault in ("fault:abort", "fault:rows", "fault:bytes", "fault:memory"):
         with pytest.raises(ModelUnusable, match=r"^colour-words@1\.0\.0: the text encoder|memory"):
             faulty.encode([fault])
         np.testing.assert_array_equal(faulty.encode(TEXTS), expected, fault)
