@@ -6,10 +6,12 @@ import io
 from functools import cache
 from typing import TYPE_CHECKING
 
+from core import text_messages
 from core.confinement import PipeBroken
 from core.derived import DerivedFiles
 from core.envelope_body import MAX_UTC_SECONDS, decode_body, encode_body
 from core.errors import CoreError, EnvelopeDamaged, QueryError
+from core.frames import receive_frame
 from core.importing import protocol
 from core.library_file import LibraryFile
 from core.machine_state import _newest, _slot
@@ -109,6 +111,13 @@ def worker_answer(data: bytes) -> None:
 def worker_answer_framed(data: bytes) -> None:
     """As above, with lengths that are right."""
     protocol.receive_answer(io.BytesIO(len(data).to_bytes(4, "big") + bytes(4) + data))
+
+
+@target(PipeBroken, covers=("core.frames", "core.text_messages", "core.confinement"))
+def text_encoder_answer(data: bytes) -> None:
+    """What a text encoder's process answers, in which a stranger's model runs."""
+    framed = io.BytesIO(len(data).to_bytes(4, "big") + data)
+    receive_frame(framed, text_messages.answers, text_messages.MAX_ANSWER_BYTES)
 
 
 @target(PipeBroken, covers=("core.replica_messages", "core.confinement"))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from core import replica_messages
+from core import replica_messages, text_messages
 from core.catalog.entry import PART_MAPS, PHOTO_MAPS
 from core.envelope_body import (
     KIND_CHECKPOINT,
@@ -426,6 +426,10 @@ SEEDS: dict[str, Callable[[], Iterable[bytes]]] = {
     ],
     "terminal_answer": lambda: [
         b"\x1b_Gi=31;OK\x1b\\\x1bP>|foot(1.16)\x1b\\\x1b[6;20;10t\x1b[?62;4;22c", b"\x1b[?1;2c",
+    ],
+    "text_encoder_answer": lambda: [
+        msgspec.msgpack.encode(text_messages.Encoded(1, bytes(8))),
+        msgspec.msgpack.encode(text_messages.Failed("ModelUnusable", "no", None)),
     ],
     "replica_message": lambda: [b"\0" + msgspec.msgpack.encode(answer) for answer in _replica_answers()],
     "pack_manifest": _manifests,
