@@ -17,6 +17,7 @@ BENCHMARKS = (
     "text_search",
     "app",
     "sync",
+    "rehearsal",
     "relay_load",
 )
 
