@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 PHOTOS = 5_000
 EDITS = 20
 YEARS = 10.0
-AIM_WHOLE = 1.5
+AIM_WHOLE = 2.0
+"""Everything is read and applied twice."""
 COSTS = kdf.new_parameters(*kdf.FLOOR)
 
 
