@@ -56,7 +56,8 @@ class Ending:
         first_shown = shown(first)
         for number in honest:
             device = self.world.devices[number]
-            assert_same(shown(device), first_shown, f"what devices {number} and {honest[0]} show")
+            if not self._is_told_of_two_stories():
+                assert_same(shown(device), first_shown, f"what devices {number} and {honest[0]} show")
             assert self._heads(number) == self._heads(honest[0]), f"heads of devices {number} and {honest[0]}"
             memberships = [one.library.members.membership.membership for one in (device, first)]
             assert memberships[0] == memberships[1], f"membership of device {number}"
@@ -71,6 +72,21 @@ class Ending:
         if member is not None and member.told_two_stories:
             heads.pop(member.id, None)
         return heads
+
+    def _is_told_of_two_stories(self) -> bool:
+        """Tell whether a device was alarmed, by name, over the member of which each may have another story.
+
+        What honest devices built on the one story waits on those that have the other, until the member is out and its
+        alarm was looked at: no edit is lost, and not all show the same.
+        """
+        member = self.world.member
+        if member is None or not member.told_two_stories:
+            return False
+        return any(
+            alarm.name == "forked" and member.id.hex()[:12] in alarm.message
+            for device in self.world.devices
+            for alarm in SyncAlarms(device.library).list()
+        )
 
     def _settle_who_is_in(self) -> None:
         for number in 2 * list(range(len(self.world.devices))):
@@ -124,11 +140,17 @@ class Ending:
                 assert not path.is_file() or PLANTED not in path.read_bytes(), path.name
 
     def _nothing_lost(self, honest: Sequence[int]) -> None:
-        catalog = self.world.devices[honest[0]].library.catalog
+        for number in honest if self._is_told_of_two_stories() else honest[:1]:
+            self._nothing_lost_on(number)
+
+    def _nothing_lost_on(self, number: int) -> None:
+        catalog = self.world.devices[number].library.catalog
         photos = {photo.pid: photo for query in ("", "is:trash") for photo in catalog.search(query)}
         albums = {album.name for album in catalog.albums()}
         blobs = self.world.held_somewhere()
         for kept in self.world.kept.values():
+            if self._is_told_of_two_stories() and kept.author != number:
+                continue
             if kept.author in self.world.revoked or kept.pid in self.world.purged:
                 continue
             there = (
