@@ -14,6 +14,7 @@ import pytest
 
 from core.devices import devices
 from core.joining import join, read_code
+from core.library import Library
 from core.mailbox import Pace
 from core.pairing import Introduction, PairingCode, invite_at
 from core.sync.checkpoints import make_checkpoint
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from core.errors import CoreError
-    from core.library import Library
 
 QUICK = Pace(first=0.005, longest=0.05, unreachable=0.4, arrival=0.8)
 """As patient as a test has to be."""
@@ -143,6 +143,15 @@ def sync_error(library: Library) -> CoreError | None:
     """Sync, and return the worst that happened."""
     with contextlib.closing(SyncEngine(library)) as engine:
         return engine.run().worst_error
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    """Return an empty library made for this test alone: copies of one would be forks at the relay of the module."""
+    root = tmp_path / "library"
+    library, phrase = Library.create(root, PASSPHRASE, device_name="desk", kdf=kdf.new_parameters(*kdf.FLOOR))
+    library.close()
+    return Bench(root, Library.unlock(root, PASSPHRASE), phrase)
 
 
 @pytest.fixture(scope="module")
