@@ -1,20 +1,18 @@
-"""What crosses the pipes between a replica worker and its parent: frames of a length (4 bytes) and MessagePack."""
+"""What crosses the pipes between a replica worker and its parent."""
 
 from __future__ import annotations
 
-import struct
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from core.confinement import PipeBroken, read_exactly, write_all
+from core.frames import receive_frame, send_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from core.confinement import Readable
 
-_LENGTH: Final = struct.Struct(">I")
 MAX_MESSAGE_BYTES: Final = 3 << 29
 """A snapshot inflates to 1 GiB at most; a replica is smaller than the changes in it."""
 
@@ -94,28 +92,16 @@ _answers: Final = msgspec.msgpack.Decoder(Answer)
 
 def send(write: Callable[[bytes | memoryview], int | None], message: Request | Answer) -> None:
     """Write one message; raises `PipeBroken`."""
-    data = msgspec.msgpack.encode(message)
-    write_all(write, _LENGTH.pack(len(data)))
-    write_all(write, data)
+    send_frame(write, message)
 
 
 def receive_request(stream: Readable) -> Request:
     """Read one request; raises `PipeBroken`."""
-    request: Request = _received(stream, _requests)
+    request: Request = receive_frame(stream, _requests, MAX_MESSAGE_BYTES)
     return request
 
 
 def receive_answer(stream: Readable) -> Answer:
     """Read one answer; raises `PipeBroken`."""
-    answer: Answer = _received(stream, _answers)
+    answer: Answer = receive_frame(stream, _answers, MAX_MESSAGE_BYTES)
     return answer
-
-
-def _received(stream: Readable, decoder: msgspec.msgpack.Decoder[Any]) -> Any:
-    (length,) = _LENGTH.unpack(read_exactly(stream, _LENGTH.size))
-    if length > MAX_MESSAGE_BYTES:
-        raise PipeBroken(f"a message of {length} bytes is over the limit")
-    try:
-        return decoder.decode(read_exactly(stream, length))
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise PipeBroken(str(error)) from error
