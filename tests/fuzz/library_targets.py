@@ -16,7 +16,7 @@ from core.importing import protocol
 from core.library_file import LibraryFile
 from core.machine_state import _newest, _slot
 from core.query import parse
-from core.replica_messages import _LENGTH, receive_answer, receive_request
+from core.replica_messages import receive_answer, receive_request
 from crdt.errors import ValueRefused
 from crdt.schema import key_pid, label_name, split_copy_key, split_key
 from tests.fuzz.target import same, scratch, target, text_of
@@ -124,7 +124,7 @@ def text_encoder_answer(data: bytes) -> None:
 def replica_message(data: bytes) -> None:
     """What a replica's worker answers after it read what a hostile member wrote, or is asked; by the first byte."""
     how, data = data[:1], data[1:]
-    framed = io.BytesIO(len(data).to_bytes(_LENGTH.size, "big") + data)
+    framed = io.BytesIO(len(data).to_bytes(4, "big") + data)
     if how < b"\x80":
         receive_answer(framed)
     else:
