@@ -38,6 +38,7 @@ _BUSY_MILLISECONDS: Final = 30_000
 _PATIENCE: Final = {"connect_timeout": 10, "tcp_user_timeout": 30_000}
 """Seconds and milliseconds until a PostgreSQL that went without a word is an outage; a URL may say otherwise."""
 _OUTAGES: Final = (OperationalError, InterfaceError)
+_UNUSABLE: Final = "Look whether its disk is full or failing, and who owns the folder; then start the relay again."
 _DAMAGED: Final = "If the file is damaged, make the relay anew from a backup: `safelight-relay restore`."
 
 
@@ -141,6 +142,8 @@ class Database:
                 copy = await asyncio.to_thread(_prepare_file, file)
             except sqlite3.Error as error:
                 raise Unavailable(f"the relay's database cannot be used: {error}", hint=_DAMAGED) from error
+            except OSError as error:
+                raise Unavailable(f"the relay's folder cannot be used: {error.strerror}", hint=_UNUSABLE) from error
         with self._errors_named():
             async with self._engine.begin() as connection:
                 if not self.is_sqlite:
