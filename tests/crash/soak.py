@@ -13,6 +13,7 @@ import warnings
 from typing import TYPE_CHECKING, Final
 
 from tests.crash.household import Household, Lost
+from tests.crash.migrations import MIGRATIONS, migration
 from tests.crash.operations import Pruning, operations
 from tests.crash.rounds import ERRORS, KILLS, Rounds
 from tests.soak.counts import Counts
@@ -34,12 +35,33 @@ def run(seconds: float, seed: int, report: Callable[[str], None]) -> Counts:
     end = time.monotonic() + seconds
     number = 0
     while time.monotonic() < end or counts.kills < LEAST_KILLS:
+        _migrations(seed + number, counts)
         _household(seed + number, counts, end)
         number += 1
         report(f"{counts.kills} kills and failing disks, {counts.losses} losses, {len(counts.findings)} findings")
         if len(counts.findings) > _MOST_FINDINGS:
             break
     return counts
+
+
+def _migrations(seed: int, counts: Counts) -> None:
+    """Strike every migration a few times."""
+    chance = random.Random(seed)
+    what = "a folder to migrate"
+    try:
+        for kind in MIGRATIONS:
+            with migration(kind, chance) as operation:
+                rounds = Rounds(operation, chance)
+                try:
+                    for fault in chance.sample(_STRIKES, len(_STRIKES)):
+                        rounds.strike(fault)
+                        counts.kills += 1
+                finally:
+                    what = rounds.what
+                    counts.alarms += rounds.alarms
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is what was looked for
+        counts.losses += isinstance(error, Lost)
+        counts.findings.append(f"migrations {seed}: {what}\n{traceback.format_exc()}")
 
 
 def _household(seed: int, counts: Counts, end: float) -> None:
