@@ -39,7 +39,7 @@ from ml.training.quantise import accuracy, quantise, run
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-VERSION = "1.0.0"
+VERSION = "1.1.0"
 SHORTER_SIDE = 66
 SAMPLE = 6400
 """Training pictures from which the norms' figures and the ranges of the eight-bit numbers are taken."""
@@ -67,7 +67,7 @@ colour = "RGB"
 dtype = "float32"
 resize = "bilinear"
 shorter_side = {shorter_side}
-crop = "centre"
+crop = ["centre", "whole"]
 mean = {mean}
 std = {std}
 

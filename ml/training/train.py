@@ -156,13 +156,15 @@ class Run:
     def start_from(self, weights: Path) -> None:
         """Take the weights that an earlier run ended with; schedule and optimiser begin anew.
 
-        A warm restart after Loshchilov and Hutter, "SGDR" (2017). Raises ``ValueError`` for a run on other classes.
+        A warm restart after Loshchilov and Hutter, "SGDR" (2017). The log begins with that run's. Raises ``ValueError``
+        for a run on other classes.
         """
         state = torch.load(weights, weights_only=True)
         if tuple(state["wnids"]) != self.train.wnids:
             raise ValueError(f"{weights} was trained on other classes")
         self.model.load_state_dict(state["model"])
         self.averaged.load_state_dict(state["model"])
+        (self.directory / "log.jsonl").write_bytes((weights.parent / "log.jsonl").read_bytes())
 
 
 @torch.no_grad()
@@ -181,9 +183,15 @@ def evaluate(model: nn.Module, split: Split, batch: int = 250) -> dict[str, floa
 
 
 def read_plans(log: Path) -> dict[int, float]:
-    """Return what a finished run's log says of its pace: step to the progress of each step from there on."""
-    events = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    return {event["step"]: event["advance"] for event in events if "advance" in event}
+    """Return what the last run of a log says of its pace: step to the progress of each step from there on."""
+    plans: dict[int, float] = {}
+    for line in log.read_text(encoding="utf-8").splitlines():
+        event = json.loads(line)
+        if event["event"] == "start" and event["step"] == 0:
+            plans.clear()
+        if "advance" in event:
+            plans[event["step"]] = event["advance"]
+    return plans
 
 
 def train(
