@@ -341,6 +341,10 @@ def test_a_later_format_s_maps_are_kept_and_announced(device: Any, other_device:
     nan = hostile.op(key="nan", value=b"\xff" * 8, meta=0x85, object=(15, RESERVED_ACTOR))
     with pytest.raises(ValueRefused):
         loaded.apply([hostile.parts.of(loaded, [nan], other_device.actor()).bytes()], author=other_device.id)
+    # Guard: whatever a later format may mean by it, one value has a bound.
+    large = hostile.op(key="large", value=b"x" * 65_537, object=(15, RESERVED_ACTOR))
+    with pytest.raises(ValueRefused):
+        loaded.apply([hostile.parts.of(loaded, [large], other_device.actor()).bytes()], author=other_device.id)
     # Passed on, and edits go on beside it.
     assert loaded.edit([Put("caption", PHOTO, "x")]) is not None
 

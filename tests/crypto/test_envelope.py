@@ -278,6 +278,15 @@ def test_content_padded_to_more_than_it_needs_is_refused(
         opened(with_content(content, header, device, epoch), header, epoch)
 
 
+def test_a_relay_refuses_a_length_that_nothing_is_padded_to(
+    header: EnvelopeHeader, device: DeviceSecrets, epoch: EpochKeys
+) -> None:
+    """A program that pads less would tell its user's relay the sizes of edits: it is told so by the first relay."""
+    envelope = with_content(bytes(300), header, device, epoch)
+    with pytest.raises(FormatError, match="padded"):
+        verify_envelope(envelope, library_id=header.library_id, device_id=header.device_id)
+
+
 def test_an_envelope_sealed_so_that_two_keys_open_it_is_refused(
     header: EnvelopeHeader, device: DeviceSecrets, epoch: EpochKeys
 ) -> None:
