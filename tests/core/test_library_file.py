@@ -125,9 +125,11 @@ def test_no_file_is_no_library(tmp_path: Path) -> None:
 
 
 def test_a_huge_file_is_not_parsed(path: Path) -> None:
-    path.write_bytes(b"x = " + b"[" * 1_000_000)
-    with pytest.raises(LibraryFileDamaged):
-        LibraryFile.read(path)
+    longer = path.read_bytes() + b"#" * 1_000_000
+    for data in (b"x = " + b"[" * 1_000_000, longer):
+        path.write_bytes(data)
+        with pytest.raises(LibraryFileDamaged):
+            LibraryFile.read(path)
 
 
 def _with_checksum(text: str) -> str:

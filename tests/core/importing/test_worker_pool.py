@@ -121,7 +121,11 @@ def test_a_model_that_cannot_be_loaded_is_said_before_anything_is_imported(tmp_p
         pool.close()
 
 
-def test_a_worker_neither_writes_files_nor_keeps_what_its_parent_has() -> None:
+def test_a_worker_neither_writes_files_nor_keeps_what_its_parent_has(pool: WorkerPool) -> None:
+    if sys.platform == "linux":
+        ask(pool, jpeg())
+        (worker,) = map(psutil.Process, pool.processes())
+        assert worker.rlimit(psutil.RLIMIT_FSIZE) == worker.rlimit(psutil.RLIMIT_CORE) == (0, 0)
     code = (
         "import sys; sys.modules['readline'] = None\n"
         "import core.importing.worker\n"
