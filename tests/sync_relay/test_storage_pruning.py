@@ -69,10 +69,13 @@ def test_prune_entries_that_contradict_the_relay_are_refused(parts: Parts, libra
         await found(parts, library)
         library_id = library.genesis.library_id
         one = library.founder
-        await log.append(parts, library_id, [one.write(), one.write()])
+        envelopes = [one.write()]
+        first = Place(one.id, 1, one.previous)
+        await log.append(parts, library_id, [*envelopes, one.write()])
         good = Place(one.id, 2, one.previous)
         absent = Place(one.id, 7, b"h" * 32)
         for checkpoint, covered in [
+            (absent, first),
             (absent, Place(one.id, 1, b"h" * 32)),
             (good, good),
             (good, Place(one.id, 1, b"another" + bytes(25))),
