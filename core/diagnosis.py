@@ -269,8 +269,9 @@ def _waiting(library: Library) -> Iterator[Finding]:
         yield Finding(
             "held",
             True,
-            f"{_count(count, 'edit')} of {_count(len(held), 'device')} wait here for earlier ones, or were written "
-            "after a device was revoked: `safelight sync` brings what is missing, if any relay has it",
+            f"{_count(count, 'edit')} of {_count(len(held), 'device')} wait here for earlier ones, or for a key that "
+            "other devices give when they sync, or were written after a device was revoked: `safelight sync` brings "
+            "what is missing, if any relay has it",
         )
     purged = len(library.log.blobs_in_state(BLOB_PURGED))
     if purged:

@@ -230,26 +230,33 @@ class Ingest:
         for device, seq, hash_, author in log.named():
             if author in members.membership.members and seq >= newest.get(device, (0, b"", b""))[0]:
                 newest[device] = (seq, hash_, author)
-        for device, (seq, _, author) in newest.items():
+        told = set[bytes]()
+        for device, (seq, hash_, author) in newest.items():
             if log.hash_at(device, seq) is not None:
                 yield forked(device, seq)
+                told.add(device)
                 continue
+            if any((seq, hash_) == link[:2] for link in log.held_links(device)):
+                continue  # it was given out: what it waits for is named below
             yield Withheld(
                 f"{name_envelope(device, seq)}, which device {author.hex()[:12]} has seen, is not given out", hint=_ASK
             )
+            told.add(device)
         for device in log.held_sizes():
-            if device in members.membership.members and device not in newest and device != members.device_id:
-                yield self._gap(device)
+            if device in members.membership.members and device not in told and device != members.device_id:
+                yield from self._gap(device)
 
-    def _gap(self, device: bytes) -> SyncAlarm:
+    def _gap(self, device: bytes) -> Iterator[SyncAlarm]:
         log = self._library.log
-        waiting = min(seq for seq, *_ in log.held_links(device))
+        waiting, epoch = min((seq, epoch) for seq, _, _, epoch in log.held_links(device))
         missing = log.head(device)[0] + 1
         if waiting > missing:
-            return Withheld(f"{name_envelope(device, missing)} is not given out, though later ones are", hint=_ASK)
-        return Withheld(
-            f"{name_envelope(device, waiting)} builds on membership entries that no relay gives out", hint=_ASK
-        )
+            yield Withheld(f"{name_envelope(device, missing)} is not given out, though later ones are", hint=_ASK)
+        elif epoch not in self._library.members.membership.epochs:
+            yield Withheld(
+                f"{name_envelope(device, waiting)} builds on membership entries that no relay gives out", hint=_ASK
+            )
+        # Else it waits for the key of an epoch that was made while this device was added: whoever has it gives it.
 
 
 def _counts(membership: Membership, candidate: Candidate) -> bool:

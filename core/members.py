@@ -125,10 +125,27 @@ class Members:
         """Make a new epoch if one has to be made before the next envelope; tell whether it was."""
         rotated = False
         while self.must_rotate:  # more than once where more epochs have to be wrapped than one rotation can
-            made = rotate(self.membership, self.secrets, self.keyring, created_at=int(time.time()))
-            self.add(transaction, [made])
+            self._rotate(transaction)
             rotated = True
         return rotated
+
+    def has_keys_to_give(self) -> bool:
+        """Tell whether another member was not given what it needs to read all that this device can.
+
+        A device is added with the keys that who adds it has: not with that of an epoch made at the same time elsewhere.
+        What opens with no other key, each member has to have been given. So after one rotation this holds no more,
+        and however many make one at once, none of them is reason for another.
+        """
+        epochs, members = self.membership.epochs, self.membership.members.keys()
+        return self.is_member and any(not members <= epochs[top].holders for top in self.keyring.tops)
+
+    def give_keys(self, transaction: LogTransaction) -> None:
+        """Give every member the keys of this device, if one of them lacks some."""
+        while self.has_keys_to_give():
+            self._rotate(transaction)
+
+    def _rotate(self, transaction: LogTransaction) -> None:
+        self.add(transaction, [rotate(self.membership, self.secrets, self.keyring, created_at=int(time.time()))])
 
     def unacknowledged(self) -> bool:
         """Tell whether this device accepted something of a former member that no member's word says was accepted."""

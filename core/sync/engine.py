@@ -21,6 +21,7 @@ from core.sync.fetch import Fetch, Fetched
 from core.sync.greeting import Greeting
 from core.sync.holdings import say_what_is_held
 from core.sync.link import Link
+from core.sync.membership import give_keys
 from core.sync.patience import Patience, Stopped
 from core.sync.pull import Pull
 from core.sync.purged import finish_purges
@@ -231,6 +232,7 @@ class SyncEngine:
             for alarm in self.library.ingest.unaccounted():
                 if self.alarms.raise_(alarm):
                     report.alarms.append(alarm)
+        give_keys(self.library)
         with contextlib.suppress(LibraryCopied, LogRolledBack):
             checkpoint_if_due(self.library)
 

@@ -219,9 +219,9 @@ class Pull(Turn):
             return True
         if not self._link.looks_again or self._has_read_past:
             return False
-        membership = self._library.members.membership
-        known = {*membership.members, *membership.departed}
-        return bool(self._library.log.held_sizes().keys() - known or self._library.ingest.unaccounted())
+        members = self._library.members
+        waiting = self._library.log.held_sizes().keys() - members.membership.departed.keys() - {members.device_id}
+        return bool(waiting or self._library.ingest.unaccounted())
 
     def _report_claims(self) -> None:
         """Raise the alarm for what the relay says it holds, and did not give out although everything was asked for.

@@ -34,3 +34,11 @@ def test_a_revocation_that_the_relay_forgot_is_given_again(world: World) -> None
     world.sync(0)
     world.check()
     assert world.devices[2].id not in world.devices[0].library.members.membership.members
+
+
+def test_a_device_is_added_while_a_hostile_member_makes_two_epochs(world: World) -> None:
+    """Each of two devices knows of the one or the other when it makes the next epoch, and then nobody writes."""
+    world.hostile_writes(5, 2)
+    world.add_device(1)
+    world.hostile_writes(3, 0)
+    world.check()
