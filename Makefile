@@ -4,6 +4,7 @@
 #   make test    tests, strict types, lint, import contracts
 #   make audit   are locked dependencies known to be vulnerable?           (AUDIT_ACCEPTED="ID ...")
 #   make soak    the long tests, ten minutes a part, and their counts           (SECONDS=N, SEED=N, PART=NAME)
+#   make guards  each guard is taken out, in a copy of the tree, and a test has to fail       (GUARD=NAME)
 #   make bench   the figures quoted in the docs, as ratios                           (SAFELIGHT_TEST_DATA=DIR)
 #   make screenshots    the pictures in the docs, drawn anew
 #   make lock    resolve the locked dependencies again
@@ -23,8 +24,9 @@ RELAY ?=
 SECONDS ?=
 SEED ?=
 PART ?=
+GUARD ?=
 
-.PHONY: demo relay test tests soak types lint contracts audit bench screenshots lock clean
+.PHONY: demo relay test tests soak guards types lint contracts audit bench screenshots lock clean
 
 # What is compiled while the tests run is kept for their hundreds of processes, also where the shell's own keep nothing.
 unexport PYTHONDONTWRITEBYTECODE
@@ -58,6 +60,9 @@ tests: $(READY)
 
 soak: $(READY)
 	$(BIN)/python -P -m tests.soak $(if $(SECONDS),--seconds "$(SECONDS)") $(if $(SEED),--seed "$(SEED)") $(if $(PART),--part "$(PART)")
+
+guards: $(READY)
+	$(BIN)/python -P -m tests.guards $(GUARD)
 
 types: $(READY)
 	$(BIN)/python -m mypy

@@ -1,0 +1,15 @@
+"""The register of guards fits the sources; that each test fails without its guard is shown by `make guards`."""
+
+from __future__ import annotations
+
+from tests.guards.__main__ import PAGE
+from tests.guards.register import drift, read_register
+
+
+def test_every_guard_is_there_once_and_every_test_exists() -> None:
+    assert drift(read_register()) == []
+
+
+def test_the_page_has_the_guards_of_the_register() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert [guard.name for guard in read_register() if f"| `{guard.name}` (" not in page] == []
