@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from core.sync.alarms import SyncAlarms
 from tests.soak.machine import beginning
 from tests.soak.world import World
 
@@ -34,6 +35,8 @@ def test_a_revocation_that_the_relay_forgot_is_given_again(world: World) -> None
     world.sync(0)
     world.check()
     assert world.devices[2].id not in world.devices[0].library.members.membership.members
+    told = [alarm for device in world.devices[:2] for alarm in SyncAlarms(device.library).list()]
+    assert any("membership entries that it had" in alarm.message for alarm in told)
 
 
 def test_a_device_is_added_while_a_hostile_member_makes_two_epochs(world: World) -> None:
