@@ -162,8 +162,18 @@ class Membership:
         if len(self.heads) <= MAX_HEADS:
             return self.heads
         own = self._dag.latest_of(author)
+        if not own and author in self.members:  # else it would be no member, as far as it knew itself
+            own = [self.members[author].entry]
         others = {head for head in self.heads if not any(one == head or self._dag.precedes(one, head) for one in own)}
         return tuple(sorted(sorted(self.heads, key=lambda head: (head in others, head))[:MAX_HEADS]))
+
+    def seen_from(self, heads: tuple[bytes, ...]) -> tuple[Mapping[bytes, Member], frozenset[bytes]]:
+        """Return the members, and the ids of the epochs, as who knows these heads and no others sees them."""
+        if heads == self.heads:
+            return self.members, frozenset(self.epochs)
+        view = self._dag.view(heads)
+        members = {device: _member(self._dag, view, device) for device in view.members()}
+        return members, frozenset(filter(view.has_epoch, self.epochs))
 
     def admissions(self, device_id: bytes) -> Iterator[Entry]:
         """Yield the entries that admitted a device, void ones included."""

@@ -62,14 +62,18 @@ def rotate(membership: Membership, secrets: DeviceSecrets, keyring: Keyring, *, 
 def _rotate_with(
     drawn: Iterator[bytes], membership: Membership, secrets: DeviceSecrets, keyring: Keyring, created_at: int
 ) -> Entry:
-    members = [membership.members[device_id] for device_id in sorted(membership.members)]
+    # Of more heads than an entry names, it is made as who knows of those alone would make it; the next covers more.
+    heads = membership.heads_for(secrets.device_id)
+    seen, epochs = membership.seen_from(heads)
+    members = [seen[device_id] for device_id in sorted(seen)]
     if len(members) > MAX_RECIPIENTS:
         raise MembershipInvalid(f"a key is sealed to at most {MAX_RECIPIENTS} members, not to {len(members)}")
-    by_need = sorted(keyring.tops, key=lambda top: (top != membership.current, membership.epochs[top].is_void, top))
+    tops = (keyring.tops & epochs) or (keyring.keys.keys() & epochs)
+    by_need = sorted(tops, key=lambda top: (top != membership.current, membership.epochs[top].is_void, top))
     wrapped = sorted(by_need[:MAX_WRAPS])
     new_key = next(drawn)
     pid_key = keyring.keys[wrapped[0]].pid_key
-    start = _start(EntryKind.ROTATE, membership, secrets, membership.heads_for(secrets.device_id), created_at)
+    start = _start(EntryKind.ROTATE, membership, secrets, heads, created_at)
     start += COUNTS.pack(len(wrapped), len(members)) + b"".join(wrapped)
     start += b"".join(member.device_id for member in members)
     context = start + epoch_check(new_key + pid_key, start)

@@ -89,11 +89,15 @@ class Dag:
 
     def refusal(self, entry: Entry) -> str | None:
         """Return why `entry`, whose heads are all in, could not be admitted, or None if it could."""
-        return self._refusal(entry, View(self, self._joined(entry.heads)))
+        return self._refusal(entry, self.view(entry.heads))
 
     def everything(self) -> View:
         """Return the view of all admitted entries."""
-        return View(self, self._joined(self.heads))
+        return self.view(self.heads)
+
+    def view(self, heads: Iterable[bytes]) -> View:
+        """Return the view of some entries and all that precede them."""
+        return View(self, self._joined(heads))
 
     def precedes(self, one: bytes, other: bytes) -> bool:
         """Tell whether entry `one` was seen by the author of entry `other`."""

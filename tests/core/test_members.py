@@ -107,6 +107,29 @@ def test_many_epochs_beside_each_other_are_wrapped_before_the_next_edit(library:
     assert len(library.members.keyring.tops) == 1
 
 
+@pytest.mark.parametrize("founder", [True, False])
+def test_many_adds_at_once_keep_nobody_from_writing(library: Library, *, founder: bool) -> None:
+    """More newcomers than an entry names heads, none knowing of another, and an epoch that was made beside them."""
+    remote, honest = pair(library), pair(library)
+    remote.learn(library.members.membership.entries.values())
+    before = dict(remote.entries)
+    newcomers = [Remote(remote.genesis, remote.secrets, dict(before)).add(DeviceSecrets.generate()) for _ in range(150)]
+    library.ingest.entries([remote.rotate().data, *(entry.data for entry in newcomers)])
+    assert len(library.members.membership.heads) > 150
+    honest.learn(library.members.membership.entries.values())
+    if founder:
+        library.set_setting("a", "b")
+        assert not library.members.must_rotate
+    else:  # one that has made no entry yet
+        honest.rotate()
+    library.ingest.entries([entry.data for entry in honest.entries.values()])
+    assert library.members.membership.refused == {}
+    library.set_setting("a", "c")
+    epochs = library.members.membership.epochs
+    newcomer_ids = {entry.admission.device_id for entry in newcomers}
+    assert newcomer_ids <= epochs[library.members.membership.current].holders
+
+
 def test_a_damaged_entry_is_named(bench: Bench) -> None:
     with bench.open() as library:
         pair(library)
