@@ -85,14 +85,25 @@ threshold = {threshold}
 """
 
 
-def load_network(file: Path, weights: str) -> tuple[SafelightMini, list[str]]:
+def load_network(
+    file: Path, weights: str, earlier: Path | None = None, share: float = 0.0
+) -> tuple[SafelightMini, list[str]]:
     """Return a saved run's network, ready to be evaluated, and its classes in output order.
 
-    ``weights`` is "model" for the last step's, "averaged" for the moving average's.
+    ``weights`` is "model" for the last step's, "averaged" for the moving average's. ``earlier`` is the end of the run
+    that this one went on from: its weights count by ``share`` (0-1) in the mean of both (Wortsman et al., "Model
+    soups", 2022).
     """
     state = torch.load(file, weights_only=True)
+    values = state[weights]
+    if earlier is not None:
+        before = torch.load(earlier, weights_only=True)["model"]
+        values = {
+            name: torch.lerp(value, before[name], share) if value.is_floating_point() else value
+            for name, value in values.items()
+        }
     network = SafelightMini(len(state["wnids"]))
-    network.load_state_dict(state[weights])
+    network.load_state_dict(values)
     network.eval()
     return network, list(state["wnids"])
 
@@ -121,9 +132,17 @@ def seal(pack: Path) -> None:
     manifest.write_text(text, encoding="utf-8")
 
 
-def export(checkpoint: Path, cache: Path, pack: Path, shorter_side: int, weights: str) -> dict[str, object]:
+def export(
+    checkpoint: Path,
+    cache: Path,
+    pack: Path,
+    shorter_side: int,
+    weights: str,
+    earlier: Path | None = None,
+    share: float = 0.0,
+) -> dict[str, object]:
     """Write the pack and return its figures (shares of 1), which also end its log."""
-    network, wnids = load_network(checkpoint, weights)
+    network, wnids = load_network(checkpoint, weights, earlier, share)
     train = sample(load_split("train", cache), SAMPLE, SAMPLE_SEED)
     sharp = load_split("val", cache)
     # Everything is measured and fitted on pictures as soft as the photos of the app.
@@ -143,6 +162,7 @@ def export(checkpoint: Path, cache: Path, pack: Path, shorter_side: int, weights
     figures = {
         "event": "export",
         "weights": weights,
+        "earlier_share": share if earlier is not None else 0.0,
         "parameters": sum(p.numel() for p in network.parameters()),
         "float32": _rounded(dict(zip(("top1", "top5"), accuracy(float_logits, targets), strict=True))),
         "int8": _rounded(dict(zip(("top1", "top5"), accuracy(logits, targets), strict=True))),
@@ -195,6 +215,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--pack", type=Path, required=True, help="folder of the pack")
     parser.add_argument("--shorter-side", type=int, default=SHORTER_SIDE, help="pixels, before the crop to 64")
     parser.add_argument("--weights", default="model", choices=["model", "averaged"])
+    parser.add_argument("--earlier", type=Path, help="final.pt of the run before, to be averaged with")
+    parser.add_argument("--earlier-share", type=float, default=0.2, help="weight of that run, 0-1")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seal", action="store_true", help="only rewrite the digests")
     options = parser.parse_args(arguments)
@@ -204,7 +226,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if options.checkpoint is None or options.cache is None:
         parser.error("a checkpoint and --cache are needed")
-    figures = export(options.checkpoint, options.cache, options.pack, options.shorter_side, options.weights)
+    figures = export(
+        options.checkpoint,
+        options.cache,
+        options.pack,
+        options.shorter_side,
+        options.weights,
+        options.earlier,
+        options.earlier_share,
+    )
     print(json.dumps(figures, indent=2))
 
 

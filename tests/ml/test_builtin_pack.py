@@ -28,7 +28,7 @@ MEGABYTE = 1 << 20
 EVERY = 5
 """Every fifth validation picture is classified: 1,000 of them, five of each class."""
 
-TOP1, TOP5 = 0.4276, 0.6924
+TOP1, TOP5 = 0.4464, 0.714
 """Shares of 1 in the pack's README, on all 5,000 validation pictures."""
 
 SLACK = 0.03
