@@ -448,6 +448,14 @@ class Library:
             self._view.save()
 
     @property
+    def times_caught_up(self) -> int:
+        """How often something was applied that this process had not written: who shows photos compares, and reads anew.
+
+        Whoever asked for it: `refresh` tells one caller alone.
+        """
+        return self._view.times_caught_up
+
+    @property
     def vector(self) -> Vector:
         """What catalog and replicas include now."""
         with self.guard:

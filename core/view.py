@@ -100,6 +100,8 @@ class View:
         self.alarms: list[IntegrityAlarm] = []
         self.distrust: list[SyncAlarm] = []
         """Alarms about changes of other devices that were left out; whoever syncs takes them out and keeps them."""
+        self.times_caught_up = 0
+        """How often something was applied that this process had not written."""
         self._told: set[str] = set()
         self.notes: list[str] = []
         self._tail_envelopes = 0
@@ -169,7 +171,9 @@ class View:
     def catch_up(self) -> bool:
         """Apply what the log holds past the vector, and snapshots that arrived; tell whether there was anything."""
         news = self._catch_up_with_log()
-        return self._take_arrived() or news
+        news = self._take_arrived() or news
+        self.times_caught_up += news
+        return news
 
     def _catch_up_with_log(self) -> bool:
         if self._catalog is None:

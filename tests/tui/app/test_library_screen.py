@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from textual.events import Key
 from textual.widgets import Input, OptionList, Static
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from textual.pilot import Pilot
 
     from core.catalog import PhotoRecord
+    from tui.app.app import SafelightApp
     from tui.app.screens.library import LibraryScreen
 
 
@@ -312,6 +313,19 @@ def test_what_another_process_does_is_shown(pictured: Bench) -> None:
         screen = await library_shown(pilot)
         with pictured.open() as library:
             edits.trash(library, library.catalog.pids("label:dog"))
+        screen._look_for_changes()
+        await until(pilot, lambda: len(screen.grid.contents.photos) == 4)
+
+    play(pictured.app(), scene)
+
+
+def test_it_is_shown_also_where_another_job_was_told_of_it(pictured: Bench) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        screen = await library_shown(pilot)
+        with pictured.open() as library:
+            edits.trash(library, library.catalog.pids("label:dog"))
+        app = cast("SafelightApp", pilot.app)
+        await app.library.run(app.library.library.refresh)
         screen._look_for_changes()
         await until(pilot, lambda: len(screen.grid.contents.photos) == 4)
 

@@ -99,6 +99,7 @@ class LibraryScreen(LibraryChoices, LibraryTeaching, LibrarySync, LibraryUpkeep,
         self._imported_before = 0
         self._sidebar_wanted: bool | None = None
         self._labels = LabelWatch()
+        self._shows = self.app.library.library.times_caught_up
         self.tiles = TileStore(self.app.library, self.app.pictures, self.app.placeholders, self._tiles_ready)
 
     def compose(self) -> ComposeResult:
@@ -366,13 +367,15 @@ class LibraryScreen(LibraryChoices, LibraryTeaching, LibrarySync, LibraryUpkeep,
     @work(exclusive=True, group="watch")
     async def _look_for_changes(self) -> None:
         try:
-            changed = await self.app.library.ask(lambda library: library.refresh(), lane="watch", background=True)
+            news = await self.app.library.ask(_caught_up, lane="watch", background=True)
         except (Superseded, NotOpen):
             return
         except CoreError as error:
             self.say(str(error), error=True)
             return
-        if changed:
+        # Not what `refresh` answers: another job of the app, or a look that was given up, may have been told it.
+        if news != self._shows:
+            self._shows = news
             self.action_reload()
         self._keep_labels()
 
@@ -458,3 +461,8 @@ def _ranks(query: str) -> bool:
         return "~" in query and default_sort(query) == "score"
     except QueryError:  # said where the photos are asked for
         return False
+
+
+def _caught_up(library: Library) -> int:
+    library.refresh()
+    return library.times_caught_up
