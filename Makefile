@@ -56,7 +56,7 @@ relay: $(READY)
 test: lint types contracts tests
 
 tests: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 soak: $(READY)
 	$(BIN)/python -P -m tests.soak $(if $(SECONDS),--seconds "$(SECONDS)") $(if $(SEED),--seed "$(SEED)") $(if $(PART),--part "$(PART)")
