@@ -45,6 +45,7 @@ _MEANINGS: Final = {
     "forged": "something was altered, or written over, by a relay, the network or a device; none of it counts",
     "not-a-member": "somebody who is no device of yours wrote something; none of it counts",
     "contradiction": "a device changed the list of devices in two ways at once",
+    "deleted-in-use": "a device asked a relay to remove files that photos still use; they were given to it again",
     "blob-damaged": "a file came in as something else than it is; none of it was kept",
     "blob-missing": "no relay has a file that an edit names",
 }

@@ -306,6 +306,12 @@ class Forged(SyncAlarm):
     name = "forged"
 
 
+class DeletedInUse(SyncAlarm):
+    """A relay was asked to remove what photos still use."""
+
+    name = "deleted-in-use"
+
+
 class WriterNotAMember(SyncAlarm):
     """Something was written by a device that is no member of the library, or by one after it was revoked."""
 

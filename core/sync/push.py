@@ -9,17 +9,16 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import itertools
-import secrets
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from core.errors import Forged, Forked, IntegrityAlarm, RelayRefused, RolledBack
+from core.errors import Forged, Forked, IntegrityAlarm, RelayRefused
 from core.log import BLOB_PURGED, NO_HASH, name_envelope
 from core.sync.confirming import starting_points
+from core.sync.looking_again import look_at_some
 from core.sync.membership import in_order
 from core.sync.named_blobs import NamedBlob, blobs_named, blobs_of_documents
 from core.sync.transfers import refusal_of_quota
@@ -42,8 +41,6 @@ _PAGE: Final = 32
 _MOST_LACKING: Final = 4_000
 _DIGEST_BYTES: Final = 16
 _MOST_TOLD: Final = 32
-_LOOKED_AT: Final = 256
-"""How many blobs a relay is asked about in a run that looks again: some kilobytes."""
 
 
 class Push(Turn):
@@ -69,7 +66,7 @@ class Push(Turn):
             self._give_again()
         self._walk()
         if full:
-            self._look_at_some()
+            self._look_again()
         self._give_envelopes(self._library.log.last_position())
         self._delete_purged()
 
@@ -221,7 +218,7 @@ class Push(Turn):
             self._library.raise_alarm(alarm)
             return None
 
-    def _give_blobs(self, blobs: list[NamedBlob]) -> set[bytes]:
+    def _give_blobs(self, blobs: list[NamedBlob], *, keep: bool = False) -> set[bytes]:
         """Upload what the relay lacks; return what did not fit its quota."""
         refused: set[bytes] = set()
         wanted = list({blob.id: blob for blob in blobs}.values())
@@ -232,7 +229,7 @@ class Push(Turn):
             if self.full is not None:
                 refused |= self._absent(some)
                 continue
-            outcome = self._transfers.give(self._link.client, some)
+            outcome = self._transfers.give(self._link.client, some, keep=keep)
             self._link.report.blobs_up += outcome.done
             refused.update(outcome.refused)
             self.full = outcome.error
@@ -272,27 +269,9 @@ class Push(Turn):
         self._link.facts = msgspec.structs.replace(self._link.facts, lacking=[])
         self._give_blobs([NamedBlob(blob_id, "original") for blob_id in lacking])
 
-    def _look_at_some(self) -> None:
-        """Ask about some of the blobs that lie here and are in use, others in every run, and give again what is lost.
-
-        A relay may acknowledge an upload and lose it. Nobody would notice before somebody wants the photo, and by then
-        it may be gone here as well. Everything that is in use was given before this.
-        """
-        if self.full is not None:
-            return
-        some = list(itertools.islice(self._library.blobs.iter_ids(secrets.token_bytes(1)), _LOOKED_AT))
-        before = self._link.report.blobs_up
-        self._give_blobs([NamedBlob(blob_id, "original") for blob_id in self._library.catalog.blobs_in_use(some)])
-        lost = self._link.report.blobs_up - before
-        if lost:
-            self._link.raise_(
-                RolledBack(
-                    f"the relay {self._link.url} lacks blobs that it had acknowledged: {lost} of the {len(some)} that "
-                    "it was asked about",
-                    hint="This device gave them back, and every sync looks at others. Do not free any room before the "
-                    "relay's owner has found out what happened.",
-                )
-            )
+    def _look_again(self) -> None:
+        if self.full is None:
+            look_at_some(self._library, self._link, functools.partial(self._give_blobs, keep=True))
 
     def _give_again(self) -> None:
         """Give what a purge destroyed and an import brought back: no new envelope names it, its record is as before."""

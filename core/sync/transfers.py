@@ -133,18 +133,21 @@ class Transfers:
             raise failure
         return count, left
 
-    def give(self, client: RelayClient, blobs: Sequence[NamedBlob]) -> Uploaded:
+    def give(self, client: RelayClient, blobs: Sequence[NamedBlob], *, keep: bool = False) -> Uploaded:
         """Upload those blobs that a relay lacks: from here, or else copied from another relay.
+
+        With `keep`, those that it is about to remove are copied from itself where nobody else has them.
 
         Raises what the client raises, but for `QuotaFull`.
         """
         outcome = Uploaded()
         states = self._patience.run(lambda: client.blob_states([blob.id for blob in blobs]))
         absent = [blob for blob, state in zip(blobs, states, strict=True) if state.state != "stored"]
+        leaving = {state.id for state in states if keep and state.state == "leaving"}
         done_bytes = 0
 
         def send(blob: NamedBlob) -> int | None:
-            return None if outcome.error is not None else self._send(client, blob)
+            return None if outcome.error is not None else self._send(client, blob, blob.id in leaving)
 
         for blob, result in _at_once(absent, send):
             try:
@@ -260,12 +263,16 @@ class Transfers:
                 if reached <= before:
                     raise
 
-    def _send(self, client: RelayClient, blob: NamedBlob) -> int:
-        """Upload one blob, from here or from another relay; return its size in bytes."""
+    def _send(self, client: RelayClient, blob: NamedBlob, leaving: bool) -> int:
+        """Upload one blob, from here or from another relay, or from this one that is about to remove it.
+
+        Returns its size in bytes.
+        """
         try:
             source = self._store.ciphertext(blob.id)
         except BlobMissing:
-            return self._copy(client, blob)
+            others = [other for other in self.clients if other is not client]
+            return self._copy(client, blob, [*others, client] if leaving else others)
         with source:
             return self._upload(client, blob.id, source)
 
@@ -284,11 +291,9 @@ class Transfers:
             raise Unreachable(f"the relay at {client.url} took a blob and says that it is {state.state}")
         return size
 
-    def _copy(self, client: RelayClient, blob: NamedBlob) -> int:
-        """Bring a blob from another relay to this one; it does not stay here."""
-        for other in self.clients:
-            if other is client:
-                continue
+    def _copy(self, client: RelayClient, blob: NamedBlob, sources: Iterable[RelayClient]) -> int:
+        """Bring a blob from the first of some relays that has it to this one; it does not stay here."""
+        for other in sources:
             try:
                 (state,) = self._patience.run(functools.partial(other.blob_states, [blob.id]))
                 if state.state not in _HERE or state.size > _most(blob):
