@@ -340,7 +340,8 @@ def _staging(packs: Path) -> Iterator[Path]:
 def _sweep(packs: Path) -> None:
     """Remove what an add or remove that was killed has left; not what another process may be making now."""
     for entry in packs.iterdir():
-        if entry.name.startswith((_INCOMING, _OUTGOING)) and time.time() - entry.stat().st_mtime > _ABANDONED_S:
-            shutil.rmtree(entry, ignore_errors=True)
-        elif entry.name.startswith(_PARTIAL) and time.time() - entry.stat().st_mtime > _PARTIAL_S:
-            entry.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # another process has just finished with it
+            if entry.name.startswith((_INCOMING, _OUTGOING)) and time.time() - entry.stat().st_mtime > _ABANDONED_S:
+                shutil.rmtree(entry, ignore_errors=True)
+            elif entry.name.startswith(_PARTIAL) and time.time() - entry.stat().st_mtime > _PARTIAL_S:
+                entry.unlink(missing_ok=True)

@@ -318,6 +318,25 @@ def test_a_file_in_place_of_the_packs_folder_is_a_named_error(colour_pack: MakeP
         add_pack(colour_pack().write())
 
 
+def test_what_another_process_finishes_with_while_it_is_looked_at_is_no_error(
+    colour_pack: MakePack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = colour_pack().write()
+    add_pack(folder)
+    fleeting = packs_folder() / ".incoming-0123456789abcdef"
+    fleeting.mkdir()
+    listed = Path.iterdir
+
+    def and_gone(self: Path) -> Iterator[Path]:
+        entries = list(listed(self))
+        if fleeting in entries:
+            fleeting.rmdir()
+        return iter(entries)
+
+    monkeypatch.setattr(Path, "iterdir", and_gone)
+    assert add_pack(folder).model == "colours@1.0.0"
+
+
 def test_several_processes_may_add_the_same_pack_at_once(colour_pack: MakePack) -> None:
     folder = colour_pack().write()
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
