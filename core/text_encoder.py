@@ -11,8 +11,7 @@ from core.confined_process import ConfinedProcess
 from core.confinement import PipeBroken
 from core.frames import receive_frame, send_frame
 from core.text_messages import MAX_ANSWER_BYTES, Encode, Encoded, answers
-from ml import errors
-from ml.errors import MlError, ModelUnusable
+from ml.errors import ModelUnusable, from_another_process
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,10 +61,7 @@ class ConfinedTextEncoder:
                 self.close()
                 raise ModelUnusable(f"{self._pack.model}: the text encoder's process answered with other than vectors")
             return np.frombuffer(answer.vectors, dtype="<f4").astype(np.float32).reshape(rows, -1)
-        kind = getattr(errors, answer.error, None)
-        if not (isinstance(kind, type) and issubclass(kind, errors.PackError | errors.ModelError)):
-            kind = MlError
-        raise kind(answer.message, hint=answer.hint)
+        raise from_another_process(answer.error, answer.message, answer.hint)
 
     def close(self) -> None:
         """End the process, if there is one."""

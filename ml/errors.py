@@ -133,3 +133,11 @@ class NothingToEvaluate(MlError):
 
 class NothingToLearn(MlError):
     """A label cannot be learnt from these examples."""
+
+
+def from_another_process(name: str, message: str, hint: str | None) -> MlError:
+    """Return the error that a process of ours told of by the name of its class: of a pack or a model, else MlError."""
+    kind = globals().get(name)
+    if isinstance(kind, type) and issubclass(kind, PackError | ModelError):
+        return kind(message, hint=hint)
+    return MlError(message, hint=hint)

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ml import errors
-from ml.errors import MlError, ModelUnusable
+from ml.errors import MlError, ModelUnusable, from_another_process
 
 if TYPE_CHECKING:
     from ml.check import CheckReport
@@ -52,7 +51,7 @@ def try_pack(folder: Path, *, repeats: int = 5, timeout_s: float = TIMEOUT_S) ->
     try:
         # The runtime may have printed something before.
         answer = msgspec.json.decode(ended.stdout.rpartition(b"\n")[2], type=_Answer)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         answer = None
     if ended.returncode or answer is None:
         raise ModelUnusable(
@@ -63,10 +62,7 @@ def try_pack(folder: Path, *, repeats: int = 5, timeout_s: float = TIMEOUT_S) ->
         if answer.texts:
             return msgspec.convert(answer.report, type=ImageTextReport)
         return msgspec.convert(answer.report, type=CheckReport)
-    kind = getattr(errors, answer.error, None)
-    if not (isinstance(kind, type) and issubclass(kind, errors.PackError | errors.ModelError)):
-        kind = errors.PackError
-    raise kind(answer.message, hint=answer.hint)
+    raise from_another_process(answer.error, answer.message, answer.hint)
 
 
 def _how(code: int) -> str:
