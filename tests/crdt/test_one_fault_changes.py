@@ -226,6 +226,11 @@ BAD: dict[str, tuple[type[errors.CrdtError], Make]] = {
     "makes a map": (errors.OperationRefused, lambda b: b.parts(b.op(action=0, value=b"", meta=0)).bytes()),
     "makes a list": (errors.OperationRefused, lambda b: b.parts(b.op(action=2, value=b"", meta=0)).bytes()),
     "increments": (errors.OperationRefused, lambda b: b.parts(b.op(action=5, value=b"\x01", meta=0x14)).bytes()),
+    # Of a map and value that the schema knows, or of a map it does not: nothing but the action is wrong with it.
+    "increments a rating": (
+        errors.OperationRefused,
+        lambda b: b.parts(b.op(object=(RATING, RESERVED), action=5, value=b"\x01", meta=0x14)).bytes(),
+    ),
     "a mark": (errors.OperationRefused, lambda b: b.columns({0x94: b"\x01"})),
     "an action of a later format": (errors.OperationRefused, lambda b: b.parts(b.op(action=9)).bytes()),
     "an action that is null": (errors.OperationRefused, lambda b: b.columns({0x42: b"\x7f\x01\x00\x01"}, *_two(b))),

@@ -226,6 +226,10 @@ def test_any_changed_bit_of_any_message_is_a_named_error_that_ends_the_code(step
         (lambda hello: hello[:9] + bytes(32), KeyRefused),
         (lambda hello: hello[:9] + (1).to_bytes(32, "little"), KeyRefused),
         (lambda hello: hello[:9] + b"\xff" * 32, KeyRefused),
+        # The package that does the arithmetic refuses the others, and takes this one.
+        pytest.param(
+            lambda hello: hello[:9] + (2**255 - 18).to_bytes(32, "little"), KeyRefused, id="zero in a second spelling"
+        ),
         (lambda hello: hello + bytes(MAX_MESSAGE_BYTES), TooLarge),
     ],
 )

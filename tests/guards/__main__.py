@@ -1,11 +1,12 @@
 """Take each guard out, in a copy of the tree, and see its test fail.
 
-    python -P -m tests.guards              all of them, one after the other
+    python -P -m tests.guards              all of them, two at a time
     python -P -m tests.guards NAME...      some
     python -P -m tests.guards --write      all, or those named, and what was found into docs/guards.md
     python -P -m tests.guards --list       their names
+    python -P -m tests.guards --jobs 1     one after the other
 
-First, all those tests are run on the copy as it is: they have to pass. Ends with status 1 where a guard survives.
+First, all those tests are run on copies as they are: they have to pass. Ends with status 1 where a guard survives.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final
 
 from tests.guards.origin import ENDED, PRODUCT
@@ -37,6 +40,7 @@ _MISTAKES: Final = ("NameError", "UnboundLocalError", "SyntaxError", "ImportErro
 """How a test ends when it was not the guard that was missing, but the replacement that was wrong."""
 _LIMIT_S: Final = 300
 _NICENESS: Final = 5
+_JOBS: Final = max(1, min(2, os.cpu_count() or 1))
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Outcome:
     guard: Guard
     told: str
     why: str
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -142,15 +147,54 @@ class Tree:
 
 def try_without(tree: Tree, guard: Guard) -> Outcome:
     """Run a guard's test without the guard."""
+    begun = time.monotonic()
     with tree.without(guard):
         status, said = tree.run([guard.test])
+    seconds = time.monotonic() - begun
     if status == 0:
-        return Outcome(guard, SURVIVES, "the test passes")
+        return Outcome(guard, SURVIVES, "the test passes", seconds)
     ended = [one for one in _ended(said) if one.test.partition("[")[0] == guard.test.partition("[")[0]]
     why = ended[0].error if ended else said[-600:]
     if status != 1 or not ended or ended[0].when != "call" or why.startswith(_MISTAKES):
-        return Outcome(guard, BROKEN, f"status {status}: {why}")
-    return Outcome(guard, FAILS, why)
+        return Outcome(guard, BROKEN, f"status {status}: {why}", seconds)
+    return Outcome(guard, FAILS, why, seconds)
+
+
+def try_each(guards: Sequence[Guard], jobs: int) -> Iterator[Outcome]:
+    """Yield what becomes of each guard's test without it, in their order, `jobs` of them at a time.
+
+    Exits where the tests do not pass with every guard in place; says which are skipped here, and does not try those.
+    """
+    with contextlib.ExitStack() as stack:
+        trees = [Tree(Path(stack.enter_context(_folder())).resolve()) for _ in range(jobs)]
+        trees[0].check_imports()
+        workers = stack.enter_context(ThreadPoolExecutor(jobs))
+        # Neighbours share files, and files their fixtures: each tree gets a stretch of them.
+        tests = sorted({guard.test for guard in guards})
+        stretches = [tests[len(tests) * job // jobs : len(tests) * (job + 1) // jobs] for job in range(jobs)]
+        whole = [(tree, stretch) for tree, stretch in zip(trees, stretches, strict=True) if stretch]
+        skipped: set[str] = set()
+        for status, said in workers.map(lambda one: one[0].run(one[1]), whole):
+            if status:
+                sys.exit(f"guards: the tests do not pass with every guard in place (status {status})\n{said[-3000:]}")
+            skipped |= {one.test for one in _ended(said)}
+        sys.stderr.write("".join(f"guards: {test} is skipped here, and not tried\n" for test in sorted(skipped)))
+        free: SimpleQueue[Tree] = SimpleQueue()
+        for tree in trees:
+            free.put(tree)
+
+        def tried(guard: Guard) -> Outcome:
+            tree = free.get()
+            try:
+                return try_without(tree, guard)
+            finally:
+                free.put(tree)
+
+        yield from workers.map(tried, [guard for guard in guards if guard.test not in skipped])
+
+
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="guards-", ignore_cleanup_errors=True)
 
 
 def _ended(said: str) -> list[Ended]:
@@ -165,15 +209,18 @@ def table(guards: Sequence[Guard], results: Mapping[str, str], page: str = "") -
         file, _, place = guard.test.partition("::")
         files = ", ".join(f"`{name}`" for name in dict.fromkeys(cut.file for cut in guard.cuts))
         attack = guard.attack + (f" Taken out with it: {guard.also}" if guard.also else "")
+        attack += f" Behind it: {guard.behind}" if guard.behind else ""
         row = f"| `{guard.name}` ({files}) | {_cell(attack)} | [{file.removeprefix('tests/')}](../{file}) `{place}`"
         result = results.get(guard.name) or before.get(row, NOT_TRIED).removesuffix(" |")
         rows.append(f"{row} | {result} |")
     count = sum(row.endswith(f" {FAILS} |") for row in rows)
     return (
         "# Guards, and the tests that fail without them\n\n"
-        "Each of these stops an attack. `make guards` takes them out, one after the other, in a copy of the tree, and\n"
+        "Each of these stops an attack. `make guards` takes them out, each for itself, in a copy of the tree, and\n"
         "runs the test named beside it, which has passed there just before and has to fail then. What is taken out\n"
         "stands in `tests/guards/register.toml`; this page is made by `python -P -m tests.guards --write`.\n\n"
+        "*Taken out with it* is another guard that catches the same; *behind it* is what stops the attack all the\n"
+        "same, later, at a higher price or with a worse name.\n\n"
         f"{count} of {len(rows)} guards: {FAILS}.\n\n"
         "| guard | stops | test | result |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
     )
@@ -189,6 +236,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help="a guard, by its name (default: all)")
     parser.add_argument("--write", action="store_true", help="write what was found into docs/guards.md")
     parser.add_argument("--list", action="store_true", help="print the names and end")
+    parser.add_argument("--jobs", type=int, default=_JOBS, metavar="N", help=f"guards at a time (default: {_JOBS})")
     asked = parser.parse_args(arguments)
     guards = read_register()
     if asked.list:
@@ -206,25 +254,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if hasattr(os, "nice"):
         os.nice(_NICENESS)
     outcomes = []
-    with tempfile.TemporaryDirectory(prefix="guards-", ignore_cleanup_errors=True) as folder:
-        tree = Tree(Path(folder).resolve())
-        tree.check_imports()
-        status, said = tree.run(sorted({guard.test for guard in guards}))
-        if status:
-            sys.stderr.write(
-                f"guards: the tests do not pass with every guard in place (status {status})\n{said[-3000:]}"
-            )
-            return 1
-        skipped = {one.test for one in _ended(said)}
-        if skipped:
-            sys.stderr.write("".join(f"guards: {test} is skipped here, and not tried\n" for test in sorted(skipped)))
-        for guard in guards:
-            if guard.test in skipped:
-                continue
-            outcome = try_without(tree, guard)
-            outcomes.append(outcome)
-            sys.stdout.write(f"{outcome.told:18}{guard.name:34}{guard.test}\n{'':18}{outcome.why[:200]}\n")
-            sys.stdout.flush()
+    for outcome in try_each(guards, max(1, min(asked.jobs, len(guards)))):
+        outcomes.append(outcome)
+        sys.stdout.write(
+            f"{outcome.told:18}{outcome.guard.name:34}{outcome.guard.test}\n"
+            f"{outcome.seconds:5.1f} s{'':11}{outcome.why[:200]}\n"
+        )
+        sys.stdout.flush()
     bad = [outcome for outcome in outcomes if outcome.told != FAILS]
     sys.stdout.write(f"{len(outcomes) - len(bad)} of {len(outcomes)} guards: {FAILS}\n")
     if asked.write:

@@ -26,7 +26,8 @@ class Guard:
     """A guard of the product.
 
     `attack` is one sentence; `test` is named as pytest names it. `also` says which other guard catches the same, and is
-    taken out together with it, because each stands in for the other.
+    taken out together with it, because each stands in for the other. `behind` says what stops the attack even without
+    this guard: then the test fails because that happens later, costs more, or is named worse.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Guard:
     test: str
     cuts: tuple[Cut, ...]
     also: str = ""
+    behind: str = ""
 
 
 def read_register(path: Path = REGISTER) -> list[Guard]:
@@ -47,6 +49,7 @@ def read_register(path: Path = REGISTER) -> list[Guard]:
             one["test"],
             tuple(Cut(**cut) for cut in one["cut"]),
             one.get("also", ""),
+            one.get("behind", ""),
         )
         for one in listed
     ]

@@ -28,6 +28,24 @@ if TYPE_CHECKING:
 STORAGES = EVERY_STORAGE
 
 
+def test_more_than_was_said_is_not_read_on(parts: Parts, library: Library, loop: Any) -> None:
+    taken = 0
+
+    async def without_end() -> AsyncIterator[bytes]:
+        nonlocal taken
+        for _ in range(100):
+            taken += 1
+            yield bytes(10_000)
+
+    async def scenario() -> None:
+        await found(parts, library)
+        with pytest.raises(errors.RelayError):
+            await Blobs(parts).receive(library.genesis.library_id, bytes(32), offset=0, size=15_000, body=without_end())
+
+    loop(scenario())
+    assert taken == 2
+
+
 def test_an_upload_goes_on_at_any_byte(parts: Parts, library: Library, loop: Any) -> None:
     content = os.urandom(200_000)
     blob_id = hashlib.blake2b(content, digest_size=32).digest()
