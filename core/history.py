@@ -129,10 +129,12 @@ def _take_back(library: Library, group_id: bytes, group: _Group) -> UndoReceipt:
                     continue
                 trashed += 1
                 changes.setdefault(added.document, []).append(Put("trash", key, now_s))
-    library.commit(
-        changes, action=UNDO, summary=f"taken back: {group.summary}", group=secrets.token_bytes(GROUP_BYTES),
-        inverse=False, undoes=group_id,
-    )  # fmt: skip
+    summary, own = f"taken back: {group.summary}", secrets.token_bytes(GROUP_BYTES)
+    written = library.commit(changes, action=UNDO, summary=summary, group=own, inverse=False, undoes=group_id)
+    if written.seq is None:
+        # All of it was changed since, or purged. The log says even so that it was taken back: the next undo would find
+        # the same edit again, and never get past it.
+        library.commit_record(EnvelopeBody(KIND_CHANGES, now_s, [], [], own, UNDO, summary, undoes=group_id))
     return UndoReceipt(group_id, group.newest.action, group.summary, restored, kept, trashed)
 
 

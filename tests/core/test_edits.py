@@ -194,6 +194,27 @@ def test_undo_leaves_alone_what_changed_since(bench: Bench) -> None:
         assert (receipt.restored, receipt.kept) == (2, 0)
 
 
+def test_an_undo_that_finds_nothing_to_put_back_lets_the_next_one_go_further_back(bench: Bench) -> None:
+    """What it was about was purged, or was changed by another device since."""
+    with bench.open() as one, bench.open() as two:
+        pids = bench.add_photos(one, 2)
+        edits.set_rating(one, pids[:1], 2)
+        lone = bench.add_photos(one, 1, seed="purged")
+        edits.set_caption(one, pids[:1], "mine")
+        edits.purge(one, lone)
+        two.commit({MAY: [Put("caption", pid_key(pids[0]), "theirs")]}, action="x", summary="x", inverse=False)
+        taken = [history.undo(one) for _ in range(4)]
+        assert [(receipt.action, receipt.restored + receipt.trashed) for receipt in taken] == [
+            ("caption", 0),
+            ("import", 0),
+            ("rate", 1),
+            ("import", 2),
+        ]
+        assert photo(two, pids[0]).caption == "theirs"
+        with pytest.raises(NothingToUndo):
+            history.undo(one)
+
+
 def test_undo_of_an_edit_over_which_another_was_made_keeps_the_later(library: Library, bench: Bench) -> None:
     pids = bench.add_photos(library, 2)
     edits.set_caption(library, pids, "first")
