@@ -108,9 +108,9 @@ class Crook:
                 return refusal(fault.amount)
             asked = self._on_the_way_there(fault, number, asked)
         answered = keep_back(asked, self._tell(number, asked), self.hidden.get(number, {}))
+        self._remember(number, asked, answered)
         for fault in due:
             answered = self._on_the_way_back(fault, number, asked, answered)
-        self._remember(number, asked, answered)
         return answered
 
     def _on_the_way_there(self, fault: Fault, number: int, asked: Asked) -> Asked:

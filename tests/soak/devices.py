@@ -48,6 +48,7 @@ def _a_few(number: int, *, shrink: bool) -> None:
             deadline=None,
             database=None,
             print_blob=False,
+            report_multiple_bugs=False,
             phases=[Phase.generate, Phase.shrink] if shrink else [Phase.generate],
             suppress_health_check=list(HealthCheck),
         ),

@@ -214,7 +214,10 @@ def lie(fault: Fault, asked: Asked, answered: Answered, known: list[wire.Item]) 
     paths, kind, change = _LIES[fault.kind]
     if answered.status != 200 or path_of(asked) not in paths:
         return None
-    told = msgspec.msgpack.decode(answered.body, type=kind)
+    try:
+        told = msgspec.msgpack.decode(answered.body, type=kind)
+    except msgspec.DecodeError:  # another fault of the same run has damaged it
+        return None
     changed = change(told, fault.amount, known)
     return None if changed is None else with_body(answered, msgspec.msgpack.encode(changed))
 

@@ -8,6 +8,7 @@ import pytest
 
 from core.sync.alarms import SyncAlarms
 from tests.soak.machine import beginning
+from tests.soak.mischief import Fault
 from tests.soak.world import World
 
 if TYPE_CHECKING:
@@ -44,4 +45,27 @@ def test_a_device_is_added_while_a_hostile_member_makes_two_epochs(world: World)
     world.hostile_writes(5, 2)
     world.add_device(1)
     world.hostile_writes(3, 0)
+    world.check()
+
+
+def test_a_user_takes_back_all_there_is_the_use_of_the_relay_too(world: World) -> None:
+    """The devices forget their relay, each as it hears of it, until their users name it again."""
+    world.add_photos(0)
+    world.purge(0, 0)
+    for _ in range(3):
+        world.undo(0)
+    assert world.devices[0].engine.relays.urls() == []
+    world.sync(0)
+    world.sync(1)
+    assert world.devices[1].engine.relays.urls() == []
+    world.edit(1, 0)
+    world.check()
+
+
+def test_an_answer_is_cut_off_and_altered_on_its_way(world: World) -> None:
+    """What the crook alters is what came to it, whatever that is; what it keeps for later is what the relay said."""
+    world.sync(1)
+    world.add_photos(0)
+    world.sync(0)
+    world.sync(1, [Fault("cut", 0, 5), Fault("omit")])
     world.check()

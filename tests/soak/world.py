@@ -8,7 +8,6 @@ user, a network, an attacker does; each step takes plain numbers, so a run can b
 from __future__ import annotations
 
 import contextlib
-import itertools
 import secrets
 import shutil
 import tempfile
@@ -31,11 +30,12 @@ from tests.soak.beginning import Clock, add_device, memory_folder, repeatable
 from tests.soak.crook import WORD, Crook, Killed
 from tests.soak.ending import Ending, Lost
 from tests.soak.hostile_member import HostileMember
-from tests.soak.in_process import InProcessRelay
+from tests.soak.in_process import URL, InProcessRelay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from core.sync.engine import SyncEngine
     from core.sync.report import SyncReport
     from tests.soak.beginning import Beginning
     from tests.soak.mischief import Fault
@@ -156,16 +156,9 @@ class World:
         number = self.number(number)
         device = self.device(number)
         self.begins("undo", number)
-        if any(entry.action == "relay.use" and not entry.undone for entry in self._undone_next(number)):
-            return  # without its relay a device would be cut off, as its user wished
         with self.may_be_revoked(number), contextlib.suppress(NothingToUndo):
             self.kept.pop(history.undo(device.library).group, None)
         self.ends(number)
-
-    def _undone_next(self, number: int) -> Iterator[history.HistoryEntry]:
-        library = self.devices[number].library
-        own = (entry for entry in history.entries(library) if entry.device == library.device_id)
-        return itertools.islice((entry for entry in own if not entry.undone and entry.action != history.UNDO), 1)
 
     def purge(self, number: int, photo: int) -> None:
         """Destroy a photo for good."""
@@ -261,9 +254,10 @@ class World:
         meanwhile: tuple[int, Callable[[], object]] | None = None,
     ) -> SyncReport | None:
         device = self.device(number)
+        engine = self._engine(number)
         self.crook.begin(plan, meanwhile)
         try:
-            report = device.engine.run(originals=originals)
+            report = engine.run(originals=originals)
         except Killed:
             self._abandon(device)
             report = None
@@ -285,7 +279,7 @@ class World:
         def run_other() -> None:
             if number != other:
                 with contextlib.suppress(NotAMember):
-                    self.device(other).engine.run()
+                    self._engine(other).run()
 
         self._sync(number, meanwhile=(at, run_other))
         self.ends(other)
@@ -443,6 +437,13 @@ class World:
         if seq and device == library.device_id and library.log.hash_at(device, seq) != hashed:
             raise Lost(f"device {number} lacks its own envelope {seq}")
         self.heads[number] = (library.device_id, *library.log.head(library.device_id))
+
+    def _engine(self, number: int) -> SyncEngine:
+        """Return what syncs a device. One that uses no relay any more (`undo` takes back also that) is told of it."""
+        engine = self.device(number).engine
+        if not engine.relays.urls():
+            engine.relays.remember([URL])
+        return engine
 
     @contextlib.contextmanager
     def may_be_revoked(self, number: int) -> Iterator[None]:
