@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from sync_relay.server.application import application
 from sync_relay.server.logs import quiet_servers
@@ -81,7 +82,7 @@ def config(app: Starlette, settings: Settings) -> uvicorn.Config:
         http=_patient(settings.limits.head_seconds),
         proxy_headers=True,
         forwarded_allow_ips=list(settings.proxies),
-        ws="websockets-sansio",
+        ws=_News,
         lifespan="on",
         log_config=None,
         access_log=False,
@@ -94,6 +95,25 @@ def config(app: Starlette, settings: Settings) -> uvicorn.Config:
         ssl_certfile=settings.tls_certificate,
         ssl_keyfile=settings.tls_key,
     )
+
+
+class _News(WebSocketsSansIOProtocol):
+    """A WebSocket that a relay which ends may find half closed: the other side said goodbye and never closes its TLS.
+
+    uvicorn says goodbye again there, which is an error, and all that the relay still had to do at its end is not done.
+    """
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._line = transport.get_extra_info("socket")
+
+    def shutdown(self) -> None:
+        if self.transport.is_closing():  # a TLS transport that was closed twice does not abort any more
+            self.stop_keepalive()
+            with contextlib.suppress(OSError):
+                self._line.shutdown(socket.SHUT_RDWR)
+        else:
+            super().shutdown()
 
 
 def _patient(head_seconds: float) -> type[H11Protocol]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import httpx2
 import msgspec
@@ -12,7 +12,7 @@ from crypto.errors import CryptoError
 from crypto.purposes import Signed
 from sync_relay import client_answers as answers
 from sync_relay import wire
-from sync_relay.client_events import Listener
+from sync_relay.client_events import read_position
 from sync_relay.client_http import Line, Unreachable
 from sync_relay.client_transfers import Download
 from sync_relay.client_url import InvalidUrl, read_address, relay_url
@@ -25,9 +25,6 @@ from sync_relay.server.transfers import read_range
 from sync_relay.statements import read_statement
 from tests.fuzz.target import same, target, text_of
 from tests.fuzz.world import FOUNDER, LIBRARY
-
-if TYPE_CHECKING:
-    from websockets.sync.client import ClientConnection
 
 BODIES = tuple(operation.body for operation in OPERATIONS if operation.body is not None)
 ANSWERS = tuple(dict.fromkeys(operation.result for operation in OPERATIONS if operation.result is not None))
@@ -120,9 +117,8 @@ def blob_answer(data: bytes) -> None:
 @target(Unreachable, covers=("sync_relay.client_events",), longest=1024)
 def relay_news(data: bytes) -> None:
     """What a relay tells through a WebSocket: bytes, or text where they are such."""
-    listener = Listener(cast("ClientConnection", None), "the relay")
     how, data = data[:1], data[1:]
-    position = listener._read(data if how > b"\x7f" else data.decode("utf-8", "replace"))
+    position = read_position(data if how > b"\x7f" else data.decode("utf-8", "replace"), "the relay")
     same(0 <= position < 1 << 63, True, "a position")
 
 

@@ -6,6 +6,7 @@ import contextlib
 import datetime as dt
 import ipaddress
 import socket
+import ssl
 import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -78,6 +79,58 @@ def test_a_certificate_that_is_trusted(
     other = RelayClient(f"https://127.0.0.1:{tls_relay.port}")
     with other, pytest.raises(Unreachable, match="does not trust"):
         other.about()
+
+
+def test_only_one_thread_uses_the_connection_that_brings_news(
+    tls_relay: Relay, library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two at once corrupt what OpenSSL keeps of it: one connection in some hundreds broke, or stood still."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+    users: dict[int, set[str]] = {}
+
+    def told_of(kind: type, name: str) -> None:
+        real = getattr(kind, name)
+
+        def call(self: object, *arguments: object, **more: object) -> object:
+            users.setdefault(id(self), set()).add(threading.current_thread().name)
+            return real(self, *arguments, **more)
+
+        monkeypatch.setattr(kind, name, call)
+
+    with RelayClient(f"https://localhost:{tls_relay.port}") as client:
+        client.found(tls_relay.invite(), library.genesis.entry)
+        client.sign_in(library.founder.secrets, None, 0)
+        for kind, names in ((ssl.SSLSocket, ("recv", "send")), (ssl.SSLObject, ("read", "write"))):
+            for name in names:
+                told_of(kind, name)
+        with client.listen() as listener:
+            assert listener.wait(60) == 1
+    assert users
+    assert all(len(threads) == 1 for threads in users.values())
+
+
+def test_a_relay_ends_well_while_somebody_closes_a_connection_halfway(
+    tls_relay: Relay, library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+    with RelayClient(f"https://localhost:{tls_relay.port}") as client:
+        client.found(tls_relay.invite(), library.genesis.entry)
+        token = client.sign_in(library.founder.secrets, None, 0).token
+    context = ssl.create_default_context(cafile=str(tmp_path / "cert.pem"))
+    with context.wrap_socket(
+        socket.create_connection(("127.0.0.1", tls_relay.port), 60), server_hostname="localhost"
+    ) as line:
+        line.sendall(
+            b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+            b"Authorization: Bearer %s\r\n\r\n" % token.encode()
+        )
+        assert line.recv(4096).startswith(b"HTTP/1.1 101")
+        line.sendall(b"\x88\x80\0\0\0\0")  # goodbye; what the relay answers is read, what ends TLS is not answered
+        while not (said := line.recv(4096)).startswith(b"\x88"):
+            assert said
+        tls_relay.stop()
+    assert '"level": "error"' not in tls_relay.log.getvalue()
 
 
 def test_a_certificate_that_nobody_vouches_for(tls_relay: Relay) -> None:
