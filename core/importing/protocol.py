@@ -1,18 +1,17 @@
 """What parent and worker say to each other over the worker's pipes.
 
-A frame is eight bytes (length of the head, length of the body, each 32 bits, big-endian), a MessagePack head that says
-what it is, and a body of plain bytes: the file on the way in, the preview on the way out. The worker is never trusted
-with more than this: the parent bounds every length and validates every head.
+A message is two frames (`core.frames`): a MessagePack head that says what it is, and a body of plain bytes: the file on
+the way in, the preview on the way out. The worker is never trusted with more than this: the parent bounds every length
+and validates every head.
 """
 
 from __future__ import annotations
 
-import struct
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from core.confinement import PipeBroken, read_exactly, write_all
+from core.frames import receive_bytes, receive_frame, send_bytes, send_frame
 from core.importing.facts import FileFacts, Looks  # noqa: TC001  msgspec reads the annotations
 from core.importing.limits import Limits  # noqa: TC001  as above
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
     from core.confinement import Readable
 
-_LENGTHS = struct.Struct(">II")
 MAX_HEAD_BYTES = 2 << 20
 MAX_BODY_BYTES = 64 << 20
 
@@ -107,7 +105,6 @@ class Refused(msgspec.Struct, frozen=True, tag="refused"):
 Request = Start | Photo | Preview | Go
 Answer = Ready | Heavy | Done | Labelled | Refused
 
-_encoder = msgspec.msgpack.Encoder()
 _requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
 _answers: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
 
@@ -115,16 +112,14 @@ _answers: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
 def send(
     write: Callable[[bytes | memoryview], int | None], head: Request | Answer, body: bytes | memoryview = b""
 ) -> None:
-    """Send one frame through `write`, which may take less than it is given."""
-    encoded = _encoder.encode(head)
-    write_all(write, _LENGTHS.pack(len(encoded), len(body)) + encoded)
-    write_all(write, body)
+    """Send one message through `write`, which may take less than it is given; raises `PipeBroken`."""
+    send_frame(write, head)
+    send_bytes(write, body)
 
 
 def receive_request(stream: Readable) -> tuple[Request, bytearray]:
-    """Return the next request and its body."""
-    head, body = _receive(stream)
-    return _requests.decode(head), body
+    """Return the next request and its body; raises `PipeBroken`."""
+    return receive_frame(stream, _requests, MAX_HEAD_BYTES), receive_bytes(stream, MAX_BODY_BYTES)
 
 
 def receive_answer(stream: Readable) -> tuple[Answer, bytearray]:
@@ -133,15 +128,4 @@ def receive_answer(stream: Readable) -> tuple[Answer, bytearray]:
     Raises:
         PipeBroken: the worker is gone, or its answer is none.
     """
-    head, body = _receive(stream)
-    try:
-        return _answers.decode(head), body
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise PipeBroken(str(error)) from error
-
-
-def _receive(stream: Readable) -> tuple[bytearray, bytearray]:
-    head_length, body_length = _LENGTHS.unpack(read_exactly(stream, _LENGTHS.size))
-    if head_length > MAX_HEAD_BYTES or body_length > MAX_BODY_BYTES:
-        raise PipeBroken(f"a frame of {head_length} and {body_length} bytes is over the limits")
-    return read_exactly(stream, head_length), read_exactly(stream, body_length)
+    return receive_frame(stream, _answers, MAX_HEAD_BYTES), receive_bytes(stream, MAX_BODY_BYTES)

@@ -110,7 +110,7 @@ def worker_answer(data: bytes) -> None:
 @target(PipeBroken, covers=("core.importing.protocol",))
 def worker_answer_framed(data: bytes) -> None:
     """As above, with lengths that are right."""
-    protocol.receive_answer(io.BytesIO(len(data).to_bytes(4, "big") + bytes(4) + data))
+    protocol.receive_answer(io.BytesIO(len(data).to_bytes(4, "big") + data + bytes(4)))
 
 
 @target(PipeBroken, covers=("core.frames", "core.text_messages", "core.confinement"))

@@ -9,6 +9,7 @@ import sys
 import zlib
 from typing import TYPE_CHECKING
 
+import msgspec
 import psutil
 import pytest
 from PIL import Image
@@ -138,9 +139,11 @@ def test_a_worker_neither_writes_files_nor_keeps_what_its_parent_has(pool: Worke
 
 def test_an_answer_that_is_none_ends_the_worker() -> None:
     with pytest.raises(PipeBroken):
-        protocol.receive_answer(io.BytesIO(struct.pack(">II", 3, 0) + b"\x81\xa1t"))
-    with pytest.raises(PipeBroken):
-        protocol.receive_answer(io.BytesIO(struct.pack(">II", 1 << 31, 0)))
+        protocol.receive_answer(io.BytesIO(struct.pack(">I", 3) + b"\x81\xa1t" + bytes(4)))
+    ready = msgspec.msgpack.encode(protocol.Ready())
+    for said in (b"", struct.pack(">I", len(ready)) + ready):
+        with pytest.raises(PipeBroken, match="over the limit"):
+            protocol.receive_answer(io.BytesIO(said + struct.pack(">I", 1 << 30)))
     with pytest.raises(PipeBroken):
         protocol.receive_answer(io.BytesIO(b"\0\0"))
 
