@@ -152,7 +152,7 @@ def test_lock_removes_a_stale_socket(root: Path, runtime: Path) -> None:
 
 def test_ends_by_itself_when_the_time_is_up(root: Path, runtime: Path) -> None:
     agent.start_agent(LIBRARY_ID, root, DeviceSecrets.generate(), lifetime=1)
-    ends = time.monotonic() + 60
+    ends = time.monotonic() + 30
     while list(runtime.iterdir()) and time.monotonic() < ends:
         time.sleep(0.05)
     assert list(runtime.iterdir()) == []
@@ -210,6 +210,45 @@ except OSError:
         runtime.chmod(0o700)
         agent.stop_agent(LIBRARY_ID, root)
     assert answer.stdout == b"got "
+
+
+@pytest.mark.skipif(os.name != "posix" or os.getuid() != 0, reason="only root can become somebody else")
+def test_another_user_s_agent_is_not_asked(root: Path, runtime: Path) -> None:
+    listen = """
+import os, socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.bind(sys.argv[1]); os.chmod(sys.argv[1], 0o777)
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+s.listen(1)
+print("ready", flush=True)
+peer, _ = s.accept()
+said = bytes.fromhex(sys.stdin.readline())
+if peer.recv(1) == b"G":
+    peer.sendall(said)
+"""
+    expiry = agent_process.EXPIRY.pack(int(time.time()) + 3600)
+    path = agent._socket_path(LIBRARY_ID, root, create=True)
+    with subprocess.Popen(
+        [sys.executable, "-c", listen, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as impostor:
+        assert impostor.stdin is not None
+        assert impostor.stdout is not None
+        assert impostor.stdout.readline() == "ready\n"
+        impostor.stdin.write((expiry + DeviceSecrets.generate().to_bytes()).hex() + "\n")
+        impostor.stdin.flush()
+        assert agent.fetch_secrets(LIBRARY_ID, root) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_secrets_are_kept_out_of_swap(root: Path, runtime: Path) -> None:
+    import resource
+
+    if os.getuid() != 0 and resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] < resource.getpagesize():
+        pytest.skip("this user may lock no memory")
+    agent.start_agent(LIBRARY_ID, root, DeviceSecrets.generate())
+    status = Path("/proc") / str(process_at(socket_of(runtime))) / "status"
+    (locked,) = (line for line in status.read_text().splitlines() if line.startswith("VmLck:"))
+    assert int(locked.split()[1]) > 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

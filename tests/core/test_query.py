@@ -217,7 +217,14 @@ def test_an_error_prints_with_carets_under_its_cause() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["(" * 9000, "-" * 9000 + "a", "(" * 9000 + "a" + ")" * 9000, "a" * 70_000, "a (" * 900]
+    "text",
+    [
+        pytest.param("(" * 9000, id="open brackets"),
+        pytest.param("-" * 9000 + "a", id="minus signs"),
+        pytest.param("(" * 9000 + "a" + ")" * 9000, id="brackets"),
+        pytest.param("a" * 70_000, id="a long word"),
+        pytest.param("a (" * 900, id="words and brackets"),
+    ],
 )
 def test_queries_made_to_exhaust_are_refused(text: str) -> None:
     with pytest.raises(QueryError):

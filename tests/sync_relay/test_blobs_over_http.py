@@ -153,7 +153,7 @@ def test_senders_that_fall_silent_neither_wait_for_ever_nor_crowd_out_others(rel
         f"content-type: {wire.BINARY}\r\nupload-offset: 0\r\nupload-length: 300000\r\ncontent-length: 300000\r\n\r\n"
     ).encode()
     object.__setattr__(limits, "idle_seconds", 0.01)
-    with socket.create_connection(("127.0.0.1", relay.port), timeout=60) as connection:
+    with socket.create_connection(("127.0.0.1", relay.port), timeout=20) as connection:
         connection.sendall(head + CONTENT[:5_000])
         assert connection.recv(100).split()[1] == b"499"
     assert client.blob(NAME).offset == 5_000

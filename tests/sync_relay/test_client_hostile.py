@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
+from websockets.sync.server import ServerConnection, serve
 
 from crypto.keys import DeviceSecrets
 from sync_relay import client_http, errors, wire
@@ -168,6 +169,23 @@ def test_listening_to_whatever_answers() -> None:
             client._signed_in = SIGNED_IN
             with pytest.raises(kind), client.listen():
                 pass
+
+
+def test_news_are_short() -> None:
+    def tell(connection: ServerConnection) -> None:
+        connection.send('{"position":1}' + " " * 10_000)
+
+    with serve(tell, "127.0.0.1", 0) as server:
+        telling = threading.Thread(target=server.serve_forever)
+        telling.start()
+        try:
+            with RelayClient(f"http://127.0.0.1:{server.socket.getsockname()[1]}", timeout_s=30) as client:
+                client._signed_in = SIGNED_IN
+                with client.listen() as listener, pytest.raises(Unreachable):
+                    listener.wait(60)
+        finally:
+            server.shutdown()
+            telling.join()
 
 
 def test_https_to_a_relay_without_a_certificate_says_so() -> None:

@@ -15,9 +15,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.frames import CloseCode
 
 from sync_relay import errors, wire
-from sync_relay.server import database
+from sync_relay.server import database, push
 from sync_relay.server.__main__ import read_proxy, run
 from sync_relay.server.settings import THIS_MACHINE, Limits, from_environment
 from tests.sync_relay.conftest import new_library
@@ -44,13 +46,13 @@ def hasty(settings: Settings, clock: Clock) -> Iterator[Relay]:
 
 @pytest.mark.parametrize("said", [b"", b"GET /healthz HTTP/1.1\r\nhost: relay\r\nx: ", b"PUT"])
 def test_who_connects_and_asks_nothing_is_let_go(hasty: Relay, said: bytes) -> None:
-    with socket.create_connection(("127.0.0.1", hasty.port), timeout=60) as connection:
+    with socket.create_connection(("127.0.0.1", hasty.port), timeout=20) as connection:
         connection.sendall(said)
         assert connection.recv(100) == b""
 
 
 def test_half_a_request_after_a_whole_one_is_let_go_as_well(hasty: Relay) -> None:
-    with socket.create_connection(("127.0.0.1", hasty.port), timeout=60) as connection:
+    with socket.create_connection(("127.0.0.1", hasty.port), timeout=20) as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: relay\r\n\r\n")
         assert connection.recv(1000).startswith(b"HTTP/1.1 200")
         connection.sendall(b"GET /hea")
@@ -66,6 +68,28 @@ def test_who_listens_is_not_let_go(hasty: Relay, library: Library) -> None:
             events.recv(timeout=0.3)  # several times what a silent connection would be given
         client.append(library.founder.write())
         assert events.recv(timeout=60) == '{"position":2}'
+
+
+def test_who_says_much_where_nothing_is_to_be_said_is_not_heard_out(hasty: Relay, library: Library) -> None:
+    client = hasty.found(library)
+    with client.listen() as events:
+        assert events.recv(timeout=60) == '{"position":1}'
+        events.send("x" * 100_000)
+        with pytest.raises(ConnectionClosed) as ended:
+            events.recv(timeout=60)
+    assert ended.value.rcvd is not None
+    assert ended.value.rcvd.code == CloseCode.MESSAGE_TOO_BIG
+
+
+def test_a_library_has_so_many_listeners_and_no_more(
+    hasty: Relay, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(push, "MOST_OF_ONE_LIBRARY", 1)
+    client = hasty.found(library)
+    with client.listen() as events:
+        assert events.recv(timeout=60) == '{"position":1}'
+        with pytest.raises(InvalidStatus, match="429"), client.listen():
+            pass
 
 
 def test_a_reader_that_takes_nothing_is_let_go(hasty: Relay, library: Library) -> None:
@@ -90,7 +114,7 @@ def test_a_reader_that_takes_nothing_is_let_go(hasty: Relay, library: Library) -
 
 async def all_ended(relay: Relay) -> None:
     """Wait until the server has no request under way."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(20):
         await asyncio.gather(*relay.server.server_state.tasks, return_exceptions=True)
 
 

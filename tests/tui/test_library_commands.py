@@ -251,6 +251,8 @@ def _has_builtin_pack() -> bool:
 def test_a_process_that_holds_keys_can_be_dumped_nowhere(cli: CommandLine) -> None:
     code = (
         "import ctypes, resource, sys\n"
+        "hard = resource.getrlimit(resource.RLIMIT_CORE)[1]\n"
+        "resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))\n"
         "from tui.cli.application import run\n"
         "assert run(sys.argv[1:]) == 0\n"
         "print(resource.getrlimit(resource.RLIMIT_CORE)[0], ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))\n"

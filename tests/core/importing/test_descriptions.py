@@ -117,9 +117,12 @@ def test_entity_bombs_are_refused_before_they_expand() -> None:
 
 def test_packets_beyond_all_bounds_are_refused() -> None:
     with pytest.raises(XmpRefused, match="limit"):
-        read_packet(b" " * (MAX_PACKET_BYTES + 1))
+        read_packet(HEAD + b">" + b" " * MAX_PACKET_BYTES + TAIL)
     with pytest.raises(XmpRefused, match="deep"):
         read_packet(HEAD + b">" + b"<dc:a>" * 5000 + b"</dc:a>" * 5000 + TAIL)
+    long = b"x" * 100_000
+    found = read_packet(HEAD + b'dc:format="' + long + b'"><dc:title>' + long + b"</dc:title>" + TAIL)
+    assert {name: len(value) for name, (value,) in found.items()} == {"dc:format": 65_536, "dc:title": 65_536}
     many = b"".join(b"<rdf:li>%d</rdf:li>" % n for n in range(20_000))
     found = read_packet(HEAD + b"><dc:subject><rdf:Bag>" + many + b"</rdf:Bag></dc:subject>" + TAIL)
     assert len(found["dc:subject"]) == 4096

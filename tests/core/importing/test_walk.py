@@ -67,6 +67,15 @@ def test_nothing_but_files_is_ever_opened(tmp_path: Path) -> None:
 
 
 @posix_only
+def test_folders_inside_each_other_without_end_are_left_out(tmp_path: Path) -> None:
+    deep = tmp_path.joinpath(*["d"] * 102)
+    deep.mkdir(parents=True)
+    (deep / "deep.jpg").write_bytes(b"x")
+    (tmp_path / "a.jpg").write_bytes(b"x")
+    assert _found(tmp_path) == ["a.jpg"]
+    assert "more than 100 folders deep" in _reasons(tmp_path).values()
+
+
 def test_links_lead_to_files_but_never_round_in_circles(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()

@@ -6,6 +6,7 @@ import io
 import struct
 import subprocess
 import sys
+import threading
 import zlib
 from typing import TYPE_CHECKING
 
@@ -70,8 +71,13 @@ def test_a_file_that_takes_too_long_fails_and_the_next_one_does_not() -> None:
         (worker,) = pool.processes()
         # A decoder that never comes back.
         psutil.Process(worker).suspend()
+        # Without the limit it would be waited for without end, and so would this test.
+        rescue = threading.Timer(30, psutil.Process(worker).kill)
+        rescue.daemon = True
+        rescue.start()
         with pytest.raises(FileRefused, match="longer than 3 seconds"):
             ask(pool, jpeg())
+        rescue.cancel()
         assert ask(pool, jpeg()).facts.width == 64
     finally:
         pool.close()
@@ -122,10 +128,14 @@ def test_a_model_that_cannot_be_loaded_is_said_before_anything_is_imported(tmp_p
         pool.close()
 
 
-def test_a_worker_neither_writes_files_nor_keeps_what_its_parent_has(pool: WorkerPool) -> None:
+def test_a_worker_neither_writes_files_nor_keeps_what_its_parent_has(
+    pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if sys.platform == "linux":
+        monkeypatch.setenv("SAFELIGHT_PASSPHRASE_FILE", "/where/it/lies")
         ask(pool, jpeg())
         (worker,) = map(psutil.Process, pool.processes())
+        assert "SAFELIGHT_PASSPHRASE_FILE" not in worker.environ()
         assert worker.rlimit(psutil.RLIMIT_FSIZE) == worker.rlimit(psutil.RLIMIT_CORE) == (0, 0)
     code = (
         "import sys; sys.modules['readline'] = None\n"
