@@ -52,8 +52,8 @@ def make_camera_folder(folder: Path) -> Path:
     return folder
 
 
-def make_library(folder: Path) -> tuple[Path, bytes]:
-    """Make a library of them; return where it is, and its passphrase."""
+def make_library(folder: Path) -> tuple[Path, bytes, int]:
+    """Make a library of them; return where it is, its passphrase, and the place of a photo that has a label."""
     root, passphrase = folder / "library", secrets.token_hex(16).encode()
     Library.create(root, passphrase, device_name="laptop")[0].close()
     with Library.open(root, Library.unlock(root, passphrase)) as library:
@@ -63,7 +63,7 @@ def make_library(folder: Path) -> tuple[Path, bytes]:
         edits.set_rating(library, pids[2:3], 3)
         edits.set_favourite(library, pids[3:4], favourite=True)
         edits.add_to_album(library, pids[:4], edits.create_album(library, "Spring"))
-    return root, passphrase
+        return root, passphrase, pids.index(library.catalog.pids("has:label")[0])
 
 
 async def until(pilot: Pilot[None], condition: Callable[[], bool]) -> None:
@@ -77,7 +77,7 @@ async def until(pilot: Pilot[None], condition: Callable[[], bool]) -> None:
     await pilot.pause(0.1)
 
 
-async def draw(root: Path, passphrase: bytes) -> None:
+async def draw(root: Path, passphrase: bytes, labelled: int) -> None:
     """Go through the app, and keep what is seen."""
     secret = Library.unlock(root, passphrase)
     app = SafelightApp(root, secrets=lambda: secret, settings=Settings(theme="safelight"))
@@ -88,7 +88,7 @@ async def draw(root: Path, passphrase: bytes) -> None:
         await until(pilot, lambda: bool(library.query_one(Sidebar).places.sections))
         await pilot.press("right", "right")
         keep(app, "library")
-        await pilot.press("right", "enter")
+        await pilot.press("home", *["right"] * labelled, "enter")
         await until(pilot, lambda: isinstance(app.screen, PhotoScreen) and app.screen.picture.is_drawn)
         await until(pilot, lambda: all(worker.is_finished for worker in app.workers))
         keep(app, "photo")
