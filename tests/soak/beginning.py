@@ -54,7 +54,8 @@ class _ForAll(ReplicaProcess):
 
 
 @functools.cache
-def _worker() -> _ForAll:
+def one_worker() -> ReplicaProcess:
+    """Return the worker of this process, for all libraries that it opens; they do not end it."""
     made = _ForAll()
     atexit.register(made.end)
     return made
@@ -78,7 +79,7 @@ def repeatable(seed: int, clock: Clock, state: Path) -> Iterator[None]:
         patch.setattr(os, "urandom", draw)
         patch.setattr(time, "time", lambda: float(clock.now))
         patch.setattr(transfers, "AT_ONCE", 1)
-        patch.setattr("core.library.ReplicaProcess", _worker)
+        patch.setattr("core.library.ReplicaProcess", one_worker)
         patch.setenv("SAFELIGHT_STATE_DIR", str(state))
         yield
 
@@ -119,6 +120,7 @@ def make_beginning(folder: Path) -> Beginning:
 def add_device(folder: Path, devices: Sequence[Device], crook: Crook, by: int = 0) -> Device:
     """Add a device that knows the membership entries, and the relay, of device `by`; it has synced nothing."""
     inviter, number = devices[by].library, len(devices)
+    inviter.rotate_if_due()  # as pairing does first
     newcomer, members = DeviceSecrets.generate(), inviter.members
     draft = draft_add(
         members.membership, members.secrets, members.keyring, newcomer.device_id, newcomer.exchange_public

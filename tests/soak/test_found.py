@@ -69,3 +69,12 @@ def test_an_answer_is_cut_off_and_altered_on_its_way(world: World) -> None:
     world.sync(0)
     world.sync(1, [Fault("cut", 0, 5), Fault("omit")])
     world.check()
+
+
+def test_a_device_is_added_where_the_key_has_to_be_changed_first(world: World) -> None:
+    """A hostile member has made two epochs, and pairing is the first thing that is done about it."""
+    world.hostile_writes(5, 1)
+    for number in (1, 0):
+        world.sync(number)
+    world.add_device(0)
+    world.check()

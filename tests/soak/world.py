@@ -174,7 +174,8 @@ class World:
 
     def add_device(self, by: int) -> None:
         """Add a device by another one."""
-        if len(self.devices) < MOST_DEVICES and self.number(by) not in self.revoked:
+        inviter = self.device(by).library
+        if len(self.devices) < MOST_DEVICES and self.number(by) not in self.revoked and inviter.members.is_member:
             self.begins("add_device", by)
             self.added_by[len(self.devices)] = self.number(by)
             self.devices.append(add_device(self.folder, self.devices, self.crook, self.number(by)))
@@ -380,6 +381,7 @@ class World:
         self.crook.happened.add("hostile member")
         library = self.devices[victim].library
         if self.member is None:
+            library.rotate_if_due()
             self.member = HostileMember(library, self.crook.connect)
         if what % 7 == 6:  # what it has deleted at a relay is gone there
             self.lost_by_others.update(library.blobs.iter_ids())
