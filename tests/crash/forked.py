@@ -13,7 +13,9 @@ import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from core import library
 from core.errors import CoreError
+from core.replica_process import ReplicaProcess
 from sync_relay import client_http
 from sync_relay.errors import RelayError
 from tests.crash import file_steps, sqlite_steps
@@ -107,6 +109,7 @@ def _child(work: Callable[[Session], None], roots: list[Path], fault: Fault, wri
     signal.alarm(_PATIENCE_S)
     disk = Disk(roots, fault, PowerCut() if isinstance(fault, Cut) else None)
     try:
+        vars(library)["ReplicaProcess"] = ReplicaProcess  # one of its own, where the one that forked shares one
         file_steps.install(disk)
         sqlite_steps.install(disk)
         _watch_requests(disk)

@@ -29,7 +29,7 @@ from sync_relay.server import removal
 from sync_relay.server.objects import Objects
 from sync_relay.server.service import Service
 from tests.core.sync.conftest import PASSPHRASE, patience
-from tests.crash.household import MARK, Facts, Household, Lost, Plan, examine, shown
+from tests.crash.household import MARK, Facts, Household, Lost, Plan, Prepared, examine, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -180,28 +180,23 @@ class Syncing:
 
     def __init__(self, household: Household) -> None:
         self._household = household
-        self._theirs = self._ours = household.plan()
+        self._prepared = Prepared(household, self._write)
 
     def prepare(self) -> list[Path]:
+        self._prepared.again()
+        return self._household.roots(self._household.first)
+
+    def _write(self) -> None:
         household = self._household
-        household.open()
-        self._ours = ours = household.plan(only="first ")
-        ours.add()
-        ours.several(2)
-        ours.make(household.first.library)
-        household.model = ours.models[-1]
-        self._theirs = theirs = household.plan(only="second ")
-        theirs.before = {name: facts for name, facts in theirs.before.items() if name not in ours.models[-1]}
-        mine = Plan(ours.before, household.chance, household.serial, only="second ")
-        mine.add()
-        mine.several(2)
-        mine.make(household.second.library)
+        known = household.model
+        for device, whose in ((household.first, "first "), (household.second, "second ")):
+            plan = Plan({}, household.chance, household.serial, only=whose)
+            plan.add()
+            plan.several(3)
+            plan.make(device.library)
+            known = known | plan.models[-1]
+        household.model = known
         household.second.sync()
-        merged = {name: facts for name, facts in ours.models[-1].items() if not name.startswith("second ")}
-        merged |= {name: facts for name, facts in mine.models[-1].items() if name.startswith("second ")}
-        household.model = merged
-        household.first.close()
-        return household.roots(household.first)
 
     def work(self, session: Session) -> None:
         sync(self._household.first, session, "synced")
@@ -219,7 +214,7 @@ class Syncing:
             household.second.sync()
             if shown(household.second.library) != household.model:
                 raise Lost("a sync was acknowledged, and the other device does not get what it gave")
-        household.settle()
+        household.settle(thoroughly=False)
 
 
 class Checkpointing:
@@ -229,16 +224,14 @@ class Checkpointing:
 
     def __init__(self, household: Household) -> None:
         self._household = household
+        self._prepared = Prepared(household, self.write)
 
     def prepare(self) -> list[Path]:
-        household = self._household
-        household.open()
-        self._write()
-        household.first.close()
-        household.second.close()
-        return household.roots(household.first, household.second)
+        self._prepared.again()
+        return self._household.roots(self._household.first, self._household.second)
 
-    def _write(self) -> None:
+    def write(self) -> None:
+        """Give the next checkpoint something to cover."""
         household = self._household
         plan = household.plan()
         plan.add()
@@ -258,7 +251,7 @@ class Checkpointing:
         for device in (household.first, household.second):
             examine(device.library, household.folder)
         self.make()
-        household.settle()
+        household.settle(thoroughly=False)
 
     def make(self) -> None:
         """Make a checkpoint to its end, undisturbed."""
@@ -284,19 +277,22 @@ class Pruning:
     def __init__(self, household: Household) -> None:
         self._household = household
         self._checkpointing = Checkpointing(household)
+        self._prepared = Prepared(household, self._cover)
 
     def prepare(self) -> list[Path]:
         household = self._household
-        self._checkpointing.prepare()
-        household.open()
-        self._checkpointing.make()
+        self._prepared.again()
         household.relay.stop()
-        household.relay.clock.now += _MONTH_S  # type: ignore[attr-defined]
-        return [household.relay.base_settings.data]
+        household.clock.now += _MONTH_S
+        return [household.relay.settings.data]
+
+    def _cover(self) -> None:
+        self._checkpointing.write()
+        self._checkpointing.make()
 
     def work(self, session: Session) -> None:
         relay = self._household.relay
-        folder = relay.base_settings.data / "blobs"
+        folder = relay.settings.data / "blobs"
 
         async def delete(_objects: Objects, names: Iterable[str]) -> None:
             for name in names:
@@ -317,6 +313,7 @@ class Pruning:
         session.tell("pruned")
 
     def check(self, ended: Ended) -> None:
+        self._household.relay.expect_sound()
         self._household.relay.start()
         self._household.settle()
 

@@ -40,8 +40,9 @@ def shared() -> Iterator[Household]:
 
 @pytest.fixture
 def household(shared: Household, monkeypatch: pytest.MonkeyPatch) -> Household:
-    """Return the household that goes through all of these tests: each leaves it settled."""
+    """Return the household of all of these tests, as it was in the beginning."""
     monkeypatch.setenv("SAFELIGHT_STATE_DIR", str(shared.state))
+    shared.begin_anew()
     return shared
 
 
