@@ -22,7 +22,7 @@ from crdt.replica import device_prefix
 from crdt.schema import copy_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from core.library import Library
     from crdt.replica import Replica
@@ -82,6 +82,15 @@ def repair(library: Library, pid: bytes, blob_id: bytes, documents: Iterable[str
     return Repair(right, _alarm(library, pid, blob_id, writers))
 
 
+def name_writers(library: Library, writers: Collection[bytes]) -> str:
+    """Return what alarms call the devices whose actors begin with these bytes."""
+    members = library.members.membership
+    names = sorted(
+        device.hex()[:12] for device in {*members.members, *members.departed} if device_prefix(device) in writers
+    )
+    return f"device {' and '.join(names)}" if names else "a device"
+
+
 def _right(library: Library, blob_id: bytes, written: list[tuple[bytes, object]]) -> CopyRecord | None:
     """Return the newest record with the key and the size that the blob has; of wrong sizes, with the right one."""
     almost = None
@@ -128,11 +137,7 @@ def _unpacked(value: object) -> CopyRecord | None:
 
 
 def _alarm(library: Library, pid: bytes, blob_id: bytes, writers: set[bytes]) -> Forged:
-    members = library.members.membership
-    names = sorted(
-        device.hex()[:12] for device in {*members.members, *members.departed} if device_prefix(device) in writers
-    )
-    by = f"device {' and '.join(names)}" if names else "a device"
+    by = name_writers(library, writers)
     return Forged(
         f"{by} wrote over the record of a file of photo {pid.hex()[:12]} (blob {blob_id.hex()[:12]}): with its key and "
         "size the file would not open; those that do were found and stand there again",

@@ -169,12 +169,16 @@ class Originals:
 
         waiting = {pid: list(self._find(pid, role)) for pid in dict.fromkeys(pids)}
         while True:
-            wanted = [copies.pop(0) for pid, copies in waiting.items() if copies and self.copy_here(pid, role) is None]
+            wanted = {pid: it.pop(0) for pid, it in waiting.items() if it and self.copy_here(pid, role) is None}
             if not wanted:
                 return
-            blobs = [NamedBlob(copy.blob_id, role, encrypted_size(copy.size)) for copy in wanted]
+            documents = self._library.catalog.documents_of(wanted)
+            blobs = [
+                NamedBlob(copy.blob_id, role, encrypted_size(copy.size), documents.get(pid))
+                for pid, copy in wanted.items()
+            ]
             try:
-                self._connected(wanted[0].blob_id).fetch_all(blobs)
+                self._connected(blobs[0].id).fetch_all(blobs)
             finally:
                 self._fetched.update(blob.id for blob in blobs if self._library.blobs.exists(blob.id))
 

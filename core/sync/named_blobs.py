@@ -6,21 +6,27 @@ say whether they are what they look like. That is a hundred times quicker than r
 
 from __future__ import annotations
 
+import functools
 import re
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
 from core.envelope_body import KIND_CHECKPOINT
-from crdt.documents import LIBRARY, is_document_name
+from crdt.change import parse_change
+from crdt.documents import LIBRARY, document_kind, is_document_name
 from crdt.errors import CrdtError
+from crdt.orphans import DEVICE_PREFIX_BYTES
 from crdt.records import BundleRecord, CopyRecord
 from crypto.blob import encrypted_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from core.envelope_body import EnvelopeBody, Snapshot
     from core.library import Library
+    from core.log import Vector
+    from crdt.replica import Replica
 
 # A key is written behind its length: 64 (`@`) for a bundle, and a copy's holds its photo's id and a slash.
 _BUNDLE: Final = re.compile(rb"@([0-9a-f]{64})")
@@ -31,11 +37,15 @@ Role = Literal["bundle", "original", "preview", "snapshot"]
 
 @dataclass(frozen=True)
 class NamedBlob:
-    """One blob: its id, what it is for, and the size of its ciphertext in bytes where a document tells it."""
+    """One blob: its id, what it is for, and the size of its ciphertext in bytes where a document tells it.
+
+    `document` is the one that names it, where that is known.
+    """
 
     id: bytes
     role: Role
     size: int | None = None
+    document: str | None = field(default=None, compare=False)
 
 
 def blobs_named(library: Library, bodies: Iterable[EnvelopeBody]) -> list[NamedBlob]:
@@ -70,10 +80,41 @@ def blobs_of_documents(library: Library, documents: Iterable[str]) -> Iterator[N
             continue
         purged = {key for key, _ in library.replica_items(document, "purged")}
         for key, value in library.replica_items(document, "bundle"):
-            yield from _bundle(key, value)
+            yield from _bundle(document, key, value)
         for key, value in library.replica_items(document, "copy"):
             if key[:32] not in purged:
-                yield from _copy(key, value)
+                yield from _copy(document, key, value)
+
+
+def writers_of(library: Library, blobs: Iterable[NamedBlob]) -> dict[bytes, set[bytes]]:
+    """Return who wrote that blobs have the sizes that they are named with: the first bytes of their actors, by blob.
+
+    A blob is left out where nobody knows the document that named it.
+    """
+    wanted: dict[str, set[NamedBlob]] = defaultdict(set)
+    for blob in blobs:
+        if blob.document is not None:
+            wanted[blob.document].add(blob)
+    found: dict[bytes, set[bytes]] = defaultdict(set)
+    for document, named in wanted.items():
+        for writer, blob_id in library.with_replica(document, functools.partial(_written, named)):
+            found[blob_id].add(writer)
+    return dict(found)
+
+
+def _written(named: Collection[NamedBlob], replica: Replica, _vector: Vector) -> set[tuple[bytes, bytes]]:
+    """Return (first bytes of the actor, blob) of the changes that name one of these blobs with its size."""
+    document, found = replica.document, set()
+    ids, readers = {blob.id.hex().encode() for blob in named}, {"bundle": _bundle, "copy": _copy}
+    for raw in replica.changes():
+        if not ids.isdisjoint((*_BUNDLE.findall(raw), *(digits for _, digits in _COPY.findall(raw)))):
+            change = parse_change(raw, document_kind(document))
+            for write in change.writes:
+                if write.map in readers:
+                    for blob in readers[write.map](document, write.key, write.value):
+                        if blob in named:
+                            found.add((change.actor[:DEVICE_PREFIX_BYTES], blob.id))
+    return found
 
 
 def _in_change(library: Library, document: str, change: bytes) -> Iterator[NamedBlob]:
@@ -82,27 +123,27 @@ def _in_change(library: Library, document: str, change: bytes) -> Iterator[Named
         library.refresh()
     for digits in bundles:
         key = digits.decode()
-        yield from _bundle(key, library.replica_get(document, "bundle", key))
+        yield from _bundle(document, key, library.replica_get(document, "bundle", key))
     for pid, digits in copies:
         key = f"{pid.decode()}/{digits.decode()}"
         if library.replica_get(document, "purged", pid.decode()) is None:
-            yield from _copy(key, library.replica_get(document, "copy", key))
+            yield from _copy(document, key, library.replica_get(document, "copy", key))
 
 
-def _bundle(key: str, value: object) -> Iterator[NamedBlob]:
+def _bundle(document: str, key: str, value: object) -> Iterator[NamedBlob]:
     if isinstance(value, bytes):
         try:
             size = BundleRecord.unpack(value).size
-            yield NamedBlob(bytes.fromhex(key), "bundle", None if size is None else encrypted_size(size))
+            yield NamedBlob(bytes.fromhex(key), "bundle", None if size is None else encrypted_size(size), document)
         except (CrdtError, ValueError):
             return
 
 
-def _copy(key: str, value: object) -> Iterator[NamedBlob]:
+def _copy(document: str, key: str, value: object) -> Iterator[NamedBlob]:
     if isinstance(value, bytes):
         try:
             record = CopyRecord.unpack(value)
-            yield NamedBlob(bytes.fromhex(key.partition("/")[2]), record.role, encrypted_size(record.size))
+            yield NamedBlob(bytes.fromhex(key.partition("/")[2]), record.role, encrypted_size(record.size), document)
         except (CrdtError, ValueError):
             return
 

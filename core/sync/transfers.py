@@ -15,16 +15,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from core.blobs import BlobStore, StagedBlob, damaged_in_transit
+from core.copy_records import name_writers
 from core.errors import BlobDamaged, BlobMissing, CoreError, Forged, RelayQuotaFull, StorageFailed
 from core.relay_errors import refusal, relay_errors
 from core.sync.alarms import SyncAlarms
-from core.sync.named_blobs import NamedBlob
+from core.sync.named_blobs import NamedBlob, writers_of
 from core.sync.patience import Patience
 from sync_relay import errors, wire
 from sync_relay.client import Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import BinaryIO
 
     from core.library import Library
@@ -210,6 +211,7 @@ class Transfers:
     def _fetch_here(self, client: RelayClient, here: list[tuple[NamedBlob, int]]) -> tuple[int, list[NamedBlob]]:
         failed: list[NamedBlob] = []
         waiting: list[StagedBlob] = []
+        wrong: dict[NamedBlob, int] = {}
         count = size = all_bytes = 0
         with _Publishing(self._store) as publishing:
             try:
@@ -224,7 +226,7 @@ class Transfers:
                         failed.append(blob)
                         continue
                     if staged.ref.size != (blob.size or staged.ref.size):
-                        self._raise(_said_wrong(blob, staged.ref.size), None)
+                        wrong[blob] = staged.ref.size
                     waiting.append(staged)
                     count += 1
                     size += staged.ref.size
@@ -235,7 +237,15 @@ class Transfers:
                     self._progress(client.url, "download", count, len(here), all_bytes)
             finally:
                 publishing.begin(waiting)
+                self._name_wrong(wrong)
         return count, failed
+
+    def _name_wrong(self, sizes: Mapping[NamedBlob, int]) -> None:
+        """Raise the alarms about blobs that are what their ids say, and have other sizes than records say."""
+        writers = writers_of(self._library, sizes)
+        for blob, size in sizes.items():
+            by = name_writers(self._library, writers.get(blob.id, ()))
+            self._raise(_said_wrong(blob, size, by), None)
 
     def _receive(self, client: RelayClient, blob_id: bytes, size: int) -> StagedBlob:
         """Download one blob, going on after each cut as long as that gets any further."""
@@ -415,9 +425,9 @@ def _most(blob: NamedBlob) -> int:
     return max(blob.size or 0, MAX_UNKNOWN_BYTES)
 
 
-def _said_wrong(blob: NamedBlob, size: int) -> Forged:
+def _said_wrong(blob: NamedBlob, size: int, by: str) -> Forged:
     return Forged(
-        f"a device wrote that blob {blob.id.hex()} has {blob.size} bytes; it has {size}, and its id says that they are "
+        f"{by} wrote that blob {blob.id.hex()} has {blob.size} bytes; it has {size}, and its id says that they are "
         "the right ones",
         hint="Nothing is lost. `safelight log` shows what each device did: look at the one that wrote it.",
     )

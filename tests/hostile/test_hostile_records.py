@@ -96,6 +96,7 @@ class TestRecordsOfFiles:
         # The relay has what the ids say: it is the record that is wrong, and nobody calls the relay's bytes damaged.
         assert {alarm.name for alarm in alarms} == {"forged"}
         assert all(any(blob.hex() in str(alarm) for alarm in alarms) for blob in blobs)
+        assert all(mallory.id.hex()[:12] in str(alarm) for alarm in alarms)
         assert all(alarm.relay is None for device in pair for alarm in device.engine.alarms.list())
         for device in pair:
             size = sum(path.stat().st_size for path in (device.root / "blobs").rglob("*") if path.is_file())
