@@ -38,7 +38,10 @@ def check_session(line: Line, session: wire.Session, library_id: bytes | None) -
 
 
 def checked_page(line: Line, page: wire.LogPage, after: int, limit: int, kinds: Collection[int]) -> wire.LogPage:
-    """Return a page of the log that is one: items asked for, in order, and a position to go on from."""
+    """Return a page of the log that is one: items asked for, in order, and a position to go on from.
+
+    What is in an item is not looked at, were it nothing: who reads it names the item, and reads the others.
+    """
     last = after
     for item in page.items:
         if item.position <= last or (kinds and item.kind not in kinds):
@@ -46,7 +49,7 @@ def checked_page(line: Line, page: wire.LogPage, after: int, limit: int, kinds: 
         if item.body is None:
             if item.kind != wire.KIND_ENVELOPE or item.device_id is None or item.seq is None or item.hash is None:
                 raise line.odd("an item of the log without its name")
-        elif not 0 < len(item.body) <= _MOST_BYTES.get(item.kind, wire.MAX_PAGE_BYTES):
+        elif len(item.body) > _MOST_BYTES.get(item.kind, wire.MAX_PAGE_BYTES):
             raise line.odd("an item of the log that is longer than any can be")
         last = item.position
     ends_well = page.position == last if page.items else page.position <= after and not page.more

@@ -51,7 +51,7 @@ class TestFlippedBytes:
         assert later, "what builds on it arrives, and waits"
         name = f"envelope {seq} of device {first.id.hex()[:12]}"
         bad = {field: flipped(data, at) for field, at in ENVELOPE.items()}
-        bad |= {"cut": data[:-1], "half": data[: len(data) // 2], "longer": data + b"\0"}
+        bad |= {"cut": data[:-1], "half": data[: len(data) // 2], "longer": data + b"\0", "empty": b""}
         for field, body in bad.items():
             with world.stored((first.id, seq), body):
                 world.sync(second)
@@ -71,7 +71,7 @@ class TestFlippedBytes:
         world.sync(first)
         step = max(1, len(entry.data) // 12)
         bad = [flipped(entry.data, at) for at in (*range(0, len(entry.data), step), -1)]
-        bad += [entry.data[:-1], entry.data[: len(entry.data) // 2], entry.data + b"\0"]
+        bad += [entry.data[:-1], entry.data[: len(entry.data) // 2], entry.data + b"\0", b""]
         for body in bad:
             with world.database() as database:
                 database.execute("UPDATE item SET body = ? WHERE kind = 2 AND body = ?", (body, entry.data))
