@@ -13,7 +13,7 @@ import logging
 import re
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -37,6 +37,8 @@ _HEAD_PURPOSE = "derived head"
 _CONTENT_PURPOSE = "derived content"
 _LOCK = ".lock"
 _NAME = re.compile(r"[0-9a-f]{32}")
+CATALOG: Final = "catalog"
+"""The name of the catalog, which `save_derived` writes last."""
 
 
 class _Head(msgspec.Struct, array_like=True):
@@ -64,6 +66,10 @@ class DerivedFiles:
         self._folder = folder
         self._name_key = secrets.storage_key("derived name")
         self._key = secrets.storage_key("derived file")
+
+    def has(self, name: str) -> bool:
+        """Tell whether there is a file `name`, in whatever state."""
+        return self._path(name).exists()
 
     def load(self, name: str, derivation: str) -> DerivedFile | None:
         """Return the file `name`; None when there is none, it is damaged, or it was made in another way."""
@@ -138,10 +144,14 @@ class DerivedFiles:
                 if path.name != _LOCK and path.is_file():
                     path.unlink()
 
-    def carry_over(self, successor: DerivedFiles, keeps: Callable[[Vector], bool]) -> None:
-        """Give the files, as far as `keeps` says so of what they include, to the device that this one has become."""
+    def carry_over(self, successor: DerivedFiles, keeps: Callable[[Vector], bool], *, last: str) -> None:
+        """Give the files, as far as `keeps` says so of what they include, to the device that this one has become.
+
+        The file `last` goes last: as long as `has` says that it is here, there may be more.
+        """
         with storage_errors("the derived files"):
             paths = [path for path in self._folder.iterdir() if path.name != _LOCK and path.is_file()]
+        paths.sort(key=lambda path: path == self._path(last))
         for path in paths:
             try:
                 data = path.read_bytes()

@@ -29,7 +29,7 @@ from core.library_folder import make_folder, refuse_used_folder
 from core.log import Log
 from core.members import Members
 from core.replica_process import ReplicaProcess
-from core.successor import become_new, copy_name, is_held_by
+from core.successor import become_new, copy_name, inherit_derived, is_held_by
 from core.view import Progress, View
 from core.writer import CURABLE, Writer
 from core.writing import Writing
@@ -148,6 +148,7 @@ class Library:
             library = cls(layout, log, Members(log, file.library_id, identities, reader=reader))
             on_failure.callback(library.replica_process.close)
             library.writer.check()
+            inherit_derived(log, layout.derived, identities[:-1], library.members.secrets)
             library._data_version = log.data_version()
             library._view.load(progress)
             library._view.rehearsal.save()
@@ -272,14 +273,12 @@ class Library:
             became = become_new(self.log, self.members, self.writer, self._layout.library_file)
             if became is None:
                 return
-            old = DerivedFiles(self._layout.derived, self.members.secrets)
+            old = self.members.secrets
             rehearsed = self._view.rehearsal
             self._view.forget()
             self._be(became.members)
             self._view.rehearsal.adopt(rehearsed)
-            old.carry_over(
-                DerivedFiles(self._layout.derived, self.members.secrets), functools.partial(is_held_by, self.log)
-            )
+            inherit_derived(self.log, self._layout.derived, [old], self.members.secrets)
             self.writer.check()
             self._view.load()
             if became.is_new:

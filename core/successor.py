@@ -12,6 +12,8 @@ the log knows no device of are ignored.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,7 +21,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from core.chain import Chain
+from core.derived import CATALOG, DerivedFiles
 from core.envelope_body import KIND_CHANGES, places_of
+from core.errors import LibraryBusy, StorageFailed
 from core.library_file import LibraryFile
 from core.log import NO_HASH, Log
 from core.members import Members
@@ -29,6 +33,7 @@ from crypto.keys import DeviceSecrets
 from crypto.membership_change import countersign, draft_add
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from core.envelope_body import EnvelopeBody
@@ -84,6 +89,20 @@ def copy_name(name: object) -> str:
     """Return what the copy of a device with this name is called."""
     known = name if isinstance(name, str) and name else "device"
     return f"{known.encode()[:_NAME_BYTES].decode(errors='ignore')} (copy)"
+
+
+def inherit_derived(log: Log, folder: Path, earlier: Iterable[DeviceSecrets], own: DeviceSecrets) -> None:
+    """Take over the derived files of the devices that this one was, unless that was done.
+
+    Whoever became the new device may have been killed before that, or a process may have gone on as the old one for a
+    while: nobody else opens what it left. What cannot be taken over is made again.
+    """
+    files = DerivedFiles(folder, own)
+    for secrets in earlier:
+        old = DerivedFiles(folder, secrets)
+        if secrets != own and (old.has(CATALOG) or not files.has(CATALOG)):
+            with contextlib.suppress(StorageFailed, LibraryBusy):
+                old.carry_over(files, functools.partial(is_held_by, log), last=CATALOG)
 
 
 def is_held_by(log: Log, vector: Vector) -> bool:

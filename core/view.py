@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from core.base import Base, in_order
 from core.catalog import Catalog
-from core.derived import includes
+from core.derived import CATALOG, includes
 from core.envelope_body import KNOWN_KINDS
 from core.errors import (
     ChainBroken,
@@ -51,7 +51,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_CATALOG = "catalog"
 # Applying one envelope again when a library is opened costs about as much as a hundredth of saving the catalog of
 # 100,000 photos; but each document it touches has to be loaded, which costs a tenth.
 _LONG_TAIL_ENVELOPES = 64
@@ -128,7 +127,7 @@ class View:
 
     def load(self, progress: Progress | None = None) -> Catalog:
         """Read the sealed catalog and bring it up to the log; a catalog that cannot be used is built anew."""
-        saved = self._derived.load(_CATALOG, _derivation())
+        saved = self._derived.load(CATALOG, _derivation())
         partial = load_partial(self._derived, _derivation())
         catalog, missing = None, set[str]()
         if partial is not None and (saved is None or includes(partial[0].vector, saved.vector)):
@@ -354,7 +353,7 @@ class View:
             if self._missing:
                 save_partial(self._derived, _derivation(), self.vector, self._missing, self.catalog.serialise())
                 return
-            self._derived.save(_CATALOG, _derivation(), self.vector, self.catalog.serialise())
+            self._derived.save(CATALOG, _derivation(), self.vector, self.catalog.serialise())
             remove_partial(self._derived)
         except StorageFailed as error:
             _log.warning("catalog_not_saved: %s", type(error).__name__)

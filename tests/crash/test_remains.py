@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from core import edits
 from core.library import Library
 from core.verify import verify
 from crypto import kdf
@@ -26,11 +27,17 @@ pytestmark = [
 
 
 class KillBeforeRename:
-    """Ends the process when a file that was written is to get its name."""
+    """Ends the process when a file that was written is to get its name: the first, or the `nth`, in folder `where`."""
+
+    def __init__(self, where: str = "", nth: int = 1) -> None:
+        self._where = where
+        self._left = nth
 
     def meet(self, number: int, step: Step, disk: Disk) -> None:
-        if step.kind == "rename" and step.target is not None:
-            end_process()
+        if step.kind == "rename" and step.target is not None and step.path.parent.name.endswith(self._where):
+            self._left -= 1
+            if not self._left:
+                end_process()
 
 
 def test_files_that_never_got_their_names_are_removed_a_day_later(tmp_path: Path) -> None:
@@ -63,3 +70,29 @@ def test_files_that_never_got_their_names_are_removed_a_day_later(tmp_path: Path
         assert left() == before  # another process may be writing them just now
         expect_no_remains(library, root)
     assert left() == set()
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+def test_what_is_derived_goes_on_with_a_copy_that_was_killed_as_it_became_a_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nth: int
+) -> None:
+    root = tmp_path / "library"
+    library, _ = Library.create(root, b"p", device_name="desk", kdf=kdf.new_parameters(*kdf.FLOOR))
+    secrets = library.members.secrets
+    with library:
+        add_photos(library, ["one.jpg"], "2024-05")
+        library.save_derived()
+        library.derived.save("what takes longer to make", "", {}, b"content")
+        assert verify(library).derived == 2
+    monkeypatch.setenv("SAFELIGHT_STATE_DIR", str(tmp_path / "another machine" / "state"))
+
+    def edit(session: Session) -> None:
+        with Library.open(root, secrets) as copy:
+            edits.set_rating(copy, copy.catalog.pids(), 4)
+
+    assert fork(edit, [root], KillBeforeRename("derived", nth)).killed
+    with Library.open(root, secrets) as copy:
+        assert copy.device_id != secrets.device_id
+        report = verify(copy, deep=True)
+        assert report.problems == []
+        assert report.derived == 2
