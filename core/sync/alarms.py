@@ -30,6 +30,7 @@ _CLASSES: Final = {
         errors.Forked,
         errors.RolledBack,
         errors.Forged,
+        errors.DeletedInUse,
         errors.WriterNotAMember,
         errors.Contradicted,
         errors.BlobDamaged,

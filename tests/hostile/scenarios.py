@@ -101,6 +101,7 @@ SCENARIOS: Final = {
             "it alters changes, with right checksums",
             "it writes records that no program writes",
             "it names relays, words and times that mislead",
+            "it has relays remove what others use",
         ),
     ),
     12: Scenario(

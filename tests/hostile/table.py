@@ -1,7 +1,8 @@
 """The table in docs/security.md: what is attacked, by which test, with which result.
 
     python -P -m tests.hostile.table                    run every marked test, and write the table
-    python -P -m tests.hostile.table -n 2               the same in two processes
+    python -P -m tests.hostile.table tests/a.py …       run those of some files; other rows stay as they are
+    python -P -m tests.hostile.table -n 2               run every one in two processes
     python -P -m tests.hostile.table --results A.xml …  take what `pytest --junitxml` wrote of runs before
 
 What is in the table is read from the marks in the sources (`marks`); how it ended is known by running them.
@@ -138,11 +139,16 @@ def render(found: list[Mark], results: dict[Mark, str]) -> str:
         lines += [f"### {number}. {scenario.title}", "", "| what | test | result |", "|---|---|---|"]
         for mark in found:
             if mark.scenario == number:
-                file, _, test = mark.test.removeprefix("tests/").partition("::")
-                where = f"[{file}](../tests/{file}) `{test}`"
-                lines.append(f"| {scenario.clauses[mark.clause]} | {where} | {results[mark]} |")
+                lines.append(row(mark, results[mark]))
         lines.append("")
     return "\n".join(lines)
+
+
+def row(mark: Mark, result: str) -> str:
+    """Return the row of a mark."""
+    file, _, test = mark.test.removeprefix("tests/").partition("::")
+    clause = SCENARIOS[mark.scenario].clauses[mark.clause]
+    return f"| {clause} | [{file}](../tests/{file}) `{test}` | {result} |"
 
 
 def rows(page: str) -> list[str]:
@@ -154,6 +160,7 @@ def rows(page: str) -> list[str]:
 def main() -> int:
     """Run all marked tests and write the table; the exit status tells whether all attacks were held off."""
     parser = argparse.ArgumentParser(prog="python -P -m tests.hostile.table", description=__doc__.splitlines()[0])
+    parser.add_argument("files", nargs="*", help="files of tests to run; others keep the rows that they have")
     parser.add_argument("-n", dest="processes", default="0", help="how many processes run tests (0: this one)")
     parser.add_argument("--results", nargs="+", type=Path, help="files of earlier runs, in place of a run now")
     chosen = parser.parse_args()
@@ -163,9 +170,13 @@ def main() -> int:
         for results in chosen.results:
             outcomes.read(results)
     else:
-        outcomes = run(found, *(["-n", chosen.processes] if chosen.processes != "0" else []))
+        wanted = [mark for mark in found if not chosen.files or mark.test.partition("::")[0] in chosen.files]
+        outcomes = run(wanted, *(["-n", chosen.processes] if chosen.processes != "0" else []))
     results = {mark: outcomes.of(mark) for mark in found}
     page = PAGE.read_text(encoding="utf-8")
+    if chosen.files:
+        known = rows(page)
+        results |= {mark: mark.told for mark in found if results[mark] == NOT_RUN and row(mark, mark.told) in known}
     before, _, rest = page.partition(BEGIN)
     after = rest.partition(END)[2]
     PAGE.write_text(f"{before}{BEGIN}\n\n{render(found, results)}\n{END}{after}", encoding="utf-8")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from core import edits
 from core.errors import DeletedInUse
 from core.sync.free import free
@@ -40,6 +42,7 @@ def states(mallory: Hostile, relay: Relay, blobs: Sequence[bytes]) -> list[str]:
         return [state.state for state in client.blob_states(blobs)]
 
 
+@pytest.mark.scenario(11, "it has relays remove what others use", alarm="deleted-in-use")
 def test_what_lies_here_is_given_again_and_the_relay_is_not_blamed(
     pair: tuple[Device, Device], mallory: Hostile, relay: Relay
 ) -> None:
@@ -56,10 +59,13 @@ def test_what_lies_here_is_given_again_and_the_relay_is_not_blamed(
     assert f"device {mallory.id.hex()[:12]} asked the relay" in str(alarm)
     assert "3 were given" in str(alarm)
     assert "revoke" in (alarm.hint or "")
+    (kept,) = first.engine.alarms.list()
+    assert type(kept.error()) is DeletedInUse
     assert states(mallory, relay, blobs) == ["stored"] * 3
     assert first.sync().alarms == []
 
 
+@pytest.mark.scenario(11, "it has relays remove what others use", alarm="deleted-in-use")
 def test_what_lies_at_the_relay_alone_is_taken_from_there_and_given_again(
     pair: tuple[Device, Device], mallory: Hostile, relay: Relay
 ) -> None:
@@ -76,6 +82,7 @@ def test_what_lies_at_the_relay_alone_is_taken_from_there_and_given_again(
     assert not any(first.library.blobs.exists(blob_id) for blob_id in blobs)
 
 
+@pytest.mark.scenario(11, "it has relays remove what others use")
 def test_a_purge_that_was_not_read_yet_is_no_reason(
     pair: tuple[Device, Device], mallory: Hostile, relay: Relay
 ) -> None:
