@@ -54,9 +54,6 @@ class SafelightApp(App[None]):
     """Safelight in a terminal."""
 
     TITLE = "Safelight"
-    CSS = """
-    Footer { background: $surface; }
-    """
     BINDINGS: ClassVar[list[Any]] = bindings(APP)
     COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {ActionCommands}
     COMMAND_PALETTE_BINDING = "ctrl+p"

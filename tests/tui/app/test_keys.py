@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from textual.command import CommandPalette
+from textual.events import MouseEvent, MouseScrollDown, MouseScrollUp
 from textual.widgets import Input, Static
 
 from tests.conftest import REPOSITORY
@@ -27,6 +28,7 @@ from tui.app.screens.similar import SimilarScreen
 from tui.app.screens.teach import TeachScreen
 from tui.app.settings import read_settings
 from tui.app.themes import THEMES
+from tui.app.widgets.key_line import KeyLine
 from tui.app.widgets.search_line import QueryInput
 
 if TYPE_CHECKING:
@@ -110,6 +112,61 @@ def test_help_is_about_what_has_the_focus(pictured: Bench) -> None:
         await pilot.press("f1", "escape")
 
     play(pictured.app(), scene)
+
+
+def test_keys_at_the_bottom_are_clicked_on_and_moved_by_the_wheel(pictured: Bench) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        screen = await library_shown(pilot)
+        line = screen.query_one(KeyLine)
+        await until(pilot, lambda: bool(line.words))
+        assert [words.split()[-1] for words in line.words[:5]] == ["Open", "Mark", "Search", "Cull", "Import"]
+        first, second, find, *_, last = line.words
+
+        def shown() -> str:
+            return line.render_line(0).text
+
+        def at(words: str) -> tuple[int, int]:
+            return (shown().index(words), line.region.y)
+
+        def about() -> object:
+            return line.tooltip
+
+        async def turn(wheel: type[MouseEvent], times: int = 1) -> None:
+            for _ in range(times):
+                await pilot._post_mouse_events([wheel], offset=(3, line.region.y), button=0)
+
+        assert shown().startswith(first)
+        assert last not in shown()  # there is no room for it
+        await turn(MouseScrollDown)
+        assert first not in shown()
+        await turn(MouseScrollDown, 20)
+        assert shown().endswith(last)
+        await turn(MouseScrollUp, 20)
+        assert shown().startswith(first)
+
+        plain = backgrounds(line, first)
+        assert len(plain) == 1
+        await pilot.hover(offset=at(first))
+        assert about() == "photo: show it large"
+        assert len(backgrounds(line, first)) == 1
+        assert backgrounds(line, first) != plain == backgrounds(line, second)
+        await pilot.hover(offset=(3, 3))
+        assert about() is None
+        assert backgrounds(line, first) == plain
+        await pilot.click(offset=at(find))
+        await until(pilot, lambda: isinstance(screen.focused, QueryInput))
+        await until(pilot, lambda: find not in line.words, "the keys of a line of text")
+        await pilot.press("escape")
+        await until(pilot, lambda: find in line.words)
+
+    play(pictured.app(), scene, size=(40, 16))
+
+
+def backgrounds(line: KeyLine, words: str) -> set[object]:
+    """What the words of one key stand on."""
+    strip = line.render_line(0)
+    at = strip.text.index(words)
+    return {segment.style.bgcolor for segment in strip.crop(at, at + len(words)) if segment.style is not None}
 
 
 def test_jump_letters_lead_to_photos(pictured: Bench) -> None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import on, work
 from textual.containers import Horizontal
 from textual.screen import Screen
-from textual.widgets import Footer
 
 from core import culling
 from core.duplicates import find_duplicates
@@ -19,6 +18,7 @@ from tui.app.error_lines import in_a_line
 from tui.app.keys import CULL, bindings
 from tui.app.screens.cull_summary import CullSummaryScreen, summary_lines
 from tui.app.widgets.cull_tile import CullTile
+from tui.app.widgets.key_line import KeyLine
 from tui.app.widgets.picture_view import PictureView, words_for
 from tui.app.widgets.status_line import StatusLine
 from tui.app.workers.library_thread import NotOpen, Superseded
@@ -62,7 +62,7 @@ class CullScreen(Screen[str]):
             for number in range(MOST_TOGETHER):
                 yield CullTile(number)
         yield StatusLine(id="status")
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Show the first photo, and look for near-duplicates meanwhile."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from tui.app.grid.photo_grid import PhotoGrid
+from tui.app.widgets.key_line import KeyLine
 from tui.app.widgets.status_line import StatusLine
 from tui.app.workers.tile_store import TileStore
 from tui.cli.output import count, plain
@@ -41,7 +42,7 @@ class GridScreen(Screen[None]):
         yield Static(self._heading, id="title", markup=False)
         yield PhotoGrid(cell=self.app.cell, described=self.app.graphics == "none", id="grid")
         yield StatusLine(id="status")
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Load tiles for the grid from now on."""

@@ -6,11 +6,12 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from textual.screen import ModalScreen
-from textual.widgets import Footer, Input, ProgressBar, Static
+from textual.widgets import Input, ProgressBar, Static
 
 from tui.app.keys import IMPORT, bindings
 from tui.app.screens.ask import AskScreen, Choice
 from tui.app.widgets.card import Card
+from tui.app.widgets.key_line import KeyLine
 from tui.app.widgets.tick_box import TickBox
 from tui.app.workers.folders import folders_like
 from tui.app.workers.importing import ImportWish
@@ -48,7 +49,7 @@ class ImportScreen(ModalScreen[None]):
             yield ProgressBar(total=None, show_eta=False)
             yield Static("", id="counts", markup=False)
             yield Static("", id="lines", classes="muted", markup=False)
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Look at the import a few times a second."""

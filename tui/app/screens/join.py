@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from textual.containers import Horizontal
-from textual.widgets import Button, Footer, Input, Static
+from textual.widgets import Button, Input, Static
 
 from core.errors import CoreError
 from tui.app.screens.arriving import ArrivalScreen
 from tui.app.widgets.card import Card
+from tui.app.widgets.key_line import KeyLine
 
 if TYPE_CHECKING:
     import threading
@@ -46,7 +47,7 @@ class JoinScreen(ArrivalScreen):
             with Horizontal(classes="buttons"):
                 yield Button("Back", id="back", compact=True)
                 yield Button("Join", variant="primary", id="go", compact=True)
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyLine()
 
     def load(self) -> None:
         """Import what joining needs."""

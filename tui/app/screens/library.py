@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import on, work
 from textual.containers import Horizontal
 from textual.screen import Screen
-from textual.widgets import Footer, Input
+from textual.widgets import Input
 from textual.worker import WorkerError
 
 from core.catalog import SORT_KEYS
@@ -28,6 +28,7 @@ from tui.app.screens.grid_entries import GridEntries
 from tui.app.screens.library_sync import LibrarySync
 from tui.app.screens.library_upkeep import LibraryUpkeep
 from tui.app.screens.teach import LibraryTeaching
+from tui.app.widgets.key_line import KeyLine
 from tui.app.widgets.search_line import SearchLine
 from tui.app.widgets.sidebar import Places, Sidebar
 from tui.app.widgets.status_line import StatusLine
@@ -109,7 +110,7 @@ class LibraryScreen(LibraryChoices, LibraryTeaching, LibrarySync, LibraryUpkeep,
             yield Sidebar(id="sidebar")
             yield PhotoGrid(cell=self.app.cell, described=self.app.graphics == "none", id="grid")
         yield StatusLine(id="status")
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Show the photos."""

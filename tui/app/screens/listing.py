@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual.screen import Screen
-from textual.widgets import Footer, OptionList, Static
+from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from tui.app.error_lines import in_a_line
+from tui.app.widgets.key_line import KeyLine
 from tui.cli.output import plain
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class ListingScreen(Screen[None]):
         yield Static("", id="about", markup=False)
         yield OptionList()
         yield Static("", id="said", markup=False)
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyLine()
 
     def about(self, text: str) -> None:
         """Say something of the whole list."""

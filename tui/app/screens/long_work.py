@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from textual.screen import ModalScreen
-from textual.widgets import Footer, ProgressBar, Static
+from textual.widgets import ProgressBar, Static
 
 from tui.app.keys import WORK, bindings
 from tui.app.widgets.card import Card
+from tui.app.widgets.key_line import KeyLine
 from tui.cli.output import plain
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class LongWorkScreen(ModalScreen[None]):
             yield Static("", id="title", markup=False)
             yield ProgressBar(total=None, show_eta=False)
             yield Static("", id="lines", markup=False)
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Look at the work a few times a second."""

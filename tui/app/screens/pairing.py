@@ -13,12 +13,13 @@ from rich.text import Text
 from textual import work
 from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from core.errors import CoreError
 from tui.app.keys import PAIRING, bindings
 from tui.app.screens.ask import ConfirmScreen
+from tui.app.widgets.key_line import KeyLine
 from tui.app.widgets.large_text import large
 from tui.app.workers.library_thread import NotOpen
 from tui.cli.output import plain
@@ -78,7 +79,7 @@ class PairingScreen(Screen[None]):
                 yield Static("", id="code", markup=False)
                 yield Static("", id="how", markup=False)
                 yield Static("", id="said", markup=False)
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Make a code."""

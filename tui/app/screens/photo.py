@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import on, work
 from textual.containers import Horizontal
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from core import labelling, teaching, vocabulary
 from core.errors import CoreError
@@ -19,6 +19,7 @@ from tui.app.screens.choices import known_values
 from tui.app.screens.photo_date import DateScreen
 from tui.app.screens.photo_original import PhotoOriginal
 from tui.app.screens.text import TextScreen
+from tui.app.widgets.key_line import KeyLine
 from tui.app.widgets.photo_facts import PhotoFacts
 from tui.app.widgets.picture_view import PictureView, words_for
 from tui.app.widgets.status_line import StatusLine
@@ -74,7 +75,7 @@ class PhotoScreen(PhotoOriginal, Screen[int]):
             yield PhotoFacts(id="facts-panel")
         yield Static("", id="notice", markup=False)
         yield StatusLine(id="status")
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Show the first photo."""

@@ -11,7 +11,7 @@ from textual import events, on
 from textual.containers import Container, Horizontal
 from textual.message import Message
 from textual.screen import ModalScreen
-from textual.widgets import Button, Footer, Input, SelectionList, Static
+from textual.widgets import Button, Input, SelectionList, Static
 from textual.widgets.selection_list import Selection
 
 from core.errors import CoreError, PairingRefused
@@ -22,6 +22,7 @@ from tui.app.screens.ask import ConfirmScreen
 from tui.app.screens.devices import device_name as shown_name
 from tui.app.screens.devices import device_row
 from tui.app.widgets.card import Card
+from tui.app.widgets.key_line import KeyLine
 
 if TYPE_CHECKING:
     import threading
@@ -87,7 +88,7 @@ class RecoverScreen(ArrivalScreen):
             with Horizontal(classes="buttons"):
                 yield Button("Back", id="back", compact=True)
                 yield Button("Recover", variant="primary", id="go", compact=True)
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyLine()
 
     def load(self) -> None:
         """Import what recovering needs, and read the list of words."""
@@ -243,7 +244,7 @@ class KeepScreen(ModalScreen["Collection[bytes] | None"]):
             with Horizontal(classes="buttons"):
                 yield Button("Back", id="back", compact=True)
                 yield Button("Go on", variant="primary", id="go", compact=True)
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyLine()
 
     @on(Button.Pressed, "#back")
     def action_back(self) -> None:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from textual import on, work
 from textual.screen import Screen
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Input, Static
 
 from core.errors import CoreError, Locked, WrongPassphrase
 from core.passphrases import typed_passphrase
 from tui.app.widgets.card import Card
+from tui.app.widgets.key_line import KeyLine
 from tui.cli.output import plain
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class UnlockScreen(Screen[None]):
             yield Static(f"Library in {plain(str(self.app.root))}", classes="muted", markup=False)
             yield Input(password=True, placeholder="Passphrase", id="passphrase")
             yield Static(self._why, id="said", classes="muted", markup=False)
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Open at once where nobody has to be asked."""

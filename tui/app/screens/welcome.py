@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import on, work
 from textual.containers import Horizontal
 from textual.screen import Screen
-from textual.widgets import Button, Footer, Input, Static
+from textual.widgets import Button, Input, Static
 
 from core.errors import CoreError
 from core.layout import Layout
 from core.passphrases import typed_passphrase
 from tui.app.screens.unlock import UnlockScreen
 from tui.app.widgets.card import Card
+from tui.app.widgets.key_line import KeyLine
 from tui.cli.output import plain
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class WelcomeScreen(Screen[None]):
                 yield Button("Join…", id="join", compact=True)
                 yield Button("Recover…", id="recover", compact=True)
                 yield Button("Create", variant="primary", id="create", compact=True)
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyLine()
 
     @on(Input.Changed, "#passphrase")
     def judge(self, event: Input.Changed) -> None:
@@ -170,7 +171,7 @@ class PhraseScreen(Screen[None]):
             yield Static("", id="said", classes="muted", markup=False)
             with Horizontal(classes="buttons"):
                 yield Button("I have written them down", variant="primary", id="done", compact=True)
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyLine()
 
     @on(Button.Pressed, "#done")
     def hide(self) -> None:
