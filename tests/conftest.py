@@ -11,11 +11,15 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import compiled_statements
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 # Shared machines stall for seconds at a time: a deadline would measure the neighbours.
 settings.register_profile("safelight", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("safelight")
+
+compiled_statements.share()
 
 # A shell without job control starts what runs in its background deaf to ^C, and every process started from there is so
 # too: those that tests interrupt would go on for ever.
