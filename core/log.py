@@ -308,6 +308,14 @@ class Log:
         columns = schema.blob_states.c
         return {as_bytes(row[0]) for row in self._rows(sa.select(columns.blob).where(columns.state == state))}
 
+    def some_blobs_in_state(self, state: int, start: bytes, most: int) -> list[bytes]:
+        """Return at most `most` blobs that are in `state`: those from `start` on, and then from the lowest on."""
+        blob = schema.blob_states.c.blob
+        query = sa.select(blob).where(schema.blob_states.c.state == state).order_by(blob)
+        found = [as_bytes(row[0]) for row in self._rows(query.where(blob >= start).limit(most))]
+        left = most - len(found)
+        return found + [as_bytes(row[0]) for row in self._rows(query.where(blob < start).limit(left))]
+
     def page_check(self) -> list[str]:
         """Return what SQLite finds wrong with the file's own structure; raises `LogDamaged` where it gives up."""
         rows = self._rows(sa.text("PRAGMA integrity_check(20)"))

@@ -28,6 +28,8 @@ _LOOKED_AT: Final = 256
 """How many blobs a relay is asked about in a run that looks again, of those here and of those freed: some kilobytes."""
 _MOST_PAGES: Final = 16
 """Pages of deletes that are searched for whoever wrote one; each holds up to a thousand."""
+_NEWEST: Final = 1_000
+"""How many of a relay's newest positions are searched first; then four times as many before them, and so on."""
 
 
 def look_at_some(library: Library, link: Link, give: Callable[[list[NamedBlob]], object]) -> None:
@@ -36,8 +38,7 @@ def look_at_some(library: Library, link: Link, give: Callable[[list[NamedBlob]],
     Everything that is in use, and here, was given before this.
     """
     here = list(itertools.islice(library.blobs.iter_ids(secrets.token_bytes(1)), _LOOKED_AT))
-    freed = sorted(library.log.blobs_in_state(BLOB_FREED))
-    some = secrets.SystemRandom().sample(freed, min(len(freed), _LOOKED_AT))
+    some = library.log.some_blobs_in_state(BLOB_FREED, secrets.token_bytes(2), _LOOKED_AT)
     used = sorted(library.catalog.blobs_in_use([*here, *some]))
     if not used:
         return
@@ -82,17 +83,28 @@ def _keep(library: Library, link: Link, give: Callable[[list[NamedBlob]], object
 
 
 def _who_deleted(library: Library, link: Link, blobs: set[bytes]) -> set[bytes]:
-    """Return the devices whose word a relay holds that some of the blobs are to go."""
+    """Return the devices on whose word a relay holds that the blobs are to go: for each blob the newest word.
+
+    The log is read from its end, in stretches: what was asked for lately, and is not carried out yet, stands there.
+    """
     authors: set[bytes] = set()
-    after = 0
-    for _ in range(_MOST_PAGES):
-        page = link.ask(functools.partial(link.client.log, after, kinds=(wire.KIND_DELETE,)))
-        for item in page.items:
-            with contextlib.suppress(CryptoError):  # no word of anybody's
-                word = statements.read_statement(item.body or b"", library.library_id)
-                if isinstance(word, statements.Delete) and not blobs.isdisjoint(word.blobs):
-                    authors.add(word.device_id)
-        after = page.position
-        if not page.more:
-            break
+    left, pages = set(blobs), 0
+    end, width = link.state.cursor, _NEWEST
+    while left and end > 0 and pages < _MOST_PAGES:
+        after = start = max(0, end - width)
+        found: dict[bytes, bytes] = {}
+        while after < end and pages < _MOST_PAGES:
+            page = link.ask(functools.partial(link.client.log, after, kinds=(wire.KIND_DELETE,)))
+            pages += 1
+            for item in page.items:
+                with contextlib.suppress(CryptoError):  # no word of anybody's
+                    word = statements.read_statement(item.body or b"", library.library_id)
+                    if isinstance(word, statements.Delete):
+                        found |= dict.fromkeys(left.intersection(word.blobs), word.device_id)
+            after = page.position
+            if not page.more:
+                break
+        authors.update(found.values())
+        left -= found.keys()
+        end, width = start, 4 * width
     return authors

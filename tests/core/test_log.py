@@ -216,6 +216,7 @@ def test_a_log_of_schema_1_is_brought_up_and_keeps_what_it_holds(tmp_path: Path)
             assert [stored.seq for stored in log.after({}, unexpected)] == [1, 2, 3]
             assert log.head(DEVICE) == (3, bytes([3]) * 32)
             assert log.blobs_in_state(1) == {b"b" * 32}
+            assert log.some_blobs_in_state(1, b"c", 2) == [b"b" * 32]
             assert (log.base(), log.frontiers(), log.held(), log.alarms()) == ({}, {}, [], [])
             assert not scalar(log, "SELECT count(*) FROM sqlite_schema WHERE name = 'outbox'")
     with contextlib.closing(Log(tmp_path / "old.db")) as log:

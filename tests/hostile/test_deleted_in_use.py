@@ -8,6 +8,7 @@ import pytest
 
 from core import edits
 from core.errors import DeletedInUse
+from core.sync import looking_again
 from core.sync.free import free
 from sync_relay.client import RelayClient
 from sync_relay.statements import make_delete
@@ -80,6 +81,29 @@ def test_what_lies_at_the_relay_alone_is_taken_from_there_and_given_again(
     assert (alarm.name, "2 were given" in str(alarm)) == ("deleted-in-use", True)
     assert states(mallory, relay, blobs) == ["stored"] * 2
     assert not any(first.library.blobs.exists(blob_id) for blob_id in blobs)
+
+
+@pytest.mark.scenario(11, "it has relays remove what others use", alarm="deleted-in-use")
+def test_behind_many_deletes_it_is_still_named(
+    pair: tuple[Device, Device], mallory: Hostile, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Years of honest deletes lie before its own: a few pages of the newest are enough."""
+    monkeypatch.setattr(looking_again, "_MOST_PAGES", 1)
+    first, _ = pair
+    blobs = originals(first.library, first.photos(1))
+    first.sync()
+    mallory.knows(first.library)
+    secrets, library_id = first.library.members.secrets, first.library.library_id
+    with signed_in(mallory, relay) as client:
+        deletes = [
+            make_delete(secrets, library_id, [number.to_bytes(32, "big")], time=1_700_000_000)
+            for number in range(1, 1_100)
+        ]
+        for start in range(0, len(deletes), 500):
+            client.append_statements(deletes[start : start + 500])
+    ask_to_remove(mallory, relay, blobs)
+    (alarm,) = first.engine.run().alarms
+    assert f"device {mallory.id.hex()[:12]} asked the relay" in str(alarm)
 
 
 @pytest.mark.scenario(11, "it has relays remove what others use")
