@@ -58,9 +58,14 @@ class Session:
         self._tell(f"done: {done}")
 
     def insist(self, do: Callable[[], object]) -> None:
-        """Do something; where the disk's fault leads to a named error, tell it, let the disk work, and do it again.
+        """Do something, and again where the disk's fault has led to a named error."""
+        if not self.attempt(do):
+            do()
 
-        Any other error, and one without a fault, is raised.
+    def attempt(self, do: Callable[[], object]) -> bool:
+        """Do something; where the disk's fault leads to a named error, tell it, and let the disk work from then on.
+
+        Return whether it was done. Any other error, and one without a fault, is raised.
         """
         try:
             do()
@@ -69,7 +74,8 @@ class Session:
                 raise
             self._tell(f"refused: {error.name}: {error.hint or ''}")
             self.disk.heal()
-            do()
+            return False
+        return True
 
 
 def fork(work: Callable[[Session], None], roots: Sequence[Path], fault: Fault | None = None) -> Ended:
@@ -77,26 +83,50 @@ def fork(work: Callable[[Session], None], roots: Sequence[Path], fault: Fault | 
 
     What it raises is raised here, in words, as an `AssertionError`.
     """
-    readable, writable = os.pipe()
-    process = os.fork()
-    if process == 0:
-        os.close(readable)
-        _child(work, list(roots), fault or Nothing(), writable)
-    os.close(writable)
-    with os.fdopen(readable, encoding="utf-8", errors="replace") as lines:
-        told = lines.read().splitlines()
-    code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-    if code not in {0, -signal.SIGKILL}:
-        raise AssertionError(f"the process failed by itself ({code}):\n" + "\n".join(told))
-    if isinstance(fault, Cut) and code:
-        scramble_shared_memory(roots, fault.seed)
-    found: dict[str, list[str]] = {"done": [], "refused": [], "steps": [], "struck": []}
-    for line in told:
-        kind, _, rest = line.partition(": ")
-        found[kind].append(rest)
-    refusals = [(name, hint) for name, _, hint in (line.partition(": ") for line in found["refused"])]
-    steps = int(found["steps"][0]) if found["steps"] else 0
-    return Ended(code != 0, code != 0 or bool(found["struck"]), found["done"], refusals, steps)
+    return Running(work, roots, fault).end()
+
+
+class Running:
+    """Work that goes on in a forked process."""
+
+    def __init__(self, work: Callable[[Session], None], roots: Sequence[Path], fault: Fault | None = None) -> None:
+        """Begin; see `fork`."""
+        self._roots, self._fault = roots, fault
+        readable, writable = os.pipe()
+        self._process = os.fork()
+        if self._process == 0:
+            os.close(readable)
+            _child(work, list(roots), fault or Nothing(), writable)
+        os.close(writable)
+        self._told = os.fdopen(readable, encoding="utf-8", errors="replace")
+
+    def acknowledged(self) -> str:
+        """Wait for what it tells next, and return that."""
+        line = self._told.readline().rstrip("\n")
+        assert line.startswith("done: "), f"the process failed by itself:\n{line}\n{self._told.read()}"
+        return line.removeprefix("done: ")
+
+    def kill(self) -> None:
+        """End it wherever it is."""
+        os.kill(self._process, signal.SIGKILL)  # not waited for yet, so this id is nobody else's
+        self.end()
+
+    def end(self) -> Ended:
+        """Wait until it ends, and return how it did."""
+        with self._told:
+            told = self._told.read().splitlines()
+        code = os.waitstatus_to_exitcode(os.waitpid(self._process, 0)[1])
+        if code not in {0, -signal.SIGKILL}:
+            raise AssertionError(f"the process failed by itself ({code}):\n" + "\n".join(told))
+        if isinstance(self._fault, Cut) and code:
+            scramble_shared_memory(self._roots, self._fault.seed)
+        found: dict[str, list[str]] = {"done": [], "refused": [], "steps": [], "struck": []}
+        for line in told:
+            kind, _, rest = line.partition(": ")
+            found[kind].append(rest)
+        refusals = [(name, hint) for name, _, hint in (line.partition(": ") for line in found["refused"])]
+        steps = int(found["steps"][0]) if found["steps"] else 0
+        return Ended(code != 0, code != 0 or bool(found["struck"]), found["done"], refusals, steps)
 
 
 def _child(work: Callable[[Session], None], roots: list[Path], fault: Fault, writable: int) -> None:

@@ -1,4 +1,4 @@
-"""What is interrupted once in the life of a folder: a migration of its formats, and a copy that becomes a device.
+"""What is interrupted once in the life of a folder: it is made, its formats are migrated, a copy becomes a device.
 
 Each begins with the same folder again and again.
 """
@@ -19,20 +19,21 @@ from core.library import Library
 from crypto import kdf
 from sync_relay.server.database import Database, newest_revision
 from sync_relay.server.settings import Settings
-from tests.crash.household import Plan, examine
+from tests.core.sync.conftest import COSTS, PASSPHRASE
+from tests.crash.household import MARK, Lost, Plan, examine, expect
+from tests.crash.operation import Operation
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Iterator
 
     from tests.crash.forked import Ended, Session
-    from tests.crash.operations import Operation
 
 _SCHEMA_1 = {"fact", "membership", "envelope", "chain_head", "blob_state"}
 """The tables of the first schema that are as they were; its tables about relays were empty."""
 
 
-class _Folder:
+class Folder:
     """A folder that is put back before each round; it takes the place of the machine's own state, too."""
 
     def __init__(self) -> None:
@@ -60,12 +61,49 @@ class _Folder:
         shutil.copytree(self._saved, self.now)
 
 
-class Upgrading:
+class Founding(Operation):
+    """A library is made."""
+
+    name = "init"
+
+    def __init__(self, folder: Folder, chance: random.Random) -> None:
+        self._folder = folder
+        self._chance = chance
+        self._root = folder.now / "library"
+        folder.save()
+
+    def prepare(self) -> list[Path]:
+        self._folder.put_back()
+        return [self._folder.now]
+
+    def work(self, session: Session) -> None:
+        session.attempt(lambda: self._found(session))
+
+    def _found(self, session: Session | None = None) -> None:
+        library, _ = Library.create(self._root, PASSPHRASE, device_name=MARK, kdf=COSTS)
+        with library:
+            if session is not None:
+                session.tell("made")
+
+    def check(self, ended: Ended) -> None:
+        if not (self._root / "library.toml").exists():
+            if ended.done:
+                raise Lost("a library was acknowledged, and is not there")
+            self._found()
+        with Library.open(self._root, Library.unlock(self._root, PASSPHRASE)) as library:
+            examine(library, self._folder.now)
+            plan = Plan({}, self._chance, 1)
+            plan.add()
+            plan.make(library)
+            expect(library, plan.models[-1])
+
+
+class Upgrading(Operation):
     """A library of the first schema, whose derived files another version made, is opened and edited."""
 
     name = "migrate a library"
 
-    def __init__(self, folder: _Folder, chance: random.Random) -> None:
+    def __init__(self, folder: Folder, chance: random.Random) -> None:
         self._folder = folder
         self._root = folder.now / "library"
         library, _ = Library.create(self._root, b"p", device_name="desk", kdf=kdf.new_parameters(*kdf.FLOOR))
@@ -137,12 +175,12 @@ class Succeeding(Upgrading):
         assert library.device_id != self._secrets.device_id
 
 
-class UpgradingRelay:
+class UpgradingRelay(Operation):
     """A relay whose database an earlier version made is started."""
 
     name = "migrate a relay"
 
-    def __init__(self, folder: _Folder, _chance: random.Random) -> None:
+    def __init__(self, folder: Folder, _chance: random.Random) -> None:
         self._folder = folder
         self._settings = Settings(data=folder.now)
         asyncio.run(self._migrate())
@@ -184,11 +222,16 @@ class UpgradingRelay:
 
 
 @contextlib.contextmanager
-def migration(kind: type[Upgrading | UpgradingRelay], chance: random.Random) -> Iterator[Operation]:
+def migration(kind: type[Founding | Upgrading | UpgradingRelay], chance: random.Random) -> Iterator[Operation]:
     """Give one of these, in a folder of its own."""
-    with _Folder() as folder:
+    with Folder() as folder:
         folder.now.mkdir()
         yield kind(folder, chance)
 
 
-MIGRATIONS: tuple[type[Upgrading | UpgradingRelay], ...] = (Upgrading, Succeeding, UpgradingRelay)
+MIGRATIONS: tuple[type[Founding | Upgrading | UpgradingRelay], ...] = (
+    Founding,
+    Upgrading,
+    Succeeding,
+    UpgradingRelay,
+)

@@ -10,7 +10,7 @@ import asyncio
 import io
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
@@ -30,9 +30,10 @@ from sync_relay.server.objects import Objects
 from sync_relay.server.service import Service
 from tests.core.sync.conftest import PASSPHRASE, patience
 from tests.crash.household import MARK, Facts, Household, Lost, Plan, Prepared, examine, shown
+from tests.crash.operation import Operation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from core.importing.events import ImportEvent
     from tests.core.sync.conftest import Device
@@ -41,22 +42,7 @@ if TYPE_CHECKING:
 _MONTH_S = 31 * 86_400
 
 
-class Operation(Protocol):
-    """One kind of work that is interrupted."""
-
-    name: str
-
-    def prepare(self) -> list[Path]:
-        """Bring about something to do; return the folders in which it is done."""
-
-    def work(self, session: Session) -> None:
-        """Do it, in a forked process, and tell what was acknowledged."""
-
-    def check(self, ended: Ended) -> None:
-        """Expect that everything acknowledged is there and nothing in part, and do the rest."""
-
-
-class Editing:
+class Editing(Operation):
     """Photos added, rated, labelled, captioned, put into albums, trashed and purged, and an undo."""
 
     name = "edit"
@@ -88,7 +74,7 @@ class Editing:
         self._household.settle_now_and_then()
 
 
-class Importing:
+class Importing(Operation):
     """An import of a folder: half of the time the sources go, too."""
 
     name = "import"
@@ -173,7 +159,7 @@ class Importing:
         shutil.rmtree(self._sources, ignore_errors=True)
 
 
-class Syncing:
+class Syncing(Operation):
     """A device gives what it has and takes what the other gave; both have edited."""
 
     name = "sync"
@@ -217,7 +203,7 @@ class Syncing:
         household.settle(thoroughly=False)
 
 
-class Checkpointing:
+class Checkpointing(Operation):
     """A device makes a checkpoint, the other confirms it, and the relay is given the word to prune."""
 
     name = "checkpoint"
@@ -269,7 +255,7 @@ class Checkpointing:
         assert newest.is_confirmed(library.members.membership), "the checkpoint was not confirmed"
 
 
-class Pruning:
+class Pruning(Operation):
     """The relay drops what a confirmed checkpoint covers, a month later."""
 
     name = "prune"
@@ -328,7 +314,7 @@ class Pruning:
         examine(device.library, household.folder)
 
 
-class Rotating:
+class Rotating(Operation):
     """A device is revoked, which changes the epoch's key; then an edit, and another passphrase."""
 
     name = "rotate"
@@ -435,9 +421,3 @@ def finish(household: Household, plan: Plan, acknowledged: int) -> None:
     plan.done(library, acknowledged)
     plan.make(library)
     household.model = plan.models[-1]
-
-
-def operations(household: Household) -> Iterator[Operation]:
-    """Yield one of each."""
-    for kind in (Editing, Importing, Syncing, Checkpointing, Pruning, Rotating):
-        yield kind(household)

@@ -61,9 +61,13 @@ class _Command:
 
 @dataclass(frozen=True)
 class Served:
-    """How a relay ended: `steps` is how many it had taken on its disk, where it came to its end."""
+    """How a relay ended: `steps` is how many it had taken on its disk, where it came to its end.
+
+    `struck` tells whether it met its fault.
+    """
 
     killed: bool
+    struck: bool
     steps: int
 
 
@@ -126,10 +130,12 @@ class RelayProcess:
         assert not self._runs
         _forks().order(_Serve(self.settings, self.clock(), fault or Nothing(), self._log))
         self._fault = fault
-        kind, rest = _forks().line()
-        self._runs = kind == "ready"
-        if kind == "over":
-            self._ended = self._over([], rest)
+        told: list[tuple[str, str]] = []
+        while (line := _forks().line())[0] not in {"ready", "over"}:
+            told.append(line)
+        self._runs = line[0] == "ready"
+        if not self._runs:
+            self._ended = self._over(told, line[1])
         return self._runs
 
     def stop(self) -> Served:
@@ -174,12 +180,15 @@ class RelayProcess:
 
     def _over(self, told: Sequence[tuple[str, str]], code: str) -> Served:
         killed = int(code) == -signal.SIGKILL
+        steps = next((int(rest) for kind, rest in told if kind == "steps"), 0)
+        struck = killed or ("struck", "") in told
         log = self._log.read_text()
-        assert int(code) == 0 or killed, f"the relay failed by itself ({code}): {told}\n{log}"
+        # One whose disk fails while it starts says so, and does not start.
+        assert int(code) == 0 or killed or (struck and not steps), f"the relay failed by itself ({code}): {told}\n{log}"
         assert '"broken"' not in log, log
         if killed and isinstance(self._fault, Cut):
             scramble_shared_memory([self.settings.data], self._fault.seed)
-        return Served(killed, next((int(rest) for kind, rest in told if kind == "steps"), 0))
+        return Served(killed, struck, steps)
 
 
 def _told_after(order: _Command) -> list[str]:
@@ -267,7 +276,11 @@ def _serve(order: _Serve) -> None:
         service = Service(order.settings, log=relay_log(log), clock=lambda: order.now)
         await serve(order.settings, service=service, listening=listening)
 
-    asyncio.run(run())
+    try:
+        asyncio.run(run())
+    finally:
+        if getattr(order.fault, "met", False):
+            _tell("struck")
     _tell(f"steps {disk.taken}")
 
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 from tests.crash import sqlite_steps
 from tests.crash.disk import Broken, Cut, Fault, Full, Kill
-from tests.crash.forked import Ended, fork
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable
 
-    from tests.crash.operations import Operation
+    from tests.crash.forked import Ended
+    from tests.crash.operation import Operation
 
 KILLS: Final = ("kill", "cut")
 ERRORS: Final = ("full", "broken")
@@ -37,7 +37,7 @@ class Rounds:
         """Named errors that were met."""
         self.what = f"{operation.name}, undisturbed"
         """What is being done, for whoever has to repeat it."""
-        ended = fork(operation.work, operation.prepare())
+        ended = operation.run()
         assert not ended.killed
         operation.check(ended)
         self.steps = ended.steps
@@ -50,7 +50,7 @@ class Rounds:
             at = self._chance.randint(1, max(1, highest))
             fault = self._fault(kind, at)
             self.what = f"{operation.name}, {kind} at step {at} of {self.steps}"
-            ended = fork(operation.work, operation.prepare(), fault)
+            ended = operation.run(fault)
             self._expect_names(kind, ended)
             operation.check(ended)
             if ended.struck:

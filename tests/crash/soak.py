@@ -6,15 +6,18 @@ is replaced at once. Everything random comes from the seed, but threads take the
 
 from __future__ import annotations
 
+import gc
 import random
 import time
 import traceback
 import warnings
 from typing import TYPE_CHECKING, Final
 
+from tests.crash.arrivals import Joining, Recovering
 from tests.crash.household import Household, Lost
 from tests.crash.migrations import MIGRATIONS, migration
-from tests.crash.operations import Pruning, operations
+from tests.crash.operations import Checkpointing, Editing, Importing, Pruning, Rotating, Syncing
+from tests.crash.relay_operations import Freeing, Serving
 from tests.crash.rounds import ERRORS, KILLS, Rounds
 from tests.soak.counts import Counts
 
@@ -23,6 +26,18 @@ if TYPE_CHECKING:
 
 LEAST_KILLS: Final = 200
 """A run goes on until it has made as many, whatever its time."""
+OPERATIONS: Final = (
+    Editing,
+    Importing,
+    Syncing,
+    Checkpointing,
+    Pruning,
+    Rotating,
+    Joining,
+    Recovering,
+    Freeing,
+    Serving,
+)
 _MOST_FINDINGS: Final = 20
 _STRIKES: Final = (*KILLS, *KILLS, *KILLS, *ERRORS)
 """What an operation meets in one household, in an order that is drawn."""
@@ -30,7 +45,9 @@ _STRIKES: Final = (*KILLS, *KILLS, *KILLS, *ERRORS)
 
 def run(seconds: float, seed: int, report: Callable[[str], None]) -> Counts:
     """Strike for `seconds`, and at least `LEAST_KILLS` times with a kill or a power cut."""
-    warnings.filterwarnings("ignore", ".*fork.*", DeprecationWarning)  # the relay's thread holds no lock of the child's
+    warnings.filterwarnings("ignore", ".*fork.*", DeprecationWarning)
+    gc.collect()
+    gc.freeze()  # else whoever is forked copies all that was loaded
     counts = Counts()
     end = time.monotonic() + seconds
     number = 0
@@ -70,7 +87,9 @@ def _household(seed: int, counts: Counts, end: float) -> None:
     what = "a new household"
     try:
         with Household(chance) as household:
-            for operation in operations(household):
+            for kind_of_work in OPERATIONS:
+                household.begin_anew()
+                operation = kind_of_work(household)
                 rounds = Rounds(operation, chance)
                 try:
                     for kind in chance.sample(_STRIKES, len(_STRIKES)):

@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.crash.arrivals import Joining, Recovering
 from tests.crash.household import Household
 from tests.crash.migrations import MIGRATIONS, migration
 from tests.crash.operations import Checkpointing, Editing, Importing, Pruning, Rotating, Syncing
+from tests.crash.relay_operations import Freeing, Serving
 from tests.crash.rounds import Rounds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.crash.migrations import Upgrading, UpgradingRelay
-    from tests.crash.operations import Operation
+    from tests.crash.migrations import Founding, Upgrading, UpgradingRelay
+    from tests.crash.operation import Operation
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork"),
@@ -58,12 +60,12 @@ def strike(operation: Operation, chance: random.Random, *kinds: str) -> None:
 
 
 def test_edits(household: Household) -> None:
-    strike(Editing(household), household.chance, *["kill", "cut"] * 4, "full", "broken", "full", "broken")
+    strike(Editing(household), household.chance, *["kill", "cut"] * 2, "full", "broken", "full", "broken")
     household.settle()
 
 
 def test_imports(household: Household) -> None:
-    strike(Importing(household), household.chance, *["kill", "cut"] * 3, "full", "broken")
+    strike(Importing(household), household.chance, *["kill", "cut"] * 2, "full", "broken")
     household.settle()
 
 
@@ -86,8 +88,17 @@ def test_rotations(household: Household) -> None:
     household.settle()
 
 
+@pytest.mark.parametrize("kind", [Joining, Recovering, Freeing])
+def test_arrivals_and_originals(household: Household, kind: type[Joining | Recovering | Freeing]) -> None:
+    strike(kind(household), household.chance, "kill", "cut", "kill")
+
+
+def test_relays(household: Household) -> None:
+    strike(Serving(household), household.chance, *["kill", "cut"] * 2, "full", "broken")
+
+
 @pytest.mark.parametrize("kind", MIGRATIONS, ids=lambda kind: kind.name)
-def test_migrations(kind: type[Upgrading | UpgradingRelay]) -> None:
+def test_migrations(kind: type[Founding | Upgrading | UpgradingRelay]) -> None:
     chance = random.Random(SEED)
     with migration(kind, chance) as operation:
-        strike(operation, chance, *["kill", "cut"] * 2, "full", "broken")
+        strike(operation, chance, "kill", "cut", "full" if chance.random() < 0.5 else "broken")
