@@ -318,8 +318,7 @@ class Library:
     def take_distrust(self) -> list[SyncAlarm]:
         """Return, once, the alarms about changes of other devices that were left out; they stop nothing here."""
         with self.guard:
-            found, self._view.distrust = self._view.distrust, []
-            return found
+            return self._view.take_distrust()
 
     @property
     def notes(self) -> Sequence[str]:

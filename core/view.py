@@ -19,12 +19,9 @@ from typing import TYPE_CHECKING
 from core.base import Base, in_order
 from core.catalog import Catalog
 from core.derived import CATALOG, includes
-from core.envelope_body import KNOWN_KINDS
 from core.errors import (
     ChainBroken,
     CoreError,
-    EnvelopeDamaged,
-    Forged,
     IntegrityAlarm,
     LogDamaged,
     LogRolledBack,
@@ -33,10 +30,12 @@ from core.errors import (
 )
 from core.label_derivation import label_derivation
 from core.log import NO_HASH, Log, StoredEnvelope, Vector, name_envelope
+from core.log_reading import LogReading
 from core.partial_catalog import load_partial, remove_partial, save_partial
 from core.rehearsal import Opened, Rehearsal, in_batches
 from core.replay import replay
 from core.replicas import Replicas, Tail
+from core.view_alarms import ViewAlarms
 from crdt.documents import LIBRARY, is_document_name
 from crdt.errors import CrdtError
 
@@ -90,19 +89,15 @@ class View:
         What other devices made is tried in `process` first.
         """
         self._log = log
-        self._chain = chain
         self._members = members
         self._derived = derived
         self.base = Base(log, chain, blobs, self._everybody)
         self.vector: Vector = {}
         self._catalog: Catalog | None = None
-        self.alarms: list[IntegrityAlarm] = []
-        self.distrust: list[SyncAlarm] = []
-        """Alarms about changes of other devices that were left out; whoever syncs takes them out and keeps them."""
+        self._doubts = ViewAlarms(chain)
+        self._reading = LogReading(log, chain, self.raise_alarm, self._doubts.note_unknown)
         self.times_caught_up = 0
         """How often something was applied that this process had not written."""
-        self._told: set[str] = set()
-        self.notes: list[str] = []
         self._tail_envelopes = 0
         self._tail_documents: set[str] = set()
         self._missing: set[str] = set()
@@ -117,6 +112,20 @@ class View:
             members.continued_by,
             self.rehearsal,
         )
+
+    @property
+    def alarms(self) -> list[IntegrityAlarm]:
+        """What does not hold on this device."""
+        return self._doubts.alarms
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know of what is shown."""
+        return self._doubts.notes
+
+    def take_distrust(self) -> list[SyncAlarm]:
+        """Return the alarms about changes of other devices that were left out; whoever syncs keeps them."""
+        return self._doubts.take_distrust()
 
     @property
     def catalog(self) -> Catalog:
@@ -138,8 +147,8 @@ class View:
             except CoreError as error:
                 _log.warning("catalog_damaged: %s", type(error).__name__)
         if catalog is None or saved is None:
-            if sum(seq for seq, _ in self._heads().values()) >= _NOTABLE_ENVELOPES:
-                self._note_once("The catalog was missing, damaged or of another version; it has been made again.")
+            if sum(seq for seq, _ in self._reading.heads().values()) >= _NOTABLE_ENVELOPES:
+                self._doubts.note("The catalog was missing, damaged or of another version; it has been made again.")
             return self.rebuild(progress)
         self._catalog = catalog
         self.vector = dict(saved.vector)
@@ -255,13 +264,12 @@ class View:
         """Make catalog and replicas from the log, and the checkpoint it builds on, alone, and save them."""
         self.forget()
         self._catalog = Catalog.empty()
-        self.alarms.clear()
-        self._told.clear()
+        self._doubts.clear()
         self.replicas.unsaved = False
         self._refresh_base()
         self.base.refused.clear()
         self._missing.clear()
-        heads = self._heads()
+        heads = self._reading.heads()
         parts = self._read_all(sum(seq for seq, _ in heads.values()), progress)
         documents = in_order({*parts, *self.base.documents()})
         for done, document in enumerate(documents):
@@ -276,7 +284,7 @@ class View:
         return self._catalog
 
     def _rebuild_document(self, document: str, changes: list[tuple[StoredEnvelope, list[bytes]]]) -> None:
-        replica, complete = replay(document, changes, self.base, self._members, self.rehearsal, self._refuse_changes)
+        replica, complete = replay(document, changes, self.base, self._members, self.rehearsal, self._refuse)
         self.catalog.load_document(document, replica)
         if not complete:
             self._missing.add(document)
@@ -327,10 +335,7 @@ class View:
                 self.vector[device] = place
 
     def _note_if_incomplete(self) -> None:
-        if self._missing:
-            self._note_once(_INCOMPLETE)
-        elif _INCOMPLETE in self.notes:
-            self.notes.remove(_INCOMPLETE)
+        self._doubts.note(_INCOMPLETE, holds=bool(self._missing))
 
     def save_if_long(self) -> None:
         """Save what has become long to catch up with; called when a session ends, and now and then in a long one."""
@@ -365,9 +370,9 @@ class View:
         """Yield what the log has past the vector, as far as it can be tried before it is applied."""
         self.rehearsal.unavailable = False
         read = dict(self.vector)
-        for stored in self._log.after(self.vector, self.raise_alarm):
+        for stored in self._reading.after(self.vector):
             if not self.rehearsal.holds_back(stored):
-                body = self._open(stored, read)
+                body = self._reading.open(stored, read)
                 read[stored.device] = (stored.seq, stored.hash)
                 yield stored, body
 
@@ -378,7 +383,7 @@ class View:
         # The vector moves last: a replica that is loaded in between compares its snapshot with it.
         for part in body.payload:
             if not is_document_name(part.document):
-                self._unknown_document()
+                self._doubts.note_unknown()
                 continue
             try:
                 replica = self.replicas.get(part.document)
@@ -386,7 +391,7 @@ class View:
                     reload.add(part.document)
                 touched = self.replicas.apply(part.document, part.changes, stored.device)
             except CrdtError as error:
-                self._refuse_changes(stored, error)
+                self._refuse(stored, error)
                 self.replicas.drop([part.document])
                 continue
             self._alarm_of_refusals()
@@ -397,17 +402,17 @@ class View:
     def _read_all(self, count: int, progress: Progress | None) -> dict[str, list[tuple[StoredEnvelope, list[bytes]]]]:
         parts: dict[str, list[tuple[StoredEnvelope, list[bytes]]]] = {}
         self.rehearsal.unavailable = False
-        for done, stored in enumerate(self._log.after({}, self.raise_alarm)):
+        for done, stored in enumerate(self._reading.after({})):
             if self.rehearsal.holds_back(stored):
                 continue
-            body = self._open(stored, self.vector)
+            body = self._reading.open(stored, self.vector)
             self.vector[stored.device] = (stored.seq, stored.hash)
             place = dataclasses.replace(stored, data=b"")  # the name is enough from here on
             for part in body.payload if body is not None else []:
                 if is_document_name(part.document):
                     parts.setdefault(part.document, []).append((place, part.changes))
                 else:
-                    self._unknown_document()
+                    self._doubts.note_unknown()
             if body is not None:
                 self._note(stored.device, stored.seq, stored.hash, body.documents)
             if progress is not None:
@@ -416,54 +421,12 @@ class View:
 
     def _tail_of(self, document: str, since: Vector) -> Tail:
         """Yield the changes of a document past `since`, as far as the catalog includes them and they can be read."""
-        places = self.catalog.documents_touched_since(document, {device: seq for device, (seq, _) in since.items()})
-        for device, seq in places:
-            try:
-                stored = self._log.envelope(device, seq)
-            except LogDamaged as damage:
-                self.raise_alarm(damage)
-                continue
-            if stored is None:
-                self.raise_alarm(
-                    ChainBroken(
-                        f"{name_envelope(device, seq)} is missing from log.db", hint="Restore log.db from a backup."
-                    )
-                )
-                continue
-            try:
-                body = self._chain.open(stored)
-            except IntegrityAlarm as alarm:
-                self.raise_alarm(alarm)
-                continue
-            for part in body.payload:
-                if part.document == document:
-                    yield dataclasses.replace(stored, data=b""), part.changes
+        known = {device: seq for device, (seq, _) in since.items()}
+        yield from self._reading.changes_at(self.catalog.documents_touched_since(document, known), document)
 
     def _everybody(self) -> set[bytes]:
         """Return all that are or were members: a snapshot holds changes of any of them."""
         return {*self._members.membership.members, *self._members.membership.departed}
-
-    def _heads(self) -> Vector:
-        try:
-            return self._log.heads()
-        except LogDamaged as damage:
-            self.raise_alarm(damage)
-            return {}
-
-    def _open(self, stored: StoredEnvelope, vector: Vector) -> EnvelopeBody | None:
-        """Return what is in an envelope that comes next after `vector`; None, and an alarm, if it does not hold."""
-        known = vector.get(stored.device, (0, NO_HASH))
-        try:
-            body, previous = self._chain.open_linked(stored)
-        except IntegrityAlarm as alarm:
-            self.raise_alarm(alarm)
-            return None
-        broken = self._chain.link_alarm(stored, previous, known)
-        if broken is not None:
-            self.raise_alarm(broken)
-        if body.kind not in KNOWN_KINDS:
-            self._unknown_document()
-        return body
 
     def _note(self, device: bytes, seq: int, envelope_hash: bytes, documents: Iterable[str]) -> None:
         self.vector[device] = (seq, envelope_hash)
@@ -474,11 +437,9 @@ class View:
 
     def _pass_unreadable(self, heads: Vector) -> None:
         """Where the log could not be read to its end, count it as read: the alarm is raised, and not once a second."""
+        self._doubts.note(_WAITING, holds=self.rehearsal.unavailable)
         if self.rehearsal.unavailable:
-            self._note_once(_WAITING)
             return
-        if _WAITING in self.notes:
-            self.notes.remove(_WAITING)
         for device, head in heads.items():
             if self.vector.get(device, (0, NO_HASH))[0] < head[0]:
                 self.raise_alarm(
@@ -489,41 +450,14 @@ class View:
                 )
                 self.vector[device] = head
 
-    def _refuse_changes(self, stored: StoredEnvelope, error: CrdtError) -> None:
-        what = f"{stored} holds changes that cannot be accepted: {error}"
-        if stored.device == self._chain.device_id:
-            self.raise_alarm(EnvelopeDamaged(what, hint=error.hint))
-        else:
-            self._distrust(Forged(what, hint=error.hint))
-
-    def _distrust(self, alarm: SyncAlarm) -> None:
-        """Keep an alarm about what another device made: it is left out, and this one works on."""
-        if str(alarm) not in self._told:
-            self._told.add(str(alarm))
-            self.distrust.append(alarm)
-            _log.error("sync_alarm: %s", alarm.name)
-
-    def _alarm_of_refusals(self) -> None:
-        while self.replicas.refusals:
-            document, refusal = self.replicas.refusals.pop()
-            self._distrust(
-                Forged(
-                    f"actor {refusal.actor.hex()} made a change to {document} that cannot be accepted: {refusal.error}",
-                    hint=refusal.error.hint,
-                )
-            )
-
-    def _unknown_document(self) -> None:
-        self._note_once("A newer version of safelight wrote something that this one does not know: update needed.")
-
-    def _note_once(self, note: str) -> None:
-        if note not in self.notes:
-            self.notes.append(note)
-
     def raise_alarm(self, alarm: IntegrityAlarm) -> None:
         """Keep an alarm, once."""
-        if str(alarm) not in self._told:
-            self._told.add(str(alarm))
-            self.replicas.unsaved = True
-            self.alarms.append(alarm)
-            _log.error("integrity_alarm: %s", alarm.name)
+        self._doubts.raise_alarm(alarm)
+        self.replicas.unsaved = True
+
+    def _refuse(self, stored: StoredEnvelope, error: CrdtError) -> None:
+        self.replicas.unsaved = self._doubts.refuse(stored, error) or self.replicas.unsaved
+
+    def _alarm_of_refusals(self) -> None:
+        self._doubts.refuse_changes(reversed(self.replicas.refusals))
+        self.replicas.refusals.clear()
