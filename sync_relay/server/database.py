@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -170,6 +171,7 @@ def _transact(engine: Engine, work: Callable[[Connection], Result]) -> Result:
         return work(connection)
 
 
+@functools.cache
 def newest_revision() -> str | None:
     """Return the revision that this program's migrations lead to."""
     return ScriptDirectory.from_config(_config()).get_current_head()
@@ -183,7 +185,10 @@ def _config() -> Config:
 
 
 def _upgrade(connection: Connection) -> None:
-    _require_known(_revision(connection))
+    revision = _revision(connection)
+    if revision == newest_revision():
+        return
+    _require_known(revision)
     config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
