@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from core.labelling import Labeller
 from core.library import Library
 from core.replica_process import ReplicaProcess
 from core.sync import transfers
@@ -30,6 +31,8 @@ from tests.soak.in_process import URL, InProcessRelay
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from ml.labels import LabelRules
 
 
 @dataclass
@@ -61,6 +64,19 @@ def one_worker() -> ReplicaProcess:
     return made
 
 
+_find_rules = Labeller._find_rules
+
+
+@functools.cache
+def _rules_of(model: str) -> LabelRules | None:
+    return _find_rules(Labeller(), model)
+
+
+def _rules(_: Labeller, model: str) -> LabelRules | None:
+    """Return what a library makes of a model's classes: the same in all of them, which know no packs of their own."""
+    return _rules_of(model)
+
+
 @contextlib.contextmanager
 def repeatable(seed: int, clock: Clock, state: Path) -> Iterator[None]:
     """Draw the main thread's random bytes from a seed and take the time from `clock`; keep heads of chains in `state`.
@@ -80,6 +96,11 @@ def repeatable(seed: int, clock: Clock, state: Path) -> Iterator[None]:
         patch.setattr(time, "time", lambda: float(clock.now))
         patch.setattr(transfers, "AT_ONCE", 1)
         patch.setattr("core.library.ReplicaProcess", one_worker)
+        # Derived files are written and read again also in runs of some dozens of envelopes; each opening is short then.
+        patch.setattr("core.view._LONG_TAIL_ENVELOPES", 6)
+        patch.setattr("core.view._VERY_LONG_TAIL_ENVELOPES", 12)
+        patch.setattr("core.replicas.LONG_TAIL", 8)
+        patch.setattr(Labeller, "_find_rules", _rules)
         patch.setenv("SAFELIGHT_STATE_DIR", str(state))
         yield
 

@@ -1,18 +1,24 @@
 """A relay in this process: the whole application with its database and its blobs, asked without sockets.
 
-What goes over a network between a client's transport and a server's protocol (framing, TLS) is left out, and nothing
-else. The event loop runs in whichever thread asks, one at a time, and stands still in between.
+What goes over a network between a client's transport and a server's protocol (framing, TLS) is left out, and so are the
+threads behind its database and its files: all it does, it does in whichever thread asks, one at a time, and it stands
+still in between. So a run is the same each time, whatever else the machine does, and no step waits for another thread.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import io
 import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+import aiosqlite.core
+import pytest
 
 from sync_relay.server import libraries
 from sync_relay.server.application import application
@@ -52,6 +58,47 @@ class Answered:
         return next((value for key, value in self.headers if key.lower() == name), b"")
 
 
+class _AtOnce:
+    """In place of the queue to a database's own thread: what is put in is done here and now."""
+
+    def put_nowait(self, wanted: tuple[asyncio.Future[Any] | None, Callable[[], Any]]) -> None:
+        """Do it, and tell who waits for it."""
+        future, function = wanted
+        try:
+            done = function()
+        except BaseException as error:  # noqa: BLE001 - it is for whoever waits
+            if future is not None:
+                future.set_exception(error)
+        else:
+            if future is not None:
+                future.set_result(done)
+
+
+class _NoThread:
+    """In place of a database's own thread."""
+
+    daemon = True
+
+    def __init__(self, **_: object) -> None:
+        """Do nothing, as there is nothing to do."""
+
+    def start(self) -> None:
+        """Start nothing."""
+
+
+class _Here(ThreadPoolExecutor):
+    """Does in the thread that asks what others do in theirs."""
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
+        """Return what is done by now."""
+        done: Future[Any] = Future()
+        try:
+            done.set_result(function(*arguments, **named))
+        except BaseException as error:  # noqa: BLE001 - it is for whoever waits
+            done.set_exception(error)
+        return done
+
+
 class InProcessRelay:
     """One relay on a folder. What answers is what `safelight-relay serve` serves."""
 
@@ -61,11 +108,13 @@ class InProcessRelay:
         # As many requests as a run makes: how many a second are allowed is shown elsewhere, with real clients.
         many = (1_000_000, 1_000_000.0)
         chosen = {"part_bytes": 64 << 10, "anonymous_rate": many, "library_rate": many, **(limits or {})}
-        self.service = Service(
-            Settings(data=data, port=PORT, limits=Limits(**chosen)), log=relay_log(self.log), clock=clock
-        )
+        settings = Settings(data=data, port=PORT, limits=Limits(**chosen))
+        # Whichever thread asks goes on with a connection that another one made.
+        settings = dataclasses.replace(settings, database_url=f"{settings.database}?check_same_thread=0")
+        self.service = Service(settings, log=relay_log(self.log), clock=clock)
         self._application = application(self.service)
         self._loop = asyncio.new_event_loop()
+        self._loop.set_default_executor(_Here())
         self._turn = threading.Lock()
         self._running = contextlib.AsyncExitStack()
         self.run(self._running.enter_async_context(self.service.running()))
@@ -78,7 +127,9 @@ class InProcessRelay:
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Run something on the relay's own loop, as its timers do."""
-        with self._turn:
+        with self._turn, pytest.MonkeyPatch.context() as patch:
+            patch.setattr(aiosqlite.core, "SimpleQueue", _AtOnce)
+            patch.setattr(aiosqlite.core, "Thread", _NoThread)
             return self._loop.run_until_complete(work)
 
     def invite(self) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from core.sync.alarms import SyncAlarms
+from tests.soak.in_process import URL
 from tests.soak.machine import beginning
 from tests.soak.mischief import Fault
 from tests.soak.world import World
@@ -77,4 +78,15 @@ def test_a_device_is_added_where_the_key_has_to_be_changed_first(world: World) -
     for number in (1, 0):
         world.sync(number)
     world.add_device(0)
+    world.check()
+
+
+def test_a_membership_entry_is_altered_where_it_says_whose_it_is(world: World) -> None:
+    """It names nobody any more: the relay that gave it out does, which stands beside the alarm."""
+    world.add_device(0)
+    world.sync(0)
+    world.sync(2, [Fault("damage", amount=350)])
+    told = SyncAlarms(world.devices[2].library).list()
+    assert [(alarm.name, alarm.relay) for alarm in told] == [("forged", URL)]
+    assert "in ascending order" in told[0].message
     world.check()
