@@ -19,6 +19,7 @@ from crdt.replica import Replica, new_actor
 from crypto.membership import verify_genesis
 from sync_relay.client import RelayClient
 from tests.core import remote_device
+from tests.core.one_worker import _one_worker
 from tests.core.sync.conftest import Device, Home, home, new_relay, pair, put_back, relay, shown
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from tests.hostile.world import World
     from tests.sync_relay.running_relay import Client, Relay
 
-__all__ = ["home", "new_relay", "pair", "put_back", "relay"]
+__all__ = ["_one_worker", "home", "new_relay", "pair", "put_back", "relay"]
 
 
 @pytest.fixture(scope="class")

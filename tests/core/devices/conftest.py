@@ -26,6 +26,7 @@ from sync_relay.client import RelayClient
 from sync_relay.server.removal import sweep
 from sync_relay.server.settings import Limits, Settings
 from tests.core.conftest import PASSPHRASE, Bench
+from tests.core.one_worker import _one_worker
 from tests.sync_relay.conftest import Clock
 from tests.sync_relay.running_relay import Relay
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from core.errors import CoreError
+
+__all__ = ["_one_worker"]
 
 QUICK = Pace(first=0.005, longest=0.05, unreachable=0.4, arrival=0.8)
 """As patient as a test has to be."""

@@ -21,6 +21,7 @@ from crypto.membership_entry import NO_ENVELOPE, Cut
 from sync_relay.server.settings import Limits, Settings
 from tests.core.conftest import Bench
 from tests.core.empty_library import empty_library
+from tests.core.one_worker import _one_worker
 from tests.sync_relay.conftest import Clock
 from tests.sync_relay.running_relay import Relay
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from core.catalog.records import PhotoRecord
     from core.sync.relays import Connect
     from core.sync.report import SyncReport
+
+__all__ = ["_one_worker"]
 
 PASSPHRASE = b"correct horse battery staple"
 COSTS = kdf.new_parameters(*kdf.FLOOR)
