@@ -46,7 +46,8 @@ class Listener:
         self._position: int | None = None
         self._end: Unreachable | None = None
         self._opened: Future[None] = Future()
-        self._stop: tuple[asyncio.AbstractEventLoop, asyncio.Task[None] | None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._hearing: asyncio.Task[None] | None = None
         self._thread: threading.Thread | None = None
 
     def wait(self, timeout_s: float | None = None) -> int | None:
@@ -65,10 +66,9 @@ class Listener:
     def close(self) -> None:
         """End the connection, so that a `wait` in another thread ends too."""
         self._ended(Unreachable(f"{self._name} is not listened to any more", hint="Connect again."))
-        loop, hearing = self._stop or (None, None)
-        if loop is not None and hearing is not None:
+        if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop has ended by itself
-                loop.call_soon_threadsafe(hearing.cancel)
+                self._loop.call_soon_threadsafe(self._stop_hearing)
         if self._thread is not None:
             self._thread.join()
 
@@ -90,15 +90,25 @@ class Listener:
         self._ended(end)
 
     async def _hear(self, connecting: connect) -> None:
-        self._stop = asyncio.get_running_loop(), asyncio.current_task()
+        self._hearing = asyncio.current_task()
+        self._loop = asyncio.get_running_loop()
         async with connecting as connection:
             self._opened.set_result(None)
-            with contextlib.suppress(ConnectionClosed, asyncio.CancelledError):
-                while True:
-                    position = read_position(await connection.recv(), self._name)
-                    with self._told:
-                        self._position = position  # what came before is older
-                        self._told.notify_all()
+            try:
+                with contextlib.suppress(ConnectionClosed, asyncio.CancelledError):
+                    while True:
+                        position = read_position(await connection.recv(), self._name)
+                        with self._told:
+                            self._position = position  # what came before is older
+                            self._told.notify_all()
+            finally:
+                self._hearing = None  # cut short, the goodbye would leave the socket open
+
+    def _stop_hearing(self) -> None:
+        """Run by the loop, as often as somebody closes this."""
+        hearing, self._hearing = self._hearing, None
+        if hearing is not None:
+            hearing.cancel()
 
     def _ended(self, why: Unreachable) -> None:
         with self._told:

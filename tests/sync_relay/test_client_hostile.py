@@ -8,10 +8,13 @@ import socket
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
+from websockets.http11 import Request
+from websockets.server import ServerProtocol
 from websockets.sync.server import ServerConnection, serve
 
 from crypto.keys import DeviceSecrets
@@ -186,6 +189,36 @@ def test_news_are_short() -> None:
         finally:
             server.shutdown()
             telling.join()
+
+
+def test_whoever_stops_listening_twice_hangs_up_all_the_same() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        RelayClient(f"http://127.0.0.1:{listening.getsockname()[1]}", timeout_s=30) as client,
+        ThreadPoolExecutor(3) as threads,
+    ):
+
+        def welcome() -> socket.socket:
+            connection, _ = listening.accept()
+            protocol = ServerProtocol()
+            while not (requests := protocol.events_received()):
+                protocol.receive_data(connection.recv(0x10000))
+            assert isinstance(requests[0], Request)
+            protocol.send_response(protocol.accept(requests[0]))
+            connection.sendall(b"".join(protocol.data_to_send()))
+            return connection
+
+        client._signed_in = SIGNED_IN
+        welcomed = threads.submit(welcome)
+        with client.listen() as listener:
+            connection = welcomed.result(60)
+            connection.settimeout(60)
+            first = threads.submit(listener.close)
+            assert connection.recv(100)  # it says goodbye, which nobody answers
+            threads.submit(listener.close).result(60)
+            first.result(60)
+        with connection:
+            assert connection.recv(100) == b""
 
 
 def test_https_to_a_relay_without_a_certificate_says_so() -> None:
