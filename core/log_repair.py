@@ -67,8 +67,9 @@ _MOST_ONE_BY_ONE: Final = 256
 _MOST_MISSING: Final = 1_000_000
 """A chain that is said to go on for more than this past what can be read is not: its number is damaged."""
 _NO_ENTRIES: Final = (
-    "Restore log.db from a backup, name a relay of this library (--relay URL), or join it anew into another folder, by "
-    "another device of yours or by the recovery phrase."
+    "Name a relay of this library, which log.db cannot do any more: `safelight verify --repair --relay URL`. Or "
+    "restore log.db from a backup, or join the library anew into another folder, by another device of yours or by the "
+    "recovery phrase."
 )
 
 
@@ -77,7 +78,8 @@ class LogRepair:
     """What became of the log. Envelopes `missing` are in no relay that answered; `refused` is what relays gave instead.
 
     With `needs_sync`, the end of a chain is to be fetched by a sync, as relays hold all of it. `unreachable` are the
-    relays that could not be asked. `set_aside` is the copy of the old log; None: nothing was changed.
+    relays that could not be asked, `asked` says whether there were any to ask. `set_aside` is the copy of the old log;
+    None: nothing was changed.
     """
 
     kept: int = 0
@@ -87,6 +89,7 @@ class LogRepair:
     refused: list[str] = field(default_factory=list)
     unreachable: list[CoreError] = field(default_factory=list)
     needs_sync: bool = False
+    asked: bool = False
     stopped: bool = False
     set_aside: Path | None = None
 
@@ -190,6 +193,7 @@ class _Repair:
             self._clients = self._clients or self._sign_in(
                 [url for url in self._named if url not in self._tried][:MAX_RELAYS]
             )
+            report.asked = bool(self._clients or report.unreachable)
             self._read_ends(members.device_id, facts.get(_MACHINE))
             if not report.stopped:
                 self._fill(chain, members.device_id)
@@ -214,7 +218,8 @@ class _Repair:
                     self._take_entries(_entries_at(client), found)
             self._report.entries = len(found) - before
         if self._library_id not in found:
-            raise LogDamaged("log.db lacks the entry that founded the library, and no relay has it", hint=_NO_ENTRIES)
+            asked = "no relay that was asked has it" if self._tried else "no relay was asked for it"
+            raise LogDamaged(f"log.db lacks the entry that founded the library, and {asked}", hint=_NO_ENTRIES)
         return found
 
     def _take_entries(self, entries: Iterable[bytes], found: dict[bytes, bytes]) -> None:

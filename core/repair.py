@@ -52,6 +52,11 @@ if TYPE_CHECKING:
 _OF_LOG: Final = frozenset({LogDamaged.name, EnvelopeDamaged.name, ChainBroken.name})
 _OF_BLOBS: Final = frozenset({BlobDamaged.name, BlobMissing.name, StorageFailed.name})
 _AT_ONCE: Final = 32
+_NAMELESS: Final = (
+    "No relay was asked, as the log that is left names none. Type `safelight verify --repair --relay URL` with the "
+    "address of one; else put log.db back from a backup, or join the library anew into another folder. Until then all "
+    "that is left can be searched and exported."
+)
 _ELSEWHERE: Final = (
     "No relay that answered has it whole. Sync the device that has it and repeat this, or put the file back from a "
     "backup of the `blobs` folder; where you still have the photo itself, import it again."
@@ -134,7 +139,8 @@ def repair(
         report.stopped = should_stop()
         report.after = verify(library, deep=deep, progress=progress, should_stop=should_stop)
         hint = _ELSEWHERE if _relays(library) else _NO_RELAY
-        report.after.problems = [_with_hint(problem, hint) for problem in report.after.problems]
+        of_log = _HOLE if report.log is None or report.log.asked else _NAMELESS
+        report.after.problems = [_with_hint(problem, of_log, hint) for problem in report.after.problems]
     report.unreachable = list({str(error): error for error in report.unreachable}.values())
     return report
 
@@ -319,10 +325,10 @@ def _wanted(library: Library, problem: Problem) -> Iterator[NamedBlob]:
         yield NamedBlob(blob_id, "original", max(sizes, default=None))
 
 
-def _with_hint(problem: Problem, of_blobs: str) -> Problem:
+def _with_hint(problem: Problem, of_log: str, of_blobs: str) -> Problem:
     """Say of what could not be mended what is left to do."""
     if problem.name in _OF_LOG:
-        return replace(problem, hint=_HOLE)
+        return replace(problem, hint=of_log)
     return replace(problem, hint=of_blobs) if problem.name in _OF_BLOBS else problem
 
 

@@ -13,6 +13,8 @@ from core import edits
 from core.errors import LibraryBusy, LogDamaged
 from core.repair import RepairReport, repair
 from core.verify import verify
+from tests.core.sync.conftest import shown
+from tests.core.sync.test_bootstrap import let_grace_pass, make_and_confirm
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -162,6 +164,42 @@ def test_a_long_gap_in_anothers_chain_is_left_to_a_sync_and_what_follows_it_wait
     goes_on(first)
 
 
+@pytest.mark.parametrize("whose", ["another's", "its own"])
+def test_a_gap_that_relays_have_pruned_is_filled_by_the_checkpoint(
+    pair: tuple[Device, Device], relay: Relay, whose: str
+) -> None:
+    first, second = pair
+    second.sync()
+    device = first if whose == "another's" else second
+    pids = device.photos(2)
+    for number in range(3):
+        edits.set_caption(device.library, pids, f"caption {number}")
+    for one in (device, first, second):
+        one.sync()
+    make_and_confirm(first, second)
+    assert let_grace_pass(relay)["envelopes"] > 3
+    before, own = shown(second), second.library.device_id
+    run = second.library.log._connection.exec_driver_sql
+    run("DELETE FROM envelope WHERE device = ? AND seq IN (2, 3)", (device.id,)).close()
+    if device is first:
+        # With them went the word which relays there are.
+        report = mend(second)
+        assert names(report) == {"chain-broken"}
+        assert all("safelight verify --repair --relay" in str(problem.hint) for problem in report.after.problems)
+    report = mend(second, relays=[relay.url])
+    assert report.log is not None
+    assert (report.log.fetched, report.log.needs_sync, report.log.missing) == (0, True, [])
+    assert report.after.problems == []
+    assert second.library.log.base(), "nobody has the envelopes: a checkpoint stands for them"
+    assert shown(second) == before
+    edits.create_album(second.library, "life goes on")
+    assert (second.library.device_id == own) == (device is first), "of its own chain, something is nowhere any more"
+    second.sync()
+    first.sync()
+    assert second.engine.alarms.list() == first.engine.alarms.list() == []
+    assert shown(first) == shown(second)
+
+
 def test_pages_of_the_log_are_lost_and_everything_comes_back(synced: Device, relay: Relay) -> None:
     heads = synced.library.log.heads()
     shown = synced.library.catalog.search("")
@@ -226,7 +264,10 @@ def test_without_a_relay_what_is_left_is_kept_and_the_rest_is_named(home: Home) 
     path.write_bytes(data)
     with pytest.raises(LogDamaged) as damage:
         repair(device.root, device.secrets)
-    assert "--relay" in str(damage.value.hint)
+    assert "safelight verify --repair --relay" in str(damage.value.hint)
+    assert "no relay was asked" in str(damage.value)
+    with pytest.raises(LogDamaged, match="no relay that was asked has it"):
+        repair(device.root, device.secrets, relays=["http://127.0.0.1:1"])
     assert path.read_bytes() == bytes(data)
     assert sorted(one.name for one in device.root.iterdir()) == ["blobs", "derived", "library.toml", "log.db"]
 

@@ -138,7 +138,8 @@ def _mended(report: RepairReport) -> Iterator[str]:
         yield f"log.db was put together again: {kept} kept, {fetched} fetched ({log.entries} membership entries)."
         yield f"  the old one is {output.plain(str(report.set_aside))}; delete it when you miss nothing"
     if log is not None and log.missing:
-        yield f"No relay that answered has {output.count(len(log.missing), 'envelope')}:"
+        nobody = "No relay that answered has" if log.asked else "No relay was asked (name one: --relay URL) for"
+        yield f"{nobody} {output.count(len(log.missing), 'envelope')}:"
         yield from (f"  {name}" for name in log.missing[:_MOST_NAMED])
         if len(log.missing) > _MOST_NAMED:
             yield f"  and {len(log.missing) - _MOST_NAMED:,} more"
