@@ -13,9 +13,9 @@ from core.mailbox import Pace
 from core.pairing import invite_at
 from core.recovering import recover
 from tests.core.empty_library import empty_library
-from tests.core.sync.conftest import COSTS, PASSPHRASE, Device, converged
+from tests.core.sync.conftest import COSTS, PASSPHRASE, Device
 from tests.crash.forked import Running
-from tests.crash.household import MARK, Household, Lost, Prepared, examine
+from tests.crash.household import MARK, Household, Lost, Prepared, examine, expect
 from tests.crash.operation import Operation
 
 if TYPE_CHECKING:
@@ -76,10 +76,9 @@ class Recovering(Operation):
         household.home.devices.append(newcomer)
         household.open()
         newcomer.sync(originals=True)
-        household.settle(thoroughly=False)
-        newcomer.sync(originals=True)
-        converged(household.first, newcomer)
+        expect(newcomer.library, household.model)
         examine(newcomer.library, household.folder)
+        household.settle(thoroughly=False)
 
     def finish(self) -> None:
         """Do what is left of it, undisturbed."""

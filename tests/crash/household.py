@@ -288,6 +288,9 @@ class Household:
 
     def save(self) -> Saved:
         """Keep a copy of everything as it is now; the devices are closed for it, and stay so."""
+        for device in self.home.devices:
+            if not device.library._closed:
+                device.library.save_derived()  # else each who opens it begins with the whole log
         self._rest()
         self.relay.stop()
         self._saved += 1
@@ -359,7 +362,7 @@ class Household:
 class Prepared:
     """What several rounds begin with: brought about once, kept, and put back, because that costs a fraction of it."""
 
-    def __init__(self, household: Household, bring_about: Callable[[], None], rounds: int = 4) -> None:
+    def __init__(self, household: Household, bring_about: Callable[[], None], rounds: int = 8) -> None:
         """Bring it about anew after so many rounds; it ends with devices of which nobody needs to be open."""
         self._household = household
         self._bring_about = bring_about

@@ -60,17 +60,17 @@ def strike(operation: Operation, chance: random.Random, *kinds: str) -> None:
 
 
 def test_edits(household: Household) -> None:
-    strike(Editing(household), household.chance, *["kill", "cut"] * 2, "full", "broken", "full", "broken")
+    strike(Editing(household), household.chance, *["kill", "cut"] * 3, "full", "broken", "full", "broken")
     household.settle()
 
 
 def test_imports(household: Household) -> None:
-    strike(Importing(household), household.chance, *["kill", "cut"] * 2, "full", "broken")
+    strike(Importing(household), household.chance, "kill", "cut", "kill", "full", "broken")
     household.settle()
 
 
 def test_syncs(household: Household) -> None:
-    strike(Syncing(household), household.chance, *["kill", "cut"] * 2, "full", "broken")
+    strike(Syncing(household), household.chance, "kill", "cut", "kill", "full", "broken")
 
 
 def test_checkpoints(household: Household) -> None:
@@ -88,9 +88,13 @@ def test_rotations(household: Household) -> None:
     household.settle()
 
 
-@pytest.mark.parametrize("kind", [Joining, Recovering, Freeing])
-def test_arrivals_and_originals(household: Household, kind: type[Joining | Recovering | Freeing]) -> None:
-    strike(kind(household), household.chance, "kill", "cut", "kill")
+@pytest.mark.parametrize("kind", [Joining, Recovering], ids=lambda kind: kind.name)
+def test_arrivals(household: Household, kind: type[Joining | Recovering]) -> None:
+    strike(kind(household), household.chance, "kill", "cut")
+
+
+def test_originals_that_make_room(household: Household) -> None:
+    strike(Freeing(household), household.chance, "kill", "cut", "kill")
 
 
 def test_relays(household: Household) -> None:
