@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
+from core.core_dumps import forbid_core_dumps
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -46,7 +48,7 @@ def own_pipes() -> tuple[io.FileIO, io.FileIO]:
 
 
 def confine(*, open_files: int) -> None:
-    """Give up writing files and opening many, for good. Windows has no such calls."""
+    """Give up writing files and opening many, and being looked into by others, for good. Windows has no such calls."""
     if sys.platform == "win32":
         return
     import resource
@@ -55,12 +57,9 @@ def confine(*, open_files: int) -> None:
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000", "ascii")
     # Nothing is ever written to disk in the clear, by whatever bug in whatever decoder.
-    for limit, value in (
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NOFILE, open_files),
-    ):
-        _limit(limit, value, for_good=True)
+    forbid_core_dumps()
+    _limit(resource.RLIMIT_FSIZE, 0, for_good=True)
+    _limit(resource.RLIMIT_NOFILE, open_files, for_good=True)
 
 
 def bound_memory(memory: int, *, for_good: bool) -> None:

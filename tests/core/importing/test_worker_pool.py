@@ -15,6 +15,7 @@ import psutil
 import pytest
 from PIL import Image
 
+from core.confined_process import ConfinedProcess
 from core.confinement import PipeBroken
 from core.importing import protocol
 from core.importing.errors import FileRefused, WorkerBroken
@@ -128,14 +129,36 @@ def test_a_model_that_cannot_be_loaded_is_said_before_anything_is_imported(tmp_p
         pool.close()
 
 
-def test_a_worker_neither_writes_files_nor_keeps_what_its_parent_has(
-    pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_worker_finds_nothing_in_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shown by a variable of Python's own, which a module of Python's own prints."""
+    monkeypatch.setenv("PYTHONUSERBASE", "/where/the/passphrase/lies")
+    process = ConfinedProcess("site")
+    try:
+        printed = process.output.readall()
+    finally:
+        process.end()
+    assert b"USER_BASE" in printed
+    assert b"/where/the/passphrase/lies" not in printed
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux says who may look into a process")
+def test_a_confined_process_is_dumped_nowhere_and_looked_into_by_nobody() -> None:
+    code = (
+        "import ctypes, resource\n"
+        "hard = resource.getrlimit(resource.RLIMIT_CORE)[1]\n"
+        "resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))\n"
+        "from core.confinement import confine\n"
+        "confine(open_files=64)\n"
+        "print(*resource.getrlimit(resource.RLIMIT_CORE), ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))\n"
+    )
+    ended = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout == "0 0 0\n"
+
+
+def test_a_worker_neither_writes_files_nor_keeps_what_its_parent_has(pool: WorkerPool) -> None:
     if sys.platform == "linux":
-        monkeypatch.setenv("SAFELIGHT_PASSPHRASE_FILE", "/where/it/lies")
         ask(pool, jpeg())
         (worker,) = map(psutil.Process, pool.processes())
-        assert "SAFELIGHT_PASSPHRASE_FILE" not in worker.environ()
         assert worker.rlimit(psutil.RLIMIT_FSIZE) == worker.rlimit(psutil.RLIMIT_CORE) == (0, 0)
     code = (
         "import sys; sys.modules['readline'] = None\n"
