@@ -29,6 +29,7 @@ from core.log_transaction import (
     select_from,
     stored,
 )
+from core.new_tables import make_tables
 from core.private_files import open_private, storage_errors
 from crypto.envelope import MIN_ENVELOPE_BYTES
 
@@ -94,7 +95,7 @@ class Log:
         with log_errors(), connection:
             connection.exec_driver_sql(f"PRAGMA application_id={_APPLICATION_ID}")
             connection.exec_driver_sql("BEGIN IMMEDIATE")
-            schema.metadata.create_all(connection)
+            make_tables(connection, schema.metadata)
             for entry_hash, entry in entries.items():
                 connection.execute(sa.insert(schema.membership).values(hash=entry_hash, entry=entry))
             for name, value in facts.items():

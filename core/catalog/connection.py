@@ -15,6 +15,7 @@ from sqlalchemy.pool import StaticPool
 
 from core.catalog.tables import APPLICATION_ID, CREATE_WORDS, VERSION, metadata
 from core.errors import UnknownFormat
+from core.new_tables import make_tables
 from core.query.fields import EARTH_KM
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _CACHE_KIBIBYTES = 32_768
 def empty_database() -> Connection:
     """Return a new catalog without rows."""
     connection = _connect(None)
-    metadata.create_all(connection)
+    make_tables(connection, metadata)
     connection.execute(CREATE_WORDS)
     connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
     connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
