@@ -162,7 +162,12 @@ class _Held:
 @target(
     FileRefused,
     ThumbnailProblem,
-    covers=("tui.app.workers.thumbnails", "tui.app.workers.pictures", "core.bundles"),
+    covers=(
+        "tui.app.workers.thumbnails",
+        "tui.app.workers.pictures",
+        "tui.app.workers.received_jpeg",
+        "core.bundles",
+    ),
     longest=8192,
 )
 def shown_picture(data: bytes) -> None:

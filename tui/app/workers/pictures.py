@@ -7,14 +7,12 @@ pixels. Where there is none the original is decoded by a worker process, as an i
 from __future__ import annotations
 
 import asyncio
-import io
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
-from PIL import Image
 
 from core.errors import BlobMissing, CoreError, IntegrityAlarm
 from core.importing import protocol
@@ -22,11 +20,14 @@ from core.importing.errors import FileRefused, WorkerBroken
 from core.importing.limits import IN_MEMORY_BYTES, STANDARD
 from core.importing.worker_pool import WorkerPool
 from tui.app.workers.library_thread import NotOpen
+from tui.app.workers.received_jpeg import open_jpeg
 from tui.app.workers.thumbnails import ThumbnailProblem, turned, whole_thumbnail
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from concurrent.futures import Future
+
+    from PIL import Image
 
     from core.blobs import BlobStore
     from core.catalog import Copy, PhotoRecord, ThumbRef
@@ -251,7 +252,7 @@ def _preview(blobs: BlobStore, copy: Copy) -> Image.Image:
 
 def _decode_jpeg(data: bytes) -> Image.Image:
     try:
-        image = Image.open(io.BytesIO(data), formats=("JPEG",))
+        image = open_jpeg(data)
         if image.width * image.height <= _MAX_PREVIEW_PIXELS:
             # Its colour profile, if it has one, is a stranger's file once more, and stays unread in this process.
             return image.convert("RGB")

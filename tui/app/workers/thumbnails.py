@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
 from PIL import Image, ImageOps
 
 from core import bundles, thumbhash
 from core.errors import BlobMissing, IntegrityAlarm
+from tui.app.workers.received_jpeg import open_jpeg
 
 if TYPE_CHECKING:
     from core.blobs import BlobStore
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _LONGEST = 1024
 """Pixels a thumbnail may have on a side; ours have 320, and another device's word is not believed further."""
+_MAX_BYTES = 4 << 20
+"""Bytes a thumbnail may have; ours have some 20,000."""
 _HEAD_ROOM = (0.5, 0.35)
 """What is kept of a picture that is cut to a tile: people's heads are above its middle."""
 _PLACEHOLDER_LONGEST = 16
@@ -46,6 +48,8 @@ def whole_thumbnail(blobs: BlobStore, place: ThumbRef | None, size: tuple[int, i
     """Return a thumbnail as it was made, at least about `size` pixels if it has as many. Raises `ThumbnailProblem`."""
     if place is None:
         raise ThumbnailProblem("it has no thumbnail")
+    if place.length > _MAX_BYTES:
+        raise ThumbnailProblem("its thumbnail is larger than any")
     try:
         with blobs.open(place.blob_id, place.key) as bundle:
             data = bundles.read_part(bundle, place.offset, place.length)
@@ -54,7 +58,7 @@ def whole_thumbnail(blobs: BlobStore, place: ThumbRef | None, size: tuple[int, i
     except (IntegrityAlarm, ValueError) as error:
         raise ThumbnailProblem("its thumbnail is damaged") from error
     try:
-        image = Image.open(io.BytesIO(data), formats=("JPEG",))
+        image = open_jpeg(data)
         if max(image.size) <= _LONGEST:
             image.draft("RGB", size)
             return image.convert("RGB")
