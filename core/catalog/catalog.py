@@ -19,7 +19,7 @@ from core.catalog.connection import empty_database, open_database, write_databas
 from core.catalog.descriptions import answer, with_likeness
 from core.catalog.entry import PART_MAPS, PHOTO_MAPS, PhotoEntry, read_entries, read_entry
 from core.catalog.labels import LibraryLabeller
-from core.catalog.library_document import LibraryWriter
+from core.catalog.library_document import TAUGHT_MAP, LibraryWriter
 from core.catalog.selection import ASCENDING_BY_DEFAULT, Selector, sort_key
 from core.catalog.tables import (
     VERSION,
@@ -176,8 +176,10 @@ class Catalog:
         if document == LIBRARY:
             with self._writing():
                 self._library.update(touched, read)
-                self._taught.forget_others(self._labeller)
-                if any(map_name == "setting" for map_name, _ in touched):
+                maps = {map_name for map_name, _ in touched}
+                if not maps.isdisjoint({TAUGHT_MAP, "setting"}):
+                    self._taught.forget_others(self._labeller)
+                if "setting" in maps:
                     self._labeller.forget()
             return
         with self._writing(forget=False):
