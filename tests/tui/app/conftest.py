@@ -141,13 +141,17 @@ def play(
 async def until(pilot: Pilot[None], condition: Callable[[], bool], what: str = "") -> None:
     """Let the app run until something holds."""
     deadline = time.monotonic() + PATIENCE_S
+    waited = False
     while time.monotonic() < deadline:
         try:
             if condition():
+                if waited:  # what comes of it is handled and drawn as well
+                    await pilot.pause(0)
                 return
         except (LookupError, NoMatches):  # a screen that is being put together
             pass
-        await pilot.pause(0.005)
+        await asyncio.sleep(0.01)
+        waited = True
     raise AssertionError(f"waited in vain for {what or condition} on {pilot.app.screen_stack}, {pilot.app.workers}")
 
 
