@@ -36,7 +36,8 @@ class Ended:
     """How a forked process ended.
 
     `done` is what it told, in that order; `refusals` are the named errors that its disk's fault led to, with their
-    hints; `steps` is how many it had taken, if it came to its end. `struck` tells whether it met its fault.
+    hints; `steps` is how many it had taken, if it came to its end. `struck` tells whether it met its fault, and `cut`
+    whether that was a power cut, which may bring back what was just removed.
     """
 
     killed: bool
@@ -44,6 +45,7 @@ class Ended:
     done: list[str]
     refusals: list[tuple[str, str]]
     steps: int
+    cut: bool = False
 
 
 class Session:
@@ -126,7 +128,8 @@ class Running:
             found[kind].append(rest)
         refusals = [(name, hint) for name, _, hint in (line.partition(": ") for line in found["refused"])]
         steps = int(found["steps"][0]) if found["steps"] else 0
-        return Ended(code != 0, code != 0 or bool(found["struck"]), found["done"], refusals, steps)
+        struck = code != 0 or bool(found["struck"])
+        return Ended(code != 0, struck, found["done"], refusals, steps, isinstance(self._fault, Cut))
 
 
 def _child(work: Callable[[Session], None], roots: list[Path], fault: Fault, writable: int) -> None:

@@ -35,6 +35,7 @@ from tests.crash.operation import Operation
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from core.catalog.records import Copy
     from core.importing.events import ImportEvent
     from tests.core.sync.conftest import Device
     from tests.crash.forked import Ended, Session
@@ -50,14 +51,18 @@ class Editing(Operation):
     def __init__(self, household: Household) -> None:
         self._household = household
         self._plan = household.plan()
+        self._originals: dict[str, bytes] = {}
 
     def prepare(self) -> list[Path]:
+        first = self._household.first
+        self._household.open()
+        self._originals = {name: copies[0].blob_id for name, copies in _copies(first.library).items()}
         self._plan = self._household.plan()
         self._plan.add()
         self._plan.several(3)
         self._plan.undo()
-        self._household.first.close()
-        return self._household.roots(self._household.first)
+        first.close()
+        return self._household.roots(first)
 
     def work(self, session: Session) -> None:
         first = self._household.first
@@ -70,8 +75,18 @@ class Editing(Operation):
         session.insist(edit)
 
     def check(self, ended: Ended) -> None:
-        finish(self._household, self._plan, len(ended.done))
-        self._household.settle_now_and_then()
+        household = self._household
+        household.open()
+        library = household.first.library
+        examine(library, household.folder)
+        self._plan.done(library, len(ended.done))
+        known = self._plan.models[len(ended.done)]
+        left = [name for name, blob in self._originals.items() if name not in known and library.blobs.exists(blob)]
+        if left and not ended.cut:
+            raise Lost(f"{left} were purged, and their originals are here")
+        self._plan.make(library)
+        household.model = self._plan.models[-1]
+        household.settle_now_and_then()
 
 
 class Importing(Operation):
@@ -167,9 +182,11 @@ class Syncing(Operation):
     def __init__(self, household: Household) -> None:
         self._household = household
         self._prepared = Prepared(household, self._write)
+        self._originals = True
 
     def prepare(self) -> list[Path]:
         self._prepared.again()
+        self._originals = self._household.chance.random() < 0.5
         return self._household.roots(self._household.first)
 
     def _write(self) -> None:
@@ -185,7 +202,7 @@ class Syncing(Operation):
         household.second.sync()
 
     def work(self, session: Session) -> None:
-        sync(self._household.first, session, "synced")
+        sync(self._household.first, session, "synced", originals=self._originals)
 
     def check(self, ended: Ended) -> None:
         household = self._household
@@ -392,32 +409,27 @@ class Rotating(Operation):
         household.settle_now_and_then()
 
 
-def sync(device: Device, session: Session, word: str) -> None:
+def sync(device: Device, session: Session, word: str, *, originals: bool = True) -> None:
     """Sync a device in a forked process, and tell `word` if all went well."""
 
     def run() -> None:
         with Library.open(device.root, device.secrets) as library:
-            session.insist(lambda: _run(library))
+            session.insist(lambda: _run(library, originals=originals))
             session.tell(word)
 
     session.insist(run)
 
 
-def _run(library: Library) -> None:
+def _run(library: Library, *, originals: bool) -> None:
     engine = SyncEngine(library, patience=patience)
     try:
-        error = engine.run(originals=True).worst_error
+        error = engine.run(originals=originals).worst_error
     finally:
         engine.close()
     if error is not None:
         raise error
 
 
-def finish(household: Household, plan: Plan, acknowledged: int) -> None:
-    """Expect what was acknowledged of a plan, and make the rest of it."""
-    household.open()
-    library = household.first.library
-    examine(library, household.folder)
-    plan.done(library, acknowledged)
-    plan.make(library)
-    household.model = plan.models[-1]
+def _copies(library: Library) -> dict[str, list[Copy]]:
+    photos = [*library.catalog.search(""), *library.catalog.search("is:trash")]
+    return {photo.filename or "?": library.catalog.copies(photo.pid) for photo in photos}

@@ -79,16 +79,15 @@ class Content:
 
 @dataclass(frozen=True)
 class _Change:
-    """A change of names: of these paths, to these contents (None: gone; a folder has no `Content`)."""
+    """A change of names: of these paths, to these contents (None: gone; a folder has no `Content`).
 
-    names: tuple[tuple[Path, Content | None], ...]
-    folder_made: Path | None = None
-    folder_removed: Path | None = None
+    It is surely on the disk once one of `folders` is synced.
+    """
 
-    @property
-    def folders(self) -> set[Path]:
-        paths = [path for path, _ in self.names]
-        return {path.parent for path in (*paths, self.folder_made, self.folder_removed) if path is not None}
+    folders: frozenset[Path]
+    names: tuple[tuple[Path, Content | None], ...] = ()
+    folders_made: tuple[Path, ...] = ()
+    folders_removed: tuple[Path, ...] = ()
 
 
 class PowerCut:
@@ -104,7 +103,8 @@ class PowerCut:
         """Look at what a step is about to change, unless that is known."""
         if step.kind in {"request", "make folder", "remove folder"}:
             return
-        for path in (step.path, step.target):
+        below = step.path.rglob("*") if step.kind == "rename" and step.path.is_dir() else ()
+        for path in (step.path, step.target, *below):
             if path is None or path in self._names or path.name.endswith(SHARED) or path.is_dir():
                 continue
             content = None
@@ -145,12 +145,12 @@ class PowerCut:
     def _put_folders(self, kept: int) -> None:
         folders: dict[Path, bool] = {}
         for number, change in enumerate(self._changes):
-            for folder, made in ((change.folder_made, True), (change.folder_removed, False)):
-                if folder is not None:
+            for some, made in ((change.folders_made, True), (change.folders_removed, False)):
+                for folder in some:
                     folders[folder] = made if number < kept else folders.get(folder, not made)
         for folder, is_there in folders.items():
             if is_there:
-                folder.mkdir(exist_ok=True)
+                folder.mkdir(parents=True, exist_ok=True)
             elif folder.is_dir():
                 shutil.rmtree(folder)
 
@@ -165,17 +165,30 @@ class PowerCut:
     def _note_names(self, step: Step, content: Content | None) -> None:
         if step.kind == "create" and content is None:
             self._change(((step.path, Content()),))
+        elif step.kind == "rename" and step.target is not None and step.target.is_dir():
+            self._note_moved_folder(step.path, step.target)
         elif step.kind == "rename" and step.target is not None:
             self._change(((step.path, None), (step.target, content)))
         elif step.kind == "remove":
             self._change(((step.path, None),))
         elif step.kind == "make folder":
-            self._changes.append(_Change((), folder_made=step.path))
+            self._changes.append(_Change(frozenset([step.path.parent]), folders_made=(step.path,)))
         elif step.kind == "remove folder":
-            self._changes.append(_Change((), folder_removed=step.path))
+            self._changes.append(_Change(frozenset([step.path.parent]), folders_removed=(step.path,)))
+
+    def _note_moved_folder(self, old: Path, new: Path) -> None:
+        moved = [(path, content) for path, content in self._names.items() if path.is_relative_to(old)]
+        names = [(path, None) for path, _ in moved] + [(new / path.relative_to(old), it) for path, it in moved]
+        made = [new, *sorted(path for path in new.rglob("*") if path.is_dir())]
+        removed = [old / path.relative_to(new) for path in made]
+        folders = frozenset([old.parent, new.parent])
+        self._before.update({path: None for path, _ in names if path not in self._names})
+        self._names.pop(new, None)
+        self._changes.append(_Change(folders, tuple(names), tuple(made), tuple(removed)))
+        self._names.update(names)
 
     def _change(self, names: tuple[tuple[Path, Content | None], ...]) -> None:
-        self._changes.append(_Change(names))
+        self._changes.append(_Change(frozenset(path.parent for path, _ in names), names))
         self._names.update(names)
 
     def _sync_folder(self, folder: Path) -> None:

@@ -64,7 +64,7 @@ class Freeing(Operation):
         library = household.first.library
         examine(library, household.folder)
         left = [one for one in map(bytes.fromhex, ended.done) if library.blobs.exists(_original(library, one)[0])]
-        if left and not ended.killed:  # a power cut may bring back what was removed; it goes the next time
+        if left and not ended.cut:
             raise Lost(f"{len(left)} originals were told as freed, and are here")
         free(library, single_copy=True)
         household.first.sync(originals=True)

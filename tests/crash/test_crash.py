@@ -59,48 +59,58 @@ def strike(operation: Operation, chance: random.Random, *kinds: str) -> None:
             raise
 
 
+@pytest.mark.scenario(12, "kill -9 between any two steps")
 def test_edits(household: Household) -> None:
     strike(Editing(household), household.chance, *["kill", "cut"] * 3, "full", "broken", "full", "broken")
     household.settle()
 
 
+@pytest.mark.scenario(12, "kill -9 between any two steps")
 def test_imports(household: Household) -> None:
     strike(Importing(household), household.chance, "kill", "cut", "kill", "full", "broken")
     household.settle()
 
 
+@pytest.mark.scenario(12, "kill -9 between any two steps")
 def test_syncs(household: Household) -> None:
     strike(Syncing(household), household.chance, "kill", "cut", "kill", "full", "broken")
 
 
+@pytest.mark.scenario(12, "kill -9 between any two steps")
 def test_checkpoints(household: Household) -> None:
     strike(Checkpointing(household), household.chance, "kill", "cut", "kill")
 
 
+@pytest.mark.scenario(12, "kill -9 between any two steps")
 def test_prunes(household: Household) -> None:
     pruning = Pruning(household)
     strike(pruning, household.chance, "kill", "cut", "kill")
     pruning.newcomer()
 
 
+@pytest.mark.scenario(12, "kill -9 between any two steps")
 def test_rotations(household: Household) -> None:
     strike(Rotating(household), household.chance, *["kill", "cut"] * 2, "full", "broken")
     household.settle()
 
 
+@pytest.mark.scenario(12, "kill -9 between any two steps")
 @pytest.mark.parametrize("kind", [Joining, Recovering], ids=lambda kind: kind.name)
 def test_arrivals(household: Household, kind: type[Joining | Recovering]) -> None:
     strike(kind(household), household.chance, "kill", "cut")
 
 
+@pytest.mark.scenario(12, "kill -9 between any two steps")
 def test_originals_that_make_room(household: Household) -> None:
     strike(Freeing(household), household.chance, "kill", "cut", "kill")
 
 
+@pytest.mark.scenario(12, "kill -9 between any two steps")
 def test_relays(household: Household) -> None:
     strike(Serving(household), household.chance, *["kill", "cut"] * 2, "full", "broken")
 
 
+@pytest.mark.scenario(12, "kill -9 between any two steps")
 @pytest.mark.parametrize("kind", MIGRATIONS, ids=lambda kind: kind.name)
 def test_migrations(kind: type[Founding | Upgrading | UpgradingRelay]) -> None:
     chance = random.Random(SEED)

@@ -1,6 +1,6 @@
 """Scenario 12: what was acknowledged is lost, and a device comes back from a backup, in one library.
 
-Elsewhere, each at every step: connections (tests/core/sync/test_faults.py), kills (test_kill.py, tests/crash),
+Elsewhere, each at every step: connections (tests/core/sync/test_faults.py), kills (tests/crash),
 full disks, copies and processes (tests/core, tests/e2e).
 """
 
