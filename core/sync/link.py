@@ -55,6 +55,8 @@ class Link:
         self.vector: Vector | None = None
         """The newest envelope of each device at the relay; None: not known, or not any more."""
         self.new_alarms: list[IntegrityAlarm] = []
+        self.position = 0
+        """Where the relay's log ended when it was last asked for its vector."""
         self.asked_past: Vector = {}
         """What the relay named as its newest when the envelopes past this device's were last asked for."""
         self._library = library
@@ -127,7 +129,7 @@ class Link:
             heads = self.ask(self.client.heads)
             vector = {head.device_id: (head.seq, head.hash) for head in heads.heads}
             self._compare(vector)
-            self.vector = vector
+            self.vector, self.position = vector, heads.position
         return self.vector
 
     def holds(self, device: bytes, seq: int, envelope_hash: bytes) -> None:

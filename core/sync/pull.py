@@ -17,7 +17,7 @@ from core.log import NO_HASH, name_envelope
 from core.sync.link import moved_on
 from core.sync.turn import Turn
 from crypto.membership import entry_hash
-from sync_relay import wire
+from sync_relay import errors, wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +33,7 @@ class Pull(Turn):
 
     _pulled = 0
     _doubt = _has_told = _entries_doubt = _has_read_past = False
+    _forgotten: frozenset[bytes] = frozenset()
 
     def run(self) -> None:
         """Read on from where this device left the relay."""
@@ -106,7 +107,7 @@ class Pull(Turn):
             if not page.more:
                 break
             after = page.position
-        self._link.miss_entries(before.difference(self._link.facts.entries))
+        self._link.miss_entries(before.difference(self._link.facts.entries) | self._forgotten)
         return prunes
 
     def _bootstrap(self, prunes: list[wire.Item]) -> None:
@@ -221,7 +222,28 @@ class Pull(Turn):
             return False
         members = self._library.members
         waiting = self._library.log.held_sizes().keys() - members.membership.departed.keys() - {members.device_id}
-        return bool(waiting or self._library.ingest.unaccounted())
+        return bool(waiting or self._library.ingest.unaccounted()) or self._has_forgotten_entries()
+
+    def _has_forgotten_entries(self) -> bool:
+        """Tell whether the relay lacks the newest membership entries that it held: it is given them, and takes them.
+
+        A relay that was put back, and then given as much by others as it had, shows nothing of that in its vector: a
+        revocation that it lost would be heard of by nobody. So it is asked whenever its log ends elsewhere than before.
+        """
+        link = self._link
+        if link.position == link.facts.checked:
+            return False
+        entries = self._library.members.membership.entries
+        known = entries.keys() & set(link.facts.entries)
+        newest = sorted(known.difference(*(entries[name].heads for name in known)))
+        try:
+            sent = [entries[name].data for name in newest]
+            lost = bool(sent) and link.ask(functools.partial(link.client.append_entries, sent)).stored > 0
+        except (errors.Forged, errors.QuotaFull):  # of what is there it would have said so
+            lost = True
+        self._forgotten = frozenset(newest if lost else ())
+        link.facts = msgspec.structs.replace(link.facts, checked=link.position)
+        return lost
 
     def _report_claims(self) -> None:
         """Raise the alarm for what the relay says it holds, and did not give out although everything was asked for.
