@@ -25,6 +25,7 @@ from core.replica_process import ReplicaProcess
 from core.sync import transfers
 from crypto.keys import DeviceSecrets
 from crypto.membership_change import countersign, draft_add
+from tests import compiled_statements
 from tests.core.sync.conftest import COSTS, PASSPHRASE, Device
 from tests.soak.crook import WORD, Crook
 from tests.soak.in_process import URL, InProcessRelay
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ml.labels import LabelRules
+
+compiled_statements.share()
 
 
 @dataclass

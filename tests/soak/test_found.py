@@ -41,6 +41,23 @@ def test_a_revocation_that_the_relay_forgot_is_given_again(world: World) -> None
     assert any("membership entries that it had" in alarm.message for alarm in told)
 
 
+def test_a_revocation_that_the_relay_forgot_and_nothing_shows_is_given_again(world: World) -> None:
+    """Another device wrote just before it was given, and gives the relay what it lost before anybody looks."""
+    world.add_device(0)
+    for number in (0, 1, 2, 0, 1):
+        world.sync(number)
+    world.back_up()
+    world.revoke(2, 1)
+    world.edit(0, 0)
+    world.sync_two(1, 0, 1)
+    world.roll_back(announced=False)
+    world.sync(0)
+    world.check()
+    assert world.devices[2].id not in world.devices[0].library.members.membership.members
+    told = [alarm.message for alarm in SyncAlarms(world.devices[1].library).list()]
+    assert any("lacks 2 membership entries that it had" in message for message in told), told
+
+
 def test_a_device_is_added_while_a_hostile_member_makes_two_epochs(world: World) -> None:
     """Each of two devices knows of the one or the other when it makes the next epoch, and then nobody writes."""
     world.hostile_writes(5, 2)
