@@ -11,7 +11,7 @@ again. Other devices find the purge among what they pull, and do the same with w
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from core import bundles
 from core.errors import BlobDamaged, BlobMissing, NoSuchRelay
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from core.commit import CommitReceipt
     from core.library import Library
     from crdt.operations import Operation
+
+_MOST_BYTES: Final = 16 * bundles.MAX_BUNDLE_BYTES
+"""Bytes of a bundle that are written anew; a bundle that a program of ours makes has a sixteenth of that."""
 
 
 def purge_photos(library: Library, photos: Mapping[str, Collection[bytes]], summary: str) -> CommitReceipt:
@@ -146,28 +149,37 @@ def _write_without(
     changes: dict[str, list[Operation]],
     staged: list[StagedBlob],
 ) -> bool:
-    """Stage a bundle without the parts of `gone`; tell whether the old one can go."""
+    """Stage a bundle without the parts of `gone`; tell whether the old one can go.
+
+    Parts that lie over others are left out: nobody but a hostile device writes such, to fill memory here.
+    """
     kept = [
         (document, entry) for document, record in documents.items() for entry in record.entries if entry.pid not in gone
     ]
     parts: list[tuple[bytes, bytes]] = []
+    moving: list[str] = []
     key = next(iter(documents.values())).key
     try:
         if kept:
             with library.blobs.open(blob_id, key) as bundle:
-                parts = [(entry.pid, bundles.read_part(bundle, entry.offset, entry.length)) for _, entry in kept]
+                room = min(bundle.size, _MOST_BYTES)
+                for document, entry in kept:
+                    if entry.length <= room:
+                        room -= entry.length
+                        parts.append((entry.pid, bundles.read_part(bundle, entry.offset, entry.length)))
+                        moving.append(document)
     except (BlobMissing, BlobDamaged, ValueError):
         # What cannot be read cannot be written anew. The records stay, and `verify` names the blob.
         return False
     for document in documents:
         changes.setdefault(document, []).append(Delete("bundle", blob_id.hex()))
-    if not kept:
+    if not parts:
         return True
     data, entries = bundles.build(parts)
     blob = library.blobs.stage_bytes(data)
     staged.append(blob)
     own: dict[str, list[BundleEntry]] = {}
-    for (document, _), entry in zip(kept, entries, strict=True):
+    for document, entry in zip(moving, entries, strict=True):
         own.setdefault(document, []).append(entry)
     for document, moved in own.items():
         old = documents[document]

@@ -10,7 +10,7 @@ from core import bundles, edits
 from core.errors import BlobMissing
 from core.verify import verify
 from crdt.operations import Operation, Put
-from crdt.records import BundleRecord
+from crdt.records import BundleEntry, BundleRecord
 
 if TYPE_CHECKING:
     from core.library import Library
@@ -41,10 +41,32 @@ def bundle(
     return ref.id
 
 
+def overlapping(library: Library, pids: list[bytes], count: int, length: int) -> bytes:
+    """Name a bundle whose parts lie over each other, as only a hostile device does; return its id."""
+    ref = library.blobs.put_bytes(b"what honest programs write lies one after the other".ljust(length))
+    entries = [BundleEntry(pid, 0, length) for pid in (*pids, *(n.to_bytes(16, "big") for n in range(count)))]
+    record = BundleRecord(kind="thumb", key=ref.key, entries=entries, size=ref.size)
+    changes: dict[str, list[Operation]] = {"photos:2024-05": [Put("bundle", ref.id.hex(), record.pack())]}
+    library.commit(changes, action="import", summary="bundle")
+    return ref.id
+
+
 def thumbnail(library: Library, pid: bytes) -> bytes:
     where = library.catalog.thumbnail(pid)
     assert where is not None
     return library.blobs.read(where.blob_id, where.key, where.offset, where.length)
+
+
+def test_a_bundle_whose_parts_lie_over_each_other_takes_no_memory(library: Library, bench: Bench) -> None:
+    """Two thousand parts of megabytes, all of them the same: written one after the other they would be gigabytes."""
+    pids = bench.add_photos(library, 2, blobs=True)
+    old = overlapping(library, pids, 60, 1 << 20)
+    edits.purge(library, pids[:1])
+    assert not library.blobs.exists(old)
+    for _, value in library.replica_items("photos:2024-05", "bundle"):
+        record = BundleRecord.unpack(bytes(value))  # type: ignore[arg-type]
+        assert (len(record.entries), record.size) == (1, 1 << 20)
+        assert record.entries[0].pid == pids[1]
 
 
 @pytest.fixture
