@@ -14,11 +14,14 @@ from PIL import Image
 from core.importing.pipeline import import_paths
 from core.library import Library
 from tests.core.empty_library import empty_library
+from tests.core.one_worker import _one_worker
 from tui.cli.application import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+__all__ = ["_one_worker"]
 
 PHOTOS = 3
 PASSPHRASE = "correct horse battery staple"
