@@ -30,6 +30,7 @@ from core.log import Log
 from core.members import Members
 from core.replica_process import ReplicaProcess
 from core.successor import become_new, copy_name, inherit_derived, is_held_by
+from core.unshown_phrase import kept_words
 from core.view import Progress, View
 from core.writer import CURABLE, Writer
 from core.writing import Writing
@@ -92,18 +93,26 @@ class Library:
 
     @classmethod
     def create(
-        cls, root: Path, passphrase: bytes, *, device_name: str, kdf: KdfParameters | None = None
+        cls,
+        root: Path,
+        passphrase: bytes,
+        *,
+        device_name: str,
+        kdf: KdfParameters | None = None,
+        keep_phrase: bool = False,
     ) -> tuple[Library, str]:
         """Make a library in `root` (absent or empty) and return it with its recovery phrase, which is kept nowhere.
 
-        Raises `LibraryExists`, and `StorageFailed` where the folder cannot be written.
+        With `keep_phrase` it is kept for this device until it was shown (`core.unshown_phrase`). Raises
+        `LibraryExists`, and `StorageFailed` where the folder cannot be written.
         """
         refuse_used_folder(root)
         secrets = DeviceSecrets.generate()
         phrase = new_phrase()
         genesis = create_genesis(secrets, phrase_secrets(phrase), created_at=int(time.time()))
         library_id = entry_hash(genesis)
-        make_folder(root, passphrase, secrets, library_id, {library_id: genesis}, kdf)
+        kept = kept_words(phrase, secrets, library_id) if keep_phrase else {}
+        make_folder(root, passphrase, secrets, library_id, {library_id: genesis}, kdf, kept)
         library = cls.open(root, secrets)
         try:
             name = Put("device", secrets.device_id.hex(), device_name)

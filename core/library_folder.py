@@ -26,17 +26,18 @@ def make_folder(
     library_id: bytes,
     entries: Mapping[bytes, bytes],
     kdf: KdfParameters | None,
+    facts: Mapping[str, bytes] | None = None,
 ) -> None:
     """Make a library of no envelopes in `root` (absent or empty), written by the device that holds `secrets`.
 
-    `entries` are its membership entries by hash. Raises `LibraryExists`, and `StorageFailed` where the folder cannot
-    be written.
+    `entries` are its membership entries by hash; `facts` are remembered by its log. Raises `LibraryExists`, and
+    `StorageFailed` where the folder cannot be written.
     """
     refuse_used_folder(root)
     layout = Layout(root)
     file = LibraryFile.make(library_id, secrets, passphrase, new_parameters() if kdf is None else kdf)
     layout.make_folders()
-    Log.create(layout.log, entries, first_facts(library_id, secrets.device_id)).close()
+    Log.create(layout.log, entries, first_facts(library_id, secrets.device_id) | dict(facts or {})).close()
     # Last, because it is this file that makes the folder a library.
     file.write(layout.library_file)
 

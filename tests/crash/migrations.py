@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Self
 
 from core import log_schema, view
 from core.library import Library
+from core.unshown_phrase import first_phrase_was_shown, unshown_phrase
 from crypto import kdf
 from sync_relay.server.database import Database, newest_revision
 from sync_relay.server.settings import Settings
@@ -80,10 +81,12 @@ class Founding(Operation):
         session.attempt(lambda: self._found(session))
 
     def _found(self, session: Session | None = None) -> None:
-        library, _ = Library.create(self._root, PASSPHRASE, device_name=MARK, kdf=COSTS)
+        library, _ = Library.create(self._root, PASSPHRASE, device_name=MARK, kdf=COSTS, keep_phrase=True)
         with library:
             if session is not None:
                 session.tell("made")
+                first_phrase_was_shown(library)
+                session.tell("shown")
 
     def check(self, ended: Ended) -> None:
         if not (self._root / "library.toml").exists():
@@ -92,6 +95,9 @@ class Founding(Operation):
             self._found()
         with Library.open(self._root, Library.unlock(self._root, PASSPHRASE)) as library:
             examine(library, self._folder.now)
+            is_kept = unshown_phrase(library) is not None
+            if ("made" not in ended.done and not is_kept) or ("shown" in ended.done and is_kept):
+                raise Lost(f"a phrase that nobody has seen, or somebody has, is kept: {is_kept}")
             plan = Plan({}, self._chance, 1)
             plan.add()
             plan.make(library)

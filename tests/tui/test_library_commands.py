@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from core.library import Library
 from tests.tui.conftest import PASSPHRASE, CommandLine
 from tui.cli import exit_codes
 
@@ -28,6 +29,21 @@ def test_init_prints_ids_and_the_phrase_once(empty: CommandLine) -> None:
     empty("init", code=exit_codes.FAILED)
     assert "already" in empty.err
     assert "hint:" in empty.err
+
+
+def test_an_init_that_ended_before_anybody_saw_the_phrase_is_repeated(empty: CommandLine) -> None:
+    library, phrase = Library.create(empty.root, PASSPHRASE.encode(), device_name="desk", keep_phrase=True)
+    library.close()  # as where the process was killed just then
+    empty("search")
+    assert "nobody has seen" in empty.err
+    assert "safelight init" in empty.err
+    (created,) = empty.json("init")
+    assert created["recovery_phrase"] == phrase
+    assert created["device_id"] == library.device_id.hex()
+    empty("search")
+    assert empty.err == ""
+    empty("init", code=exit_codes.FAILED)
+    assert "already" in empty.err
 
 
 def test_init_for_people_shows_twenty_four_words(empty: CommandLine) -> None:

@@ -48,6 +48,7 @@ class Session:
         """
         from core.arrival import is_arriving
         from core.library import Library
+        from core.unshown_phrase import unshown_phrase
 
         self.prepare()
         with Library.open(self.root, self.device_secrets()) as library:
@@ -59,6 +60,11 @@ class Session:
                 # Only now: the catalog is read, or built anew, when it is first asked for.
                 for note in library.notes:
                     output.warn(note)
+                if unshown_phrase(library) is not None:
+                    output.warn(
+                        "nobody has seen this library's recovery phrase: making it was interrupted",
+                        "`safelight init` shows it, this once",
+                    )
                 if is_arriving(library):
                     output.warn("not everything of this library has arrived here yet", "`safelight sync` goes on")
                 self.report(library.alarms)

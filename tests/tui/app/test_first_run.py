@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from textual.widgets import Input, Static
 
 from core.library import Library
+from core.unshown_phrase import unshown_phrase
 from tests.tui.app.conftest import Bench, library_shown, make_pictures, play, settled, type_text, until
+from tests.tui.app.with_relay import COSTS
 from tests.tui.conftest import PASSPHRASE, create_library
 from tui.app.screens.ask import AskScreen
 from tui.app.screens.unlock import UnlockScreen
@@ -66,6 +68,26 @@ def test_from_nothing_to_the_first_photos(nowhere: Bench, tmp_path: Path) -> Non
     play(nowhere.app(), scene)
     with Library.open(nowhere.root, Library.unlock(nowhere.root, PASSPHRASE.replace(" ", "x").encode())) as library:
         assert library.catalog.count() == 12
+
+
+def test_a_phrase_that_nobody_has_written_down_is_shown_again(nowhere: Bench) -> None:
+    library, words = Library.create(nowhere.root, PASSPHRASE.encode(), device_name="desk", kdf=COSTS, keep_phrase=True)
+    library.close()  # as where the app was killed just then
+
+    async def scene(pilot: Pilot[None]) -> None:
+        await until(pilot, lambda: isinstance(pilot.app.screen, PhraseScreen))
+        phrase = pilot.app.screen
+        assert isinstance(phrase, PhraseScreen)
+        assert phrase._words == words.split()
+        await pilot.press("enter")
+        for place in phrase._asked:
+            await type_text(pilot, words.split()[place])
+            await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, AskScreen), "the question for a folder")
+
+    play(nowhere.app(unlocked=True), scene)
+    with Library.open(nowhere.root, library.members.secrets) as library:
+        assert unshown_phrase(library) is None
 
 
 def test_a_wrong_passphrase_is_wrong_and_nothing_more(pictured: Bench) -> None:

@@ -89,12 +89,19 @@ class UnlockScreen(Screen[None]):
 
     async def _open(self, secrets: DeviceSecrets) -> None:
         self._say("Opening…")
+        from core.unshown_phrase import unshown_phrase
+        from tui.app.screens.welcome import PhraseScreen
+
         try:
             await self.app.library.open(self.app.root, secrets)
+            phrase = await self.app.library.ask(unshown_phrase)
         except CoreError as error:
             self._say(f"{error}. {error.hint or ''}", wrong=True)
             return
-        self.app.show_library()
+        if phrase is not None:
+            self.app.switch_screen(PhraseScreen(phrase))
+        else:
+            self.app.show_library()
 
     def _say(self, text: str, *, wrong: bool = False) -> None:
         said = self.query_one("#said", Static)

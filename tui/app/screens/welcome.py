@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import secrets
 from typing import TYPE_CHECKING, ClassVar
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from textual.app import ComposeResult
 
+    from core.library import Library
     from tui.app.app import SafelightApp
 
 _SHORT_PASSPHRASE = 10
@@ -119,7 +121,7 @@ class WelcomeScreen(Screen[None]):
         root, kdf, name = self.app.root, self.app.kdf, platform.node() or "this device"
         try:
             phrase = await self.app.library.adopt(
-                lambda: Library.create(root, typed_passphrase(typed), device_name=name, kdf=kdf)
+                lambda: Library.create(root, typed_passphrase(typed), device_name=name, kdf=kdf, keep_phrase=True)
             )
         except CoreError as error:
             for widget in self.query("Input, Button"):
@@ -135,7 +137,13 @@ class WelcomeScreen(Screen[None]):
 
 
 def _to_the_library(screen: PhraseScreen) -> None:
-    screen.app.show_library(offer_import=True)
+    screen.to_the_library()
+
+
+def _was_shown(library: Library) -> None:
+    from core.unshown_phrase import first_phrase_was_shown
+
+    first_phrase_was_shown(library)
 
 
 class PhraseScreen(Screen[None]):
@@ -172,6 +180,13 @@ class PhraseScreen(Screen[None]):
             with Horizontal(classes="buttons"):
                 yield Button("I have written them down", variant="primary", id="done", compact=True)
         yield KeyLine()
+
+    @work(exclusive=True)
+    async def to_the_library(self) -> None:
+        """Go on with a new library, whose words are on paper."""
+        with contextlib.suppress(CoreError):  # else they are shown once more, the next time
+            await self.app.library.ask(_was_shown)
+        self.app.show_library(offer_import=True)
 
     @on(Button.Pressed, "#done")
     def hide(self) -> None:
