@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Literal
 
 from core.catalog.records import DateSource
 from core.errors import CoreError, DiskFull, ExportRefused, IntegrityAlarm, NoSuchPhoto, RelayRefused, RelayUnreachable
-from core.export_names import Layout, Target, Wish, candidates, plan, safe_name
+from core.export_names import Layout, Target, Wish, candidates, plan, safe_name, viewable_name
 from core.originals import Originals
 from core.private_files import open_private, replace_file, storage_error
 from core.xmp import Sidecar, SidecarLabel, encode_sidecar, is_own_sidecar
@@ -124,15 +124,17 @@ def export(
 
 
 def write_original(library: Library, pid: bytes, folder: Path, originals: Originals | None = None) -> Path:
-    """Write the original of one photo into `folder`, verified, under the name it was imported with; returns its path.
+    """Write the original of one photo into `folder`, verified, for another program to show; returns its path.
 
-    It is fetched, by `originals`, if it is not here, and stays then.
+    Its name is the one it was imported with, with the ending of a picture. It is fetched, by `originals`, if it is not
+    here, and stays then.
 
     Raises:
         NoSuchPhoto, BlobMissing, BlobDamaged, ExportRefused, StorageFailed: nothing is left in the folder.
         RelayUnreachable, RelayRefused, NoSuchRelay: it is not here, and cannot be fetched.
     """
-    name = safe_name(_wish(_record(library, pid)).file_name)
+    record = _record(library, pid)
+    name = viewable_name(safe_name(_wish(record).file_name), record.mime or "")
     target = Target(pid, (), candidates(pid, name))
     with Originals(library) if originals is None else contextlib.nullcontext(originals) as fetching:
         path, _ = _write(library, fetching, target, folder)

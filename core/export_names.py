@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from core.importing.sniff import is_named_as_picture
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -21,6 +23,18 @@ _WINDOWS_FORBIDDEN = frozenset('<>:"|?*\\')
 _WINDOWS_DEVICES = frozenset(
     {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10))}
 )
+
+
+_ENDINGS = {
+    "image/png": ".png",
+    "image/webp": ".webp",
+    "image/gif": ".gif",
+    "image/tiff": ".tif",
+    "image/bmp": ".bmp",
+    "image/heic": ".heic",
+    "image/avif": ".avif",
+    "image/jxl": ".jxl",
+}
 
 
 class Layout(StrEnum):
@@ -95,6 +109,15 @@ def safe_name(name: str, *, windows: bool = os.name == "nt") -> str:
         if cleaned.split(".", 1)[0].rstrip().casefold() in _WINDOWS_DEVICES:
             cleaned = f"_{cleaned}"
     return _shortened(cleaned)
+
+
+def viewable_name(name: str, mime: str) -> str:
+    """A safe name as the name of a picture, which another program is told to open.
+
+    Names come from other devices, and what is called `holiday.jpg.exe` is run by Windows, not shown. Names of pictures
+    stay as they are; others get the ending of the media type, or that of a JPEG.
+    """
+    return name if is_named_as_picture(name) else _shortened(name + _ENDINGS.get(mime, ".jpg"))
 
 
 def _folders(wish: Wish, layout: Layout) -> list[tuple[str, ...]]:

@@ -10,12 +10,34 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.export_names import Layout, Wish, plan, safe_name
+from core.export_names import Layout, Wish, plan, safe_name, viewable_name
+from core.importing.sniff import is_named_as_picture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ANY_NAME = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
+
+
+@pytest.mark.parametrize(
+    ("name", "mime", "shown"),
+    [
+        ("beach.jpg", "image/jpeg", "beach.jpg"),
+        ("IMG_1.CR2", "image/x-canon-cr2", "IMG_1.CR2"),
+        ("beach.jpg.exe", "image/jpeg", "beach.jpg.exe.jpg"),
+        ("invoice.desktop", "image/png", "invoice.desktop.png"),
+        ("beach\u202egpj.hta", "image/jpeg", "beach\u202egpj.hta.jpg"),
+        ("clip.mp4", "video/mp4", "clip.mp4.jpg"),
+        ("no ending", "application/x-sh", "no ending.jpg"),
+        ("x" * 250 + ".bat", "image/webp", None),
+    ],
+)
+def test_what_a_viewer_is_given_is_named_as_a_picture(name: str, mime: str, shown: str | None) -> None:
+    """The name is another device's word; the platform's opener runs what is called a program."""
+    viewed = viewable_name(safe_name(name), mime)
+    assert shown is None or viewed == shown
+    assert is_named_as_picture(viewed)
+    assert len(viewed.encode()) <= 200
 
 
 @given(ANY_NAME, st.booleans())
