@@ -33,8 +33,8 @@ class EmptyLibrary:
 
     def write(self, root: Path) -> None:
         """Write it to `root` (absent or empty)."""
-        _write(root, self.library)
-        _write(Path(os.environ["SAFELIGHT_STATE_DIR"]), self.state)
+        write_folder(root, self.library)
+        write_folder(Path(os.environ["SAFELIGHT_STATE_DIR"]), self.state)
 
 
 @functools.cache
@@ -47,15 +47,19 @@ def empty_library(passphrase: bytes, device_name: str) -> EmptyLibrary:
             folder / "library", passphrase, device_name=device_name, kdf=kdf.new_parameters(*kdf.FLOOR)
         )
         library.close()
-        return EmptyLibrary(_read(folder / "library"), _read(folder / "state"), library.members.secrets, phrase)
+        return EmptyLibrary(
+            read_folder(folder / "library"), read_folder(folder / "state"), library.members.secrets, phrase
+        )
 
 
-def _read(folder: Path) -> dict[str, bytes | None]:
+def read_folder(folder: Path) -> dict[str, bytes | None]:
+    """Return all files in a folder, by their names in it; a folder in it has no bytes."""
     paths = sorted(folder.rglob("*"))  # a folder comes before what is in it
     return {str(path.relative_to(folder)): None if path.is_dir() else path.read_bytes() for path in paths}
 
 
-def _write(folder: Path, content: dict[str, bytes | None]) -> None:
+def write_folder(folder: Path, content: dict[str, bytes | None]) -> None:
+    """Write what `read_folder` read."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name, data in content.items():
         if data is None:

@@ -85,12 +85,12 @@ class _Server(uvicorn.Server):
 class Relay:
     """One relay, in a thread of its own; `start` again after `stop` to have it restarted on the same storage."""
 
-    def __init__(self, settings: Settings, clock: Callable[[], int]) -> None:
+    def __init__(self, settings: Settings, clock: Callable[[], int], *, port: int = 0) -> None:
         self.base_settings = settings
         self.clock = clock
         self.log = io.StringIO()
         self.clients: list[Client] = []
-        self.port = 0
+        self.port = port
         self.start()
 
     def start(self) -> None:

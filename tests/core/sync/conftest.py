@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
+import os
 import secrets
 import shutil
+import tempfile
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,16 +23,17 @@ from crypto.epochs import must_rotate, open_epochs
 from crypto.keys import DeviceSecrets
 from crypto.membership_change import countersign, draft_add, revoke, rotate
 from crypto.membership_entry import NO_ENVELOPE, Cut
+from sync_relay.server.running import bind
 from sync_relay.server.settings import Limits, Settings
 from tests.core.conftest import Bench
-from tests.core.empty_library import empty_library
+from tests.core.empty_library import empty_library, read_folder, write_folder
 from tests.core.one_worker import _one_worker
 from tests.sync_relay.conftest import Clock
 from tests.sync_relay.running_relay import Relay
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from core.catalog.records import PhotoRecord
     from core.sync.relays import Connect
@@ -141,6 +147,58 @@ class Home:
             device.close()
 
 
+@dataclass(frozen=True)
+class PreparedPair:
+    """Two devices of a library that use one relay, all of them closed: made once a process, and copied.
+
+    The relay's address is in the library, so every copy has the same port, which nobody else is given in between.
+    """
+
+    devices: tuple[DeviceSecrets, ...]
+    files: dict[str, bytes | None]
+    state: dict[str, bytes | None]
+    reserved: socket.socket
+
+    @property
+    def port(self) -> int:
+        port: int = self.reserved.getsockname()[1]
+        return port
+
+    def write_relay(self, data: Path) -> None:
+        """Write what the relay has stored."""
+        write_folder(data, {name[6:]: content for name, content in self.files.items() if name.startswith("relay/")})
+
+    def write_devices(self, home: Home) -> None:
+        """Write the devices, and open them; the second has not synced yet."""
+        write_folder(Path(os.environ["SAFELIGHT_STATE_DIR"]), self.state)
+        write_folder(home.folder, {name: one for name, one in self.files.items() if name.startswith("device ")})
+        for number, known in enumerate(self.devices):
+            root = home.folder / f"device {number}"
+            home.devices.append(Device(root, known, Library.open(root, known)))
+
+
+@functools.cache
+def prepared_pair() -> PreparedPair:
+    """Make two devices of one library, and its relay: a quarter of a second of work, with which most tests begin."""
+    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        folder = Path(name)
+        patch.setenv("SAFELIGHT_STATE_DIR", str(folder / "state"))
+        reserved = bind("127.0.0.1", 0)
+        atexit.register(reserved.close)
+        settings = Settings(data=folder / "files" / "relay", limits=Limits(part_bytes=64 << 10))
+        relay = Relay(settings, Clock(), port=reserved.getsockname()[1])
+        home = Home(folder / "files")
+        first = home.found()
+        first.engine.relays.use(relay.url, relay.invite())
+        first.sync()
+        home.add()
+        first.sync()
+        home.close()
+        relay.stop()
+        devices = tuple(device.secrets for device in home.devices)
+        return PreparedPair(devices, read_folder(folder / "files"), read_folder(folder / "state"), reserved)
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
     """Give a library that nobody has founded yet."""
@@ -154,10 +212,13 @@ def new_relay(tmp_path: Path) -> Iterator[Callable[..., Relay]]:
     """Give a function that starts a relay; each has a folder of its own."""
     started: list[Relay] = []
 
-    def start(**limits: Any) -> Relay:
+    def start(prepared: PreparedPair | None = None, **limits: Any) -> Relay:
         data = tmp_path / f"relay {len(started)}"
         limits.setdefault("part_bytes", 64 << 10)
-        started.append(Relay(Settings(data=data, limits=Limits(**limits)), Clock()))
+        if prepared is not None:
+            prepared.write_relay(data)
+        port = 0 if prepared is None else prepared.port
+        started.append(Relay(Settings(data=data, limits=Limits(**limits)), Clock(), port=port))
         return started[-1]
 
     yield start
@@ -168,18 +229,16 @@ def new_relay(tmp_path: Path) -> Iterator[Callable[..., Relay]]:
 
 
 @pytest.fixture
-def relay(new_relay: Callable[..., Relay]) -> Relay:
-    return new_relay()
+def relay(request: pytest.FixtureRequest, new_relay: Callable[..., Relay]) -> Relay:
+    """One relay; where a test asks for `pair` too, the one that both devices use."""
+    return new_relay(prepared_pair() if "pair" in request.fixturenames else None)
 
 
 @pytest.fixture
 def pair(home: Home, relay: Relay) -> tuple[Device, Device]:
     """Two devices that use one relay; the second has not synced yet."""
-    first = home.found()
-    first.engine.relays.use(relay.url, relay.invite())
-    first.sync()
-    second = home.add()
-    first.sync()
+    prepared_pair().write_devices(home)
+    first, second = home.devices
     return first, second
 
 
