@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import socket
@@ -152,7 +153,7 @@ def test_lock_removes_a_stale_socket(root: Path, runtime: Path) -> None:
 
 def test_ends_by_itself_when_the_time_is_up(root: Path, runtime: Path) -> None:
     agent.start_agent(LIBRARY_ID, root, DeviceSecrets.generate(), lifetime=1)
-    ends = time.monotonic() + 30
+    ends = time.monotonic() + 20
     while list(runtime.iterdir()) and time.monotonic() < ends:
         time.sleep(0.05)
     assert list(runtime.iterdir()) == []
@@ -239,16 +240,19 @@ if peer.recv(1) == b"G":
         assert agent.fetch_secrets(LIBRARY_ID, root) is None
 
 
+def locked_memory(process: str) -> int:
+    """Return how much of a process's memory is kept out of swap, in KiB."""
+    status = (Path("/proc") / process / "status").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in status if line.startswith("VmLck:"))
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_secrets_are_kept_out_of_swap(root: Path, runtime: Path) -> None:
-    import resource
-
-    if os.getuid() != 0 and resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] < resource.getpagesize():
-        pytest.skip("this user may lock no memory")
+    probe = ctypes.create_string_buffer(4096)
+    if ctypes.CDLL(None).mlock(probe, 4096) != 0 or not locked_memory("self"):
+        pytest.skip("this system locks no memory, or does not say so")
     agent.start_agent(LIBRARY_ID, root, DeviceSecrets.generate())
-    status = Path("/proc") / str(process_at(socket_of(runtime))) / "status"
-    (locked,) = (line for line in status.read_text().splitlines() if line.startswith("VmLck:"))
-    assert int(locked.split()[1]) > 0
+    assert locked_memory(str(process_at(socket_of(runtime))))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

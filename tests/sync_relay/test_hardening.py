@@ -70,8 +70,8 @@ def test_who_listens_is_not_let_go(hasty: Relay, library: Library) -> None:
         assert events.recv(timeout=60) == '{"position":2}'
 
 
-def test_who_says_much_where_nothing_is_to_be_said_is_not_heard_out(hasty: Relay, library: Library) -> None:
-    client = hasty.found(library)
+def test_who_says_much_where_nothing_is_to_be_said_is_not_heard_out(relay: Relay, library: Library) -> None:
+    client = relay.found(library)
     with client.listen() as events:
         assert events.recv(timeout=60) == '{"position":1}'
         events.send("x" * 100_000)
@@ -82,10 +82,10 @@ def test_who_says_much_where_nothing_is_to_be_said_is_not_heard_out(hasty: Relay
 
 
 def test_a_library_has_so_many_listeners_and_no_more(
-    hasty: Relay, library: Library, monkeypatch: pytest.MonkeyPatch
+    relay: Relay, library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(push, "MOST_OF_ONE_LIBRARY", 1)
-    client = hasty.found(library)
+    client = relay.found(library)
     with client.listen() as events:
         assert events.recv(timeout=60) == '{"position":1}'
         with pytest.raises(InvalidStatus, match="429"), client.listen():

@@ -73,7 +73,7 @@ def test_a_file_that_takes_too_long_fails_and_the_next_one_does_not() -> None:
         # A decoder that never comes back.
         psutil.Process(worker).suspend()
         # Without the limit it would be waited for without end, and so would this test.
-        rescue = threading.Timer(30, psutil.Process(worker).kill)
+        rescue = threading.Timer(20, psutil.Process(worker).kill)
         rescue.daemon = True
         rescue.start()
         with pytest.raises(FileRefused, match="longer than 3 seconds"):
