@@ -81,7 +81,8 @@ def photos(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CommandLine:
-    """A command line whose library does not exist yet."""
+    """A command line whose library does not exist yet, and which soon gives up a relay that does not answer."""
+    monkeypatch.setattr("core.sync.patience._FIRST_S", 0.001)
     passphrase_file = tmp_path / "passphrase"
     passphrase_file.touch(mode=0o600)
     passphrase_file.write_text(PASSPHRASE + "\n")
