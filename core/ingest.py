@@ -105,19 +105,21 @@ class Ingest:
             ]
             return [*alarms, *self._unaccounted_places()]
 
-    def merge_base(self, checkpoint_envelope: bytes) -> EnvelopeBody:
+    def merge_base(self, checkpoint_envelope: bytes, *, seen: bool = False) -> EnvelopeBody:
         """Build on a checkpoint: its envelope is stored, what it covers counts as accepted. Returns what is in it.
 
-        It may be by a former member, not past what was accepted of it: then its envelope is held until the chain has
-        arrived up to there. Raises `Forged`, `WriterNotAMember`, or `Forked` where it covers another chain than this
-        log holds.
+        It may be by a former member, not past what was accepted of it, or `seen` by a member, who confirmed it: then
+        its envelope is held until the chain has arrived up to there. Raises `Forged`, `WriterNotAMember`, or `Forked`
+        where it covers another chain than this log holds.
         """
         library = self._library
         with library.guard:
             members = library.members
             members.refresh()
             candidate, body = read_candidate(checkpoint_envelope, members)
-            if not _counts(members.membership, candidate):
+            if not (
+                _counts(members.membership, candidate) or (seen and candidate.device in members.membership.departed)
+            ):
                 raise WriterNotAMember(f"the checkpoint in {candidate.name} is by no member", hint=NOT_YOURS)
             if body is None or body.kind != KIND_CHECKPOINT:
                 raise Forged(f"{candidate.name} was given out as a checkpoint, and is none", hint=_ASK)

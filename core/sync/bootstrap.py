@@ -62,10 +62,11 @@ class _DoesNotHold(Forged):
 
 @dataclass(frozen=True)
 class _Offer:
-    """A checkpoint whose confirmation counts, as a relay gave it out."""
+    """A checkpoint whose confirmation counts, as a relay gave it out; `seen`: who confirmed it is a member now."""
 
     envelope: bytes
     covers: Vector
+    seen: bool
 
 
 def bootstrap(
@@ -99,7 +100,7 @@ def bootstrap(
             # An older one may do; that this one does not is told all the same.
             failure = failure or alarm
             continue
-        library.ingest.merge_base(offer.envelope)
+        library.ingest.merge_base(offer.envelope, seen=offer.seen)
         library.load_base(())
         taken = True
     taken = fetch_base(library, transfers, progress) or taken
@@ -207,8 +208,12 @@ def _named(item: Item) -> tuple[bytes, int, bool]:
 
 def _offer(library: Library, client: RelayClient, prune: Prune) -> _Offer:
     """Fetch the checkpoint of a prune entry and its confirmation, and check that what they say agrees."""
-    checkpoint, envelope = _fetch(library, client, prune, prune.checkpoint, KIND_CHECKPOINT, "checkpoint")
     confirmation, _ = _fetch(library, client, prune, prune.confirmation, KIND_CONFIRMATION, "confirmation")
+    # What a member has seen of a former one counts, and it has confirmed this. Who revoked that one may not have.
+    confirmed = prune.confirmation.device_id in library.members.membership.members
+    checkpoint, envelope = _fetch(
+        library, client, prune, prune.checkpoint, KIND_CHECKPOINT, "checkpoint", seen=confirmed
+    )
     covers = as_vector(checkpoint.covers)
     name = name_envelope(prune.checkpoint.device_id, prune.checkpoint.seq)
     author = prune.checkpoint.device_id
@@ -219,15 +224,16 @@ def _offer(library: Library, client: RelayClient, prune: Prune) -> _Offer:
         raise _forged(f"{_by(prune)} covers something else than the checkpoint in {name}")
     if not may_confirm(library.members.membership, author, prune.confirmation.device_id, covers):
         raise _forged(f"the checkpoint in {name} was confirmed by nobody but its author")
-    return _Offer(envelope, covers)
+    return _Offer(envelope, covers, confirmed)
 
 
 def _fetch(
-    library: Library, client: RelayClient, prune: Prune, place: Place, kind: int, what: str
+    library: Library, client: RelayClient, prune: Prune, place: Place, kind: int, what: str, *, seen: bool = False
 ) -> tuple[EnvelopeBody, bytes]:
-    """Return what is in an envelope that a prune entry names, and the envelope."""
+    """Return what is in an envelope that a prune entry names, and the envelope; `seen`: a member has accepted it."""
     name = name_envelope(place.device_id, place.seq)
-    if not _counts(library.members.membership, place):
+    membership = library.members.membership
+    if not (_counts(membership, place) or (seen and place.device_id in membership.departed)):
         raise WriterNotAMember(
             f"{_by(prune)} names {name} as its {what}: that device is no member", hint=_LOOK_ELSEWHERE
         )
