@@ -58,6 +58,24 @@ def test_a_revocation_that_the_relay_forgot_and_nothing_shows_is_given_again(wor
     assert any("lacks 2 membership entries that it had" in message for message in told), told
 
 
+def test_what_a_revoked_device_wrote_and_relays_dropped_reaches_who_revoked_it(world: World) -> None:
+    """Another device has it, and has confirmed the checkpoint of the revoked one in which alone it still is."""
+    world.add_device(0)
+    for number in (0, 1, 2, 0, 1):
+        world.sync(number)
+    world.withhold(2, 0)
+    world.add_photos(2, 2)
+    world.checkpoint(2)
+    world.edit(2, 1)
+    for number in (2, 1, 2, 1):
+        world.sync(number)
+    world.months_pass(2)
+    world.revoke(2, 0)
+    world.check()
+    assert world.devices[0].library.catalog.count() == 2
+    assert SyncAlarms(world.devices[0].library).list() == []
+
+
 def test_a_device_is_added_while_a_hostile_member_makes_two_epochs(world: World) -> None:
     """Each of two devices knows of the one or the other when it makes the next epoch, and then nobody writes."""
     world.hostile_writes(5, 2)
