@@ -29,7 +29,7 @@ from sync_relay.client_sockets import RelayTransport
 from sync_relay.client_url import read_address
 from sync_relay.server.settings import Limits, Settings
 from tests.core import remote_device
-from tests.core.sync.conftest import Device, Home
+from tests.core.sync.conftest import Device, Home, prepared_pair
 from tests.hostile.conftest import Hostile, LyingClient
 from tests.sync_relay.conftest import Clock
 from tests.sync_relay.running_relay import Relay
@@ -224,15 +224,16 @@ class World:
 
 
 def found_world(folder: Path) -> World:
-    """Found a library, pair a second device, and sync both."""
-    home = Home(folder)
-    relay = Relay(Settings(data=folder / "relay", limits=Limits(part_bytes=64 << 10)), Clock())
+    """Return two devices of one library and their relay, which have synced."""
+    prepared = prepared_pair()
+    home, data = Home(folder), folder / "relay"
+    prepared.write_relay(data)
+    relay = Relay(Settings(data=data, limits=Limits(part_bytes=64 << 10)), Clock(), port=prepared.port)
+    prepared.write_devices(home)
     world = World(home, relay)
-    first = world.let_in(home.found())
-    first.engine.relays.use(relay.url, relay.invite())
-    world.sync(first)
-    world.let_in(home.add())
-    world.sync(first, world.second)
+    for device in home.devices:
+        world.let_in(device)
+    world.sync(world.first, world.second)
     return world
 
 

@@ -154,7 +154,7 @@ def bench(tmp_path: Path) -> Bench:
     root = tmp_path / "library"
     library, phrase = Library.create(root, PASSPHRASE, device_name="desk", kdf=kdf.new_parameters(*kdf.FLOOR))
     library.close()
-    return Bench(root, Library.unlock(root, PASSPHRASE), phrase)
+    return Bench(root, library.members.secrets, phrase)
 
 
 @pytest.fixture(scope="module")
