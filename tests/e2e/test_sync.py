@@ -1,20 +1,25 @@
-"""Three devices and a relay, each command a process of its own: whatever happens to any of them, they end equal."""
+"""Three devices and a relay: whatever happens to any of them, they end equal.
+
+The relay, what runs at the same time and what is killed are processes of their own; other commands do without one.
+"""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
 import signal
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from PIL import Image
 
-from tests.e2e.conftest import quick
+from sync_relay.server.__main__ import run as relay_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,8 +69,10 @@ class Relay:
             self.process = None
 
     def invite(self) -> str:
-        told = subprocess.run(self.command("invite", "--json"), capture_output=True, text=True, check=True)
-        invite: str = json.loads(told.stdout)["invite"]
+        told = io.StringIO()
+        with redirect_stdout(told):
+            assert relay_command(["invite", "--json", "--data", str(self.data)]) == 0
+        invite: str = json.loads(told.getvalue())["invite"]
         return invite
 
 
@@ -110,10 +117,9 @@ def join(inviter: Safelight, newcomer: Safelight, relay: Relay, name: str) -> No
     process = inviter.start("device", "add", "--yes", "--json")
     assert process.stdout is not None
     code = json.loads(process.stdout.readline())["code"]
-    newcomer.run("join", relay.url, code, "--name", name)
+    newcomer.here("join", relay.url, code, "--name", name)
     _, told = process.communicate(timeout=600)
     assert process.returncode == 0, told
-    quick(newcomer)
 
 
 def shown(device: Safelight) -> list[dict[str, Any]]:
@@ -128,12 +134,16 @@ def equal(*devices: Safelight) -> list[dict[str, Any]]:
     return first
 
 
-def sync(*devices: Safelight, rounds: int = 1) -> None:
+def sync(*devices: Safelight) -> None:
     """Sync devices, all at once."""
-    for _ in range(rounds):
-        for process in [device.start("sync") for device in devices]:
-            out, told = process.communicate(timeout=600)
-            assert process.returncode == 0, (out, told)
+    for process in [device.start("sync") for device in devices]:
+        out, told = process.communicate(timeout=600)
+        assert process.returncode == 0, (out, told)
+
+
+def sync_in_turn(*devices: Safelight) -> None:
+    for device in devices:
+        device.here("sync")
 
 
 def kill_in_the_middle(device: Safelight, events: int) -> None:
@@ -152,14 +162,13 @@ def test_three_devices_end_equal_whatever_happens(
 ) -> None:
     desk, laptop, phone = machine("desk"), machine("laptop"), machine("phone")
     everybody = (desk, laptop, phone)
-    desk.run("init", "--name", "desk")
-    quick(desk)
-    desk.run("import", "--no-labels", pictures(tmp_path / "first", 6, 1))
-    desk.run("relay", "use", relay.url, "--invite", relay.invite())
+    desk.here("init", "--name", "desk")
+    bring_in(desk, pictures(tmp_path / "first", 6, 1))
+    desk.here("relay", "use", relay.url, "--invite", relay.invite())
     desk.run("sync")
     join(desk, laptop, relay, "laptop")
     join(laptop, phone, relay, "phone")
-    sync(desk, laptop)
+    sync_in_turn(desk, laptop)
     ids = [photo["id"] for photo in equal(*everybody)]
     assert len(ids) == 6
     assert {one["name"] for one in desk.asked("device", "list")} == {"desk", "laptop", "phone"}
@@ -174,13 +183,14 @@ def test_three_devices_end_equal_whatever_happens(
     laptop.here("rate", "5", ids[1], ids[2])
     phone.here("caption", "by the sea", ids[2])
     phone.here("trash", ids[5])
-    assert laptop.run("sync", code=5).stderr
+    laptop.here("sync", code=5)
     relay.start()
 
     # Each is killed in the middle of its first sync since then; what it had begun, it ends the next time.
     for number, device in enumerate(everybody):
         kill_in_the_middle(device, 1 + 2 * number)
-    sync(*everybody, rounds=2)
+    sync(*everybody)
+    sync_in_turn(*everybody)
     assert len(equal(*everybody)) == 12
     assert [photo["id"] for photo in laptop.asked("search", "is:trash")] == [ids[5]]
     assert len(phone.asked("search", "label:lighthouse")) == 2
@@ -191,11 +201,10 @@ def test_devices_that_watch_end_equal_and_one_that_is_lost_is_out(
     machine: Callable[[str], Safelight], relay: Relay, tmp_path: Path
 ) -> None:
     desk, laptop = machine("desk"), machine("laptop")
-    desk.run("init", "--name", "desk")
-    quick(desk)
+    desk.here("init", "--name", "desk")
     bring_in(desk, pictures(tmp_path / "first", 2, 1))
-    desk.run("relay", "use", relay.url, "--invite", relay.invite())
-    desk.run("sync")
+    desk.here("relay", "use", relay.url, "--invite", relay.invite())
+    desk.here("sync")
     join(desk, laptop, relay, "laptop")
     watching = [device.start("sync", "--watch", "--json") for device in (desk, laptop)]
     try:
@@ -209,16 +218,16 @@ def test_devices_that_watch_end_equal_and_one_that_is_lost_is_out(
         for process in watching:
             process.send_signal(signal.SIGINT)
             process.communicate(timeout=600)
-    sync(desk, laptop)
+    sync_in_turn(desk, laptop)
     (first, second) = equal(desk, laptop)
     assert first["rating"] == second["rating"] == 4
 
     # The laptop is lost: it gets and gives nothing more.
     laptop.here("caption", "never sent", ids[0])
-    desk.run("device", "revoke", "laptop", "--yes")
+    desk.here("device", "revoke", "laptop", "--yes")
     desk.here("label", "add", "after", ids[0])
-    desk.run("sync")
-    laptop.run("sync", code=6)
+    desk.here("sync")
+    laptop.here("sync", code=6)
     assert laptop.asked("search", "label:after") == []
     assert desk.asked("search", '"never sent"') == []
 
