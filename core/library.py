@@ -25,11 +25,12 @@ from core.envelope_body import GROUP_BYTES, KIND_CHANGES, EnvelopeBody, acknowle
 from core.ingest import Ingest
 from core.layout import Layout
 from core.library_file import LibraryFile
-from core.library_folder import make_folder, refuse_used_folder
+from core.library_folder import make_folder
 from core.log import Log
 from core.members import Members
 from core.replica_process import ReplicaProcess
 from core.successor import become_new, copy_name, inherit_derived, is_held_by
+from core.unfinished import begin, is_being_published, publish, refuse_unless_free
 from core.unshown_phrase import kept_words
 from core.view import Progress, View
 from core.writer import CURABLE, Writer
@@ -106,13 +107,17 @@ class Library:
         With `keep_phrase` it is kept for this device until it was shown (`core.unshown_phrase`). Raises
         `LibraryExists`, and `StorageFailed` where the folder cannot be written.
         """
-        refuse_used_folder(root)
+        refuse_unless_free(root)
+        if is_being_published(root):
+            publish(root)
+            refuse_unless_free(root)
         secrets = DeviceSecrets.generate()
         phrase = new_phrase()
         genesis = create_genesis(secrets, phrase_secrets(phrase), created_at=int(time.time()))
         library_id = entry_hash(genesis)
         kept = kept_words(phrase, secrets, library_id) if keep_phrase else {}
-        make_folder(root, passphrase, secrets, library_id, {library_id: genesis}, kdf, kept)
+        make_folder(begin(root), passphrase, secrets, library_id, {library_id: genesis}, kdf, kept)
+        publish(root)
         library = cls.open(root, secrets)
         try:
             name = Put("device", secrets.device_id.hex(), device_name)

@@ -1,8 +1,8 @@
 """A library's folder in the making, inside the folder that is to become the library.
 
-What joins or is recovered consists of several files, and of facts in them; a process may be killed between any two.
-So it is made in a folder of its own, and moved into its place in the end, `library.toml` last: before that no command
-takes the folder for a library, and after it everything is there.
+What is new, joins or is recovered consists of several files, and of facts in them; a process may be killed between any
+two. So it is made in a folder of its own, and moved into its place in the end, `library.toml` last: before that no
+command takes the folder for a library, and after it everything is there.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from core import log_schema, view
+from core.errors import LibraryExists
 from core.library import Library
 from core.unshown_phrase import first_phrase_was_shown, unshown_phrase
 from crypto import kdf
@@ -89,9 +90,9 @@ class Founding(Operation):
                 session.tell("shown")
 
     def check(self, ended: Ended) -> None:
-        if not (self._root / "library.toml").exists():
-            if ended.done:
-                raise Lost("a library was acknowledged, and is not there")
+        if ended.done and not (self._root / "library.toml").exists():
+            raise Lost("a library was acknowledged, and is not there")
+        with contextlib.suppress(LibraryExists):
             self._found()
         with Library.open(self._root, Library.unlock(self._root, PASSPHRASE)) as library:
             examine(library, self._folder.now)

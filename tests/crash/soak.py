@@ -52,9 +52,12 @@ def run(seconds: float, seed: int, report: Callable[[str], None]) -> Counts:
     end = time.monotonic() + seconds
     number = 0
     while time.monotonic() < end or counts.kills < LEAST_KILLS:
+        known = len(counts.findings)
         _migrations(seed + number, counts)
         _household(seed + number, counts, end)
         number += 1
+        for finding in counts.findings[known:]:
+            report(f"found: {finding}")
         report(f"{counts.kills} kills and failing disks, {counts.losses} losses, {len(counts.findings)} findings")
         if len(counts.findings) > _MOST_FINDINGS:
             break

@@ -31,8 +31,11 @@ def command(session: Session, name: str | None, as_json: bool, yes: bool) -> Non
     from core.errors import LibraryExists
     from core.layout import Layout
     from core.library import Library
+    from core.unfinished import is_being_published, publish
     from core.unshown_phrase import unshown_phrase, was_never_shown
 
+    if is_being_published(session.root):
+        publish(session.root)
     there = LibraryExists(f"there is a library in {session.root} already", hint="Name another folder by --library DIR.")
     if was_never_shown(session.root):
         with session.open_library() as library:
