@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 _LOOKED_AT: Final = 256
 """How many blobs a relay is asked about in a run that looks again, of those here and of those freed: some kilobytes."""
+_PAGE: Final = 1_000
 _MOST_PAGES: Final = 16
-"""Pages of deletes that are searched for whoever wrote one; each holds up to a thousand."""
+"""Pages of deletes that are searched for whoever wrote one."""
 _NEWEST: Final = 1_000
 """How many of a relay's newest positions are searched first; then four times as many before them, and so on."""
 
@@ -94,7 +95,7 @@ def _who_deleted(library: Library, link: Link, blobs: set[bytes]) -> set[bytes]:
         after = start = max(0, end - width)
         found: dict[bytes, bytes] = {}
         while after < end and pages < _MOST_PAGES:
-            page = link.ask(functools.partial(link.client.log, after, kinds=(wire.KIND_DELETE,)))
+            page = link.ask(functools.partial(link.client.log, after, _PAGE, kinds=(wire.KIND_DELETE,)))
             pages += 1
             for item in page.items:
                 with contextlib.suppress(CryptoError):  # no word of anybody's
