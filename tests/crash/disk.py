@@ -163,14 +163,14 @@ class Full:
 
 
 class Broken:
-    """Step `at` fails with EIO, once."""
+    """Step `at`, or the next that is one of the disk, fails with EIO, once."""
 
     def __init__(self, at: int) -> None:
         self._at = at
         self.met = False
 
     def meet(self, number: int, step: Step, disk: Disk) -> None:
-        if number == self._at and step.kind != "request":
+        if number >= self._at and not self.met and step.kind != "request":
             self.met = True
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 

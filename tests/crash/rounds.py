@@ -55,7 +55,7 @@ class Rounds:
             operation.check(ended)
             if ended.struck:
                 return ended
-            highest = min(at, ended.steps)  # it took fewer steps this time
+            highest = min(highest, ended.steps)  # it took fewer steps this time
         raise AssertionError(f"{operation.name} was never struck in {self.steps} steps")
 
     def _fault(self, kind: str, at: int) -> Fault:
