@@ -185,7 +185,7 @@ class Store(RuleBasedStateMachine):
         return [known[number] for number in sorted(photos) if number < len(known)]
 
     def shown(self, library: Library) -> Facts:
-        found = library.catalog.search("") + library.catalog.search("is:trash")
+        found = library.catalog.search("is:trash OR -is:trash")
         return {
             photo.pid: {
                 "labels": {label.name for label in photo.labels},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,11 +13,14 @@ from core import edits, packs, vocabulary
 from core.errors import InvalidEdit, NoSuchLabel, NoTextEncoder, QueryError
 from core.importing.pipeline import import_paths
 from core.importing.tagging import retag
+from core.library import Library
 from core.search import default_sort, search_result
 from core.text_search import rank_by_text
 from core.vectors import open_vectors
 from ml.background import background_prompts, score
 from ml.installed import remove_pack
+from tests.core.conftest import PASSPHRASE
+from tests.core.empty_library import empty_library
 from tests.ml.colour_packs import ColourPack
 from tests.ml.image_text_packs import ImageTextPack
 
@@ -24,16 +29,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from core.importing.events import ImportEvent
-    from core.library import Library
+    from crypto.keys import DeviceSecrets
     from tests.core.conftest import Bench
 
 COLOURS = {"red": (240, 5, 5), "brick": (200, 60, 60), "green": (5, 240, 5), "blue": (5, 5, 240), "grey": (90, 90, 90)}
 MODEL = "colour-words@1.0.0"
 
 
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
+def write_photos(folder: Path) -> Path:
     folder.mkdir()
     for name, colour in COLOURS.items():
         Image.new("RGB", (90, 60), colour).save(folder / f"{name}.png")
@@ -41,14 +44,39 @@ def photos(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def describing(bench: Bench, photos: Path, tmp_path: Path) -> Iterator[Library]:
+def photos(tmp_path: Path) -> Path:
+    return write_photos(tmp_path / "photos")
+
+
+@pytest.fixture(scope="module")
+def described(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, DeviceSecrets]:
+    """Make a library of five photos and both kinds of packs, once: what processes of models answered is in it."""
+    folder = tmp_path_factory.mktemp("described")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SAFELIGHT_STATE_DIR", str(folder / "state"))
+        patch.setenv("SAFELIGHT_DATA_DIR", str(folder / "data"))
+        made = empty_library(PASSPHRASE, "desk")
+        made.write(folder / "library")
+        packs.add_pack(str(ColourPack(folder / "labels").write()))
+        packs.add_pack(str(ImageTextPack(folder / "words").write()))
+        with Library.open(folder / "library", made.secrets) as library:
+            packs.use_pack(library, "colours")
+            packs.use_pack(library, "colour-words")
+            assert import_paths(library, [write_photos(folder / "photos")], workers=1).added == len(COLOURS)
+    return folder, made.secrets
+
+
+@pytest.fixture
+def describing(described: tuple[Path, DeviceSecrets], tmp_path: Path) -> Iterator[Library]:
     """Return a library of five photos and both kinds of packs."""
-    packs.add_pack(str(ColourPack(tmp_path / "labels").write()))
-    packs.add_pack(str(ImageTextPack(tmp_path / "words").write()))
-    with bench.open() as library:
-        packs.use_pack(library, "colours")
-        packs.use_pack(library, "colour-words")
-        assert import_paths(library, [photos], workers=1).added == len(COLOURS)
+    folder, secrets = described
+    for name, copy in (
+        ("state", os.environ["SAFELIGHT_STATE_DIR"]),
+        ("data", os.environ["SAFELIGHT_DATA_DIR"]),
+        ("library", tmp_path / "described"),
+    ):
+        shutil.copytree(folder / name, copy)
+    with Library.open(tmp_path / "described", secrets) as library:
         yield library
 
 
