@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,49 +13,15 @@ from core.library import Library
 from crdt.operations import Put
 from crdt.records import PhotoFacts
 from crypto import kdf
+from tests.e2e.at_once import Edit, Import, Search, Working
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from crypto.keys import DeviceSecrets
 
-REPOSITORY = Path(__file__).resolve().parent.parent.parent
 FACTS = PhotoFacts(width=4, height=3, size=2, mime="image/jpeg", wall_clock="2024-05-01T12:00:00").pack()
 PIDS = [bytes([number]) * 16 for number in range(10)]
-
-PREPARE = """
-import sys
-from pathlib import Path
-from core import edits
-from core.library import Library
-from crypto.keys import DeviceSecrets
-root, *arguments = sys.argv[1:]
-secrets = DeviceSecrets.from_bytes(bytes.fromhex(sys.stdin.readline()))
-library = Library.open(Path(root), secrets)
-pids = [bytes([number]) * 16 for number in range(10)]
-print("open", flush=True)
-"""
-IMPORT = """
-from core.importing.pipeline import import_paths
-summary = import_paths(library, [Path(arguments[0])], label=False, workers=1)
-print(summary.added, summary.duplicates, summary.failed, flush=True)
-library.close()
-"""
-EDIT = """
-for number in range(int(arguments[0])):
-    receipt = edits.add_label(library, [pids[number % 10]], f"{arguments[1]} {number}")
-    print(receipt.seq, flush=True)
-library.close()
-"""
-SEARCH = """
-stop, last, rounds = Path(arguments[0]), 0, 0
-while not stop.exists():
-    library.refresh()
-    found = library.catalog.count("")
-    assert found >= last, "photos went away"
-    assert len(library.catalog.search("")) == found
-    last, rounds = found, rounds + 1
-print(last, rounds, flush=True)
-library.close()
-"""
 
 
 @pytest.fixture
@@ -74,27 +37,6 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def secrets(root: Path) -> DeviceSecrets:
     return Library.unlock(root, b"p")
-
-
-def start(script: str, root: Path, secrets: DeviceSecrets, *arguments: object) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", PREPARE + script, str(root), *map(str, arguments)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=REPOSITORY,
-    )
-    assert process.stdin is not None
-    process.stdin.write(secrets.to_bytes().hex() + "\n")
-    process.stdin.flush()
-    return process
-
-
-def finish(process: subprocess.Popen[str]) -> list[str]:
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    return out.split("\n")
 
 
 def photos(folder: Path, names: range, seed: int) -> Path:
@@ -115,24 +57,23 @@ def test_two_imports_a_search_and_edits_at_once_lose_nothing(
     for path in list(one.iterdir())[:8]:
         (two / f"same {path.name}").write_bytes(path.read_bytes())
     stop = tmp_path / "stop"
-    search = start(SEARCH, root, secrets, stop)
+    search = Working(root, secrets, Search(stop))
     work = [
-        start(IMPORT, root, secrets, one),
-        start(IMPORT, root, secrets, two),
-        start(EDIT, root, secrets, 40, "lake"),
+        Working(root, secrets, Import(one)),
+        Working(root, secrets, Import(two)),
+        Working(root, secrets, Edit(PIDS, 40, "lake")),
     ]
-    first, second, edited = [finish(process) for process in work]
+    first, second, edited = [process.end() for process in work]
     stop.touch()
-    found = finish(search)
-    added = [int(lines[1].split()[0]) for lines in (first, second)]
-    failed = [int(lines[1].split()[2]) for lines in (first, second)]
-    assert failed == [0, 0]
-    assert 50 <= sum(added) <= 58
-    assert len([line for line in edited[1:] if line]) == 40
+    found = search.end()
+    (added_first, failed_first), (added_second, failed_second) = first[1], second[1]
+    assert failed_first == failed_second == 0
+    assert 50 <= added_first + added_second <= 58
+    assert len(edited[1:]) == 40
     with Library.open(root, secrets) as library:
         assert library.alarms == []
         assert library.catalog.count("") == 60
-        assert int(found[1].split()[0]) <= 60
+        assert found[1] <= 60
         labels = {key for key, _ in library.replica_items("photos:2024-05", "label")}
         assert labels == {f"{PIDS[number % 10].hex()}/lake {number}" for number in range(40)}
         report = verify.verify(library, deep=True)
@@ -141,8 +82,8 @@ def test_two_imports_a_search_and_edits_at_once_lose_nothing(
 
 
 def test_four_writers_at_once_use_every_number_once(root: Path, secrets: DeviceSecrets) -> None:
-    writers = [start(EDIT, root, secrets, 25, f"writer {number}") for number in range(4)]
-    numbers = [int(line) for writer in writers for line in finish(writer)[1:] if line]
+    writers = [Working(root, secrets, Edit(PIDS, 25, f"writer {number}")) for number in range(4)]
+    numbers = [number for writer in writers for number in writer.end()[1:]]
     assert len(numbers) == len(set(numbers)) == 100
     with Library.open(root, secrets) as library:
         assert library.alarms == []
@@ -156,18 +97,15 @@ def test_four_writers_at_once_use_every_number_once(root: Path, secrets: DeviceS
 def test_a_killed_writer_loses_nothing_that_it_acknowledged(
     root: Path, secrets: DeviceSecrets, acknowledged: int
 ) -> None:
-    writer = start(EDIT, root, secrets, 10_000, "killed")
-    assert writer.stdout is not None
-    assert writer.stdout.readline() == "open\n"
+    writer = Working(root, secrets, Edit(PIDS, 10_000, "killed"))
+    assert writer.told() == "open"
     last = 2
     for _ in range(acknowledged):
-        last = int(writer.stdout.readline())
-    os.kill(writer.pid, 9)
-    rest = writer.communicate()[0].split("\n")
-    last = max([last, *(int(line) for line in rest[:-1] if line)])
+        last = writer.told()
+    last = max([last, *writer.kill()])
     with Library.open(root, secrets) as library:
         assert library.alarms == []
         assert library.log.head(library.device_id)[0] >= last
         assert len(list(library.replica_items("photos:2024-05", "label"))) == library.log.head(library.device_id)[0] - 2
         assert verify.verify(library).problems == []
-    assert len([line for line in finish(start(EDIT, root, secrets, 5, "after"))[1:] if line]) == 5
+    assert len(Working(root, secrets, Edit(PIDS, 5, "after")).end()[1:]) == 5
