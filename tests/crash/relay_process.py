@@ -11,6 +11,7 @@ import atexit
 import base64
 import contextlib
 import functools
+import gc
 import importlib
 import json
 import os
@@ -226,8 +227,13 @@ def _tell(line: str) -> None:
 
 def main(orders: BinaryIO) -> None:
     """Fork a process for each order, one after the other, and tell how each ended."""
+    from sync_relay.server import openapi
+
     for name in _USED:
         importlib.import_module(name)
+    openapi.document()  # made once a process, and the most of a start
+    gc.collect()
+    gc.freeze()
     while line := orders.readline():
         if line in {_STOP, _KILL}:
             continue  # for one that had ended
