@@ -253,7 +253,7 @@ class Household:
         self.state = self.folder / "state"
         self.model: Model = {}
         self.serial = 0
-        self._saved = 0
+        self._begun = False
         self._unsettled = 0
         with contextlib.ExitStack() as stack:
             stack.callback(shutil.rmtree, self._top, ignore_errors=True)
@@ -287,15 +287,19 @@ class Household:
         self._parts.close()
 
     def save(self) -> Saved:
-        """Keep a copy of everything as it is now; the devices are closed for it, and stay so."""
+        """Keep a copy of everything as it is now, and none of earlier times but of the beginning.
+
+        The devices are closed for it, and stay so.
+        """
         for device in self.home.devices:
             if not device.library._closed:
                 device.library.save_derived()  # else each who opens it begins with the whole log
         self._rest()
         self.relay.stop()
-        self._saved += 1
-        folder = self._top / f"saved {self._saved}"
+        folder = self._top / ("saved" if self._begun else "beginning")
+        shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(self.folder, folder)
+        self._begun = True
         self.relay.start()
         return Saved(folder, copy.deepcopy(self.model), self.clock.now)
 

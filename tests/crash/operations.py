@@ -170,9 +170,6 @@ class Importing(Operation):
         if stray:
             raise Lost(f"{stray} are there in part")
 
-    def close(self) -> None:
-        shutil.rmtree(self._sources, ignore_errors=True)
-
 
 class Syncing(Operation):
     """A device gives what it has and takes what the other gave; both have edited."""
