@@ -100,26 +100,26 @@ def unreachable(_engine: Any, **_: Any) -> SyncReport:
     return SyncReport([RelayReport("http://127.0.0.1", RelayUnreachable("cut off"))])
 
 
-@pytest.mark.parametrize("place", ["Library.create_from", "Relays.remember", "begin_arriving", "publish"])
-def test_a_join_that_is_killed_leaves_no_library_and_the_folder_can_be_used(pairing: Pairing, place: str) -> None:
+def test_a_join_that_is_killed_leaves_no_library_and_the_folder_can_be_used(pairing: Pairing) -> None:
     class Killed(BaseException):
         pass
 
     def killed(*_: Any, **__: Any) -> None:
         raise Killed
 
-    invitation = pairing.invite()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(f"core.joining.{place}", killed)
-        with pytest.raises(Killed):
-            pairing.join(invitation.code)
-    invitation.result()
-    root = pairing.folder / "laptop"
-    with pytest.raises(NotALibrary):
-        Library.unlock(root, PASSPHRASE)
-    pairing.add("laptop").close()
-    # The keys of the first attempt are gone with it.
-    assert len(members(pairing.library)) == 3
+    for number, place in enumerate(("Library.create_from", "Relays.remember", "begin_arriving", "publish")):
+        invitation = pairing.invite()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(f"core.joining.{place}", killed)
+            with pytest.raises(Killed):
+                pairing.join(invitation.code, f"laptop {number}")
+        invitation.result()
+        root = pairing.folder / f"laptop {number}"
+        with pytest.raises(NotALibrary):
+            Library.unlock(root, PASSPHRASE)
+        pairing.add(f"laptop {number}").close()
+        # The keys of the first attempt are gone with it.
+        assert len(members(pairing.library)) == 3 + 2 * number, place
 
 
 def test_a_join_that_was_killed_at_its_very_end_is_finished(pairing: Pairing) -> None:

@@ -320,17 +320,19 @@ def test_a_relay_cannot_invent_a_library_for_a_phrase(bench: Bench, pairing: Pai
     assert photos
 
 
-@pytest.mark.parametrize("change", ["nothing", "no genesis", "altered"])
-def test_a_relay_that_gives_out_other_entries(bench: Bench, pairing: Pairing, photos: list[bytes], change: str) -> None:
-    def altered(entries: list[bytes]) -> list[bytes]:
-        return {"nothing": [], "no genesis": entries[1:], "altered": [entries[0], entries[1][:-1] + b"x"]}[change]
-
+def test_a_relay_that_gives_out_other_entries(bench: Bench, pairing: Pairing, photos: list[bytes]) -> None:
+    changes: list[Callable[[list[bytes]], list[bytes]]] = [
+        lambda _: [],
+        lambda entries: entries[1:],  # without genesis
+        lambda entries: [entries[0], entries[1][:-1] + b"x"],
+    ]
     with pairing.add("laptop"):
-        lying = type("Lying", (LyingRelay,), {"entries": staticmethod(altered)})
-        with pytest.raises(CoreError) as raised:
-            again(pairing, bench.phrase, connect=lying)
-        assert raised.value.name in {"withheld", "forged"}
-        assert not (pairing.folder / "new").exists()
+        for change in changes:
+            lying = type("Lying", (LyingRelay,), {"entries": staticmethod(change)})
+            with pytest.raises(CoreError) as raised:
+                again(pairing, bench.phrase, connect=lying)
+            assert raised.value.name in {"withheld", "forged"}
+            assert not (pairing.folder / "new").exists()
     assert photos
 
 
@@ -365,9 +367,8 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     monkeypatch.setattr(place, killed)
 
 
-@pytest.mark.parametrize(
-    "place",
-    [
+def test_a_recovery_that_was_killed_is_repeated(bench: Bench, pairing: Pairing, photos: list[bytes]) -> None:
+    for place in (
         "core.recovering._pull",
         "core.recovering.devices",
         "core.recovering._entries",
@@ -375,29 +376,25 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
         "sync_relay.client.RelayClient.append_entries",
         "core.recovering.publish",
         "core.recovering.first_sync",
-    ],
-)
-def test_a_recovery_that_was_killed_is_repeated(
-    bench: Bench, pairing: Pairing, photos: list[bytes], place: str
-) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        kill_at(patch, place)
-        with pytest.raises(Killed):
-            again(pairing, bench.phrase)
-    root = pairing.folder / "new"
-    if place.endswith("first_sync"):
-        found = Library.open(root, Library.unlock(root, PASSPHRASE))
-        sync(found)
-    else:
-        with pytest.raises(NotALibrary):
-            Library.unlock(root, PASSPHRASE)
-        refuse_unless_free(root)
-        found = again(pairing, bench.phrase)
-    with found:
-        assert set(found.catalog.pids("")) == set(photos)
-        sync(found)
-        assert members(found) == {found.device_id}
-        assert sorted(path.name for path in root.iterdir() if path.name.startswith(".")) == []
+    ):
+        root = pairing.folder / place
+        with pytest.MonkeyPatch.context() as patch:
+            kill_at(patch, place)
+            with pytest.raises(Killed):
+                again(pairing, bench.phrase, root=root)
+        if place.endswith("first_sync"):
+            found = Library.open(root, Library.unlock(root, PASSPHRASE))
+            sync(found)
+        else:
+            with pytest.raises(NotALibrary):
+                Library.unlock(root, PASSPHRASE)
+            refuse_unless_free(root)
+            found = again(pairing, bench.phrase, root=root)
+        with found:
+            assert set(found.catalog.pids("")) == set(photos), place
+            sync(found)
+            assert members(found) == {found.device_id}, place
+            assert sorted(path.name for path in root.iterdir() if path.name.startswith(".")) == [], place
 
 
 def test_a_folder_that_was_moved_in_part_is_finished(bench: Bench, pairing: Pairing, photos: list[bytes]) -> None:
