@@ -183,7 +183,7 @@ class RelayProcess:
         killed = int(code) == -signal.SIGKILL
         steps = next((int(rest) for kind, rest in told if kind == "steps"), 0)
         struck = killed or ("struck", "") in told
-        log = self._log.read_text()
+        log = self._log.read_text() if self._log.exists() else ""
         # One whose disk fails while it starts says so, and does not start.
         assert int(code) == 0 or killed or (struck and not steps), f"the relay failed by itself ({code}): {told}\n{log}"
         assert '"broken"' not in log, log

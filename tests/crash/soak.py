@@ -58,7 +58,9 @@ def run(seconds: float, seed: int, report: Callable[[str], None]) -> Counts:
         number += 1
         for finding in counts.findings[known:]:
             report(f"found: {finding}")
-        report(f"{counts.kills} kills and failing disks, {counts.losses} losses, {len(counts.findings)} findings")
+        report(
+            f"{counts.kills} kills of {counts.steps} faults, {counts.losses} losses, {len(counts.findings)} findings"
+        )
         if len(counts.findings) > _MOST_FINDINGS:
             break
     return counts
@@ -75,7 +77,8 @@ def _migrations(seed: int, counts: Counts) -> None:
                 try:
                     for fault in chance.sample(_STRIKES, len(_STRIKES)):
                         rounds.strike(fault)
-                        counts.kills += 1
+                        counts.kills += fault in KILLS
+                        counts.steps += 1
                 finally:
                     what = rounds.what
                     counts.alarms += rounds.alarms
@@ -99,7 +102,7 @@ def _household(seed: int, counts: Counts, end: float) -> None:
                         if time.monotonic() > end and counts.kills >= LEAST_KILLS:
                             return
                         rounds.strike(kind)
-                        counts.kills += 1
+                        counts.kills += kind in KILLS
                         counts.steps += 1
                 finally:
                     what = rounds.what
