@@ -74,8 +74,11 @@ class Chain:
         """
         if (stored.seq, previous) == (known[0] + 1, known[1]):
             return None
-        if self._log.base().get(stored.device) == (stored.seq - 1, previous):
+        covered = self._log.base().get(stored.device, (0, b""))
+        if covered == (stored.seq - 1, previous):
             return None
+        if known[0] + 1 < stored.seq <= covered[0]:
+            return None  # a checkpoint that was built on earlier covers what is not here, and a later one all of it
         if stored.seq != known[0] + 1:
             return ChainBroken(
                 f"{name_envelope(stored.device, known[0] + 1)} is missing from log.db, though later ones are there",

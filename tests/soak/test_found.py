@@ -76,6 +76,31 @@ def test_what_a_revoked_device_wrote_and_relays_dropped_reaches_who_revoked_it(w
     assert SyncAlarms(world.devices[0].library).list() == []
 
 
+def test_a_device_that_was_away_twice_is_rebuilt(world: World) -> None:
+    """It builds on two checkpoints, one after the other, with envelopes before, between and after them."""
+    world.add_device(0)
+    for number in (0, 1, 2, 0, 1):
+        world.sync(number)
+    for _ in range(2):
+        for number in (0, 1):
+            world.edit(0, 0)
+            world.sync(0)
+            world.sync(number)
+        world.edit(0, 0)
+        world.checkpoint(0)
+        for number in (0, 2, 0, 2):
+            world.sync(number)
+        world.months_pass(2)
+        world.edit(0, 0)
+        for number in (0, 1):
+            world.sync(number)
+    library = world.devices[1].library
+    assert library.log.base() != {}
+    library.rebuild_view()
+    assert library.alarms == []
+    world.check()
+
+
 def test_a_device_is_added_while_a_hostile_member_makes_two_epochs(world: World) -> None:
     """Each of two devices knows of the one or the other when it makes the next epoch, and then nobody writes."""
     world.hostile_writes(5, 2)
