@@ -5,6 +5,7 @@
     <library>/
       library.toml     in the clear: format, library id, key-derivation costs, wrapped device secrets
       log.db           SQLite: envelopes, chain heads, membership
+      phrase.sealed    a new library's recovery phrase, until somebody has seen it
       blobs/ab/<id>    encrypted blobs, named by the BLAKE2b-256 of their ciphertext
       blobs/incoming/  blobs that are being written; nothing names them yet
       derived/         sealed replicas and catalog; safe to delete
@@ -39,6 +40,11 @@ class Layout:
     def log(self) -> Path:
         """Return the path of `log.db`."""
         return self.root / "log.db"
+
+    @property
+    def phrase(self) -> Path:
+        """Return the path of the recovery phrase that nobody has seen yet."""
+        return self.root / "phrase.sealed"
 
     @property
     def blobs(self) -> Path:

@@ -31,7 +31,7 @@ from core.members import Members
 from core.replica_process import ReplicaProcess
 from core.successor import become_new, copy_name, inherit_derived, is_held_by
 from core.unfinished import begin, is_being_published, publish, refuse_unless_free
-from core.unshown_phrase import kept_words
+from core.unshown_phrase import sealed_phrase
 from core.view import Progress, View
 from core.writer import CURABLE, Writer
 from core.writing import Writing
@@ -115,7 +115,7 @@ class Library:
         phrase = new_phrase()
         genesis = create_genesis(secrets, phrase_secrets(phrase), created_at=int(time.time()))
         library_id = entry_hash(genesis)
-        kept = kept_words(phrase, secrets, library_id) if keep_phrase else {}
+        kept = sealed_phrase(phrase, secrets, library_id) if keep_phrase else None
         make_folder(begin(root), passphrase, secrets, library_id, {library_id: genesis}, kdf, kept)
         publish(root)
         library = cls.open(root, secrets)

@@ -8,7 +8,7 @@ from core.errors import LibraryExists
 from core.layout import Layout
 from core.library_file import LibraryFile
 from core.log import Log
-from core.private_files import storage_errors
+from core.private_files import replace_file, storage_errors
 from core.writer import first_facts
 from crypto.kdf import KdfParameters, new_parameters
 
@@ -26,18 +26,21 @@ def make_folder(
     library_id: bytes,
     entries: Mapping[bytes, bytes],
     kdf: KdfParameters | None,
-    facts: Mapping[str, bytes] | None = None,
+    phrase: bytes | None = None,
 ) -> None:
     """Make a library of no envelopes in `root` (absent or empty), written by the device that holds `secrets`.
 
-    `entries` are its membership entries by hash; `facts` are remembered by its log. Raises `LibraryExists`, and
-    `StorageFailed` where the folder cannot be written.
+    `entries` are its membership entries by hash; `phrase` is its recovery phrase, sealed, where that is kept. Raises
+    `LibraryExists`, and `StorageFailed` where the folder cannot be written.
     """
     refuse_used_folder(root)
     layout = Layout(root)
     file = LibraryFile.make(library_id, secrets, passphrase, new_parameters() if kdf is None else kdf)
     layout.make_folders()
-    Log.create(layout.log, entries, first_facts(library_id, secrets.device_id) | dict(facts or {})).close()
+    Log.create(layout.log, entries, first_facts(library_id, secrets.device_id)).close()
+    if phrase is not None:
+        with storage_errors("the new library's recovery phrase"):
+            replace_file(layout.phrase, phrase)
     # Last, because it is this file that makes the folder a library.
     file.write(layout.library_file)
 

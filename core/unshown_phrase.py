@@ -2,16 +2,18 @@
 
 Whoever makes a library gets them once. Without this, a process that ends just then would leave a library without a
 phrase, for good: only a phrase can replace itself.
+
+They lie in a file of their own, sealed by the device, and that file is written over before it goes: a phrase can do
+what a device cannot, as nobody revokes it, and SQLite leaves what it removes in its pages and its write-ahead log.
 """
 
 from __future__ import annotations
 
-import contextlib
+import os
 from typing import TYPE_CHECKING, Final
 
-from core.errors import CoreError
 from core.layout import Layout
-from core.log import Log
+from core.private_files import fsync_folder, storage_errors
 from crypto.errors import CryptoError
 from crypto.phrase import phrase_secrets
 from crypto.sealed import open_sealed, seal
@@ -22,32 +24,32 @@ if TYPE_CHECKING:
     from core.library import Library
     from crypto.keys import DeviceSecrets
 
-_FACT: Final = "phrase of a new library"
+_PURPOSE: Final = "phrase of a new library"
+_MOST_BYTES: Final = 4096
 
 
-def kept_words(words: str, secrets: DeviceSecrets, library_id: bytes) -> dict[str, bytes]:
-    """Return what the log of a new library remembers of its phrase, sealed for the device that makes it."""
-    return {_FACT: seal(words.encode(), secrets.storage_key(_FACT), _FACT, library_id)}
+def sealed_phrase(words: str, secrets: DeviceSecrets, library_id: bytes) -> bytes:
+    """Return the words, sealed for the device that makes the library."""
+    return seal(words.encode(), secrets.storage_key(_PURPOSE), _PURPOSE, library_id)
 
 
 def was_never_shown(root: Path) -> bool:
     """Tell, without any key, whether a library was made whose phrase nobody has seen."""
     layout = Layout(root)
-    if not layout.library_file.is_file() or not layout.log.is_file():
-        return False
-    with contextlib.suppress(CoreError), contextlib.closing(Log(layout.log)) as log:
-        return log.fact(_FACT) is not None
-    return False
+    return layout.library_file.is_file() and layout.phrase.is_file()
 
 
 def unshown_phrase(library: Library) -> str | None:
-    """Return the words of the library's phrase if nobody has seen them."""
-    sealed = library.log.fact(_FACT)
-    if sealed is None:
-        return None
+    """Return the words of the library's phrase if nobody has seen them. Raises `StorageFailed`."""
+    with storage_errors("the recovery phrase that nobody has seen"):
+        try:
+            with Layout(library.root).phrase.open("rb") as file:
+                sealed = file.read(_MOST_BYTES)
+        except FileNotFoundError:
+            return None
     members = library.members
     try:
-        words = open_sealed(sealed, members.root_secrets.storage_key(_FACT), _FACT, library.library_id).decode()
+        words = open_sealed(sealed, members.root_secrets.storage_key(_PURPOSE), _PURPOSE, library.library_id).decode()
         is_of_now = phrase_secrets(words).device_id in members.membership.phrases
     except (CryptoError, ValueError):
         return None
@@ -55,6 +57,17 @@ def unshown_phrase(library: Library) -> str | None:
 
 
 def first_phrase_was_shown(library: Library) -> None:
-    """Forget the words. Raises `DiskFull` or `LibraryBusy`."""
-    with library.log.transaction() as transaction:
-        transaction.remove_fact(_FACT)
+    """Forget the words. Raises `StorageFailed`."""
+    path = Layout(library.root).phrase
+    with storage_errors("the recovery phrase that was shown"):
+        try:
+            with path.open("r+b") as file:
+                size = len(file.read(_MOST_BYTES))
+                file.seek(0)
+                file.write(bytes(size))
+                file.flush()
+                os.fsync(file.fileno())
+        except FileNotFoundError:
+            return
+        path.unlink(missing_ok=True)
+        fsync_folder(path.parent)

@@ -37,9 +37,15 @@ def test_an_init_that_ended_before_anybody_saw_the_phrase_is_repeated(empty: Com
     empty("search")
     assert "nobody has seen" in empty.err
     assert "safelight init" in empty.err
+    kept = empty.root.parent / "the same file"
+    kept.hardlink_to(empty.root / "phrase.sealed")
+    sealed = kept.read_bytes()
+    assert not any(word.encode() in sealed for word in phrase.split())
     (created,) = empty.json("init")
     assert created["recovery_phrase"] == phrase
     assert created["device_id"] == library.device_id.hex()
+    assert kept.read_bytes() == bytes(len(sealed)), "a disk gives back no phrase"
+    assert all(path.is_dir() or sealed[-32:] not in path.read_bytes() for path in empty.root.rglob("*"))
     empty("search")
     assert empty.err == ""
     empty("init", code=exit_codes.FAILED)
