@@ -47,9 +47,11 @@ class Devices(RuleBasedStateMachine):
         super().__init__()
         self.world: World | None = None
 
-    @initialize(seed=st.integers(0, 1 << 16))
-    def begin(self, seed: int) -> None:
+    @initialize(seed=st.integers(0, 1 << 16), more=st.integers(0, MOST_DEVICES - 2))
+    def begin(self, seed: int, more: int) -> None:
         self.world = World(beginning(), seed)
+        for by in range(more):
+            self.world.add_device(by)
 
     @property
     def at(self) -> World:

@@ -15,8 +15,8 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.soak.machine import TRIED, Devices
 
-RUNS: Final = 8
-STEPS: Final = 80
+RUNS: Final = 12
+STEPS: Final = 160
 
 
 def main() -> int:
