@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import shutil
+from contextlib import redirect_stderr, redirect_stdout
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.tui.conftest import CommandLine, make_photo
+from tests.tui.conftest import PASSPHRASE, CommandLine, create_library, make_photo
+from tui.cli.application import run
 
 MANIFEST = Path(__file__).resolve().parents[1] / "ml" / "manifests" / "mobilenet-v1-0.25.toml"
 
@@ -32,18 +36,36 @@ SEARCH = [
 ]
 
 
-@pytest.fixture
-def labelled(cli: CommandLine, shared_data: Path, tmp_path: Path) -> CommandLine:
-    """A library of real photos, labelled by a real model."""
-    folder = tmp_path / "photos"
+@pytest.fixture(scope="module")
+def labelled_once(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library of real photos, labelled by a real model, with that model and what this machine remembers."""
+    base = tmp_path_factory.mktemp("labelled")
+    folder = base / "photos"
     folder.mkdir()
     for name in ("dalmatian", "sunflower"):
         for path in sorted((shared_data / "labelled" / "caltech101" / name).iterdir())[:3]:
             shutil.copy(path, folder / f"{name}-{path.name}")
     shutil.copy(shared_data / "photos" / "metadata" / "ianare__DSCN0010.jpg", folder / "gps.jpg")
-    cli("model", "add", shared_data / "models" / "mobilenet-v1-0.25", "--manifest", MANIFEST, "--use")
-    cli("import", folder)
-    return cli
+    (base / "passphrase").touch(mode=0o600)
+    (base / "passphrase").write_text(PASSPHRASE + "\n")
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        for name in ("STATE_DIR", "DATA_DIR", "RUNTIME_DIR", "LIBRARY"):
+            patch.setenv(f"SAFELIGHT_{name}", str(base / name.partition("_")[0].lower()))
+        patch.setenv("SAFELIGHT_PASSPHRASE_FILE", str(base / "passphrase"))
+        create_library(base / "library")
+        model = shared_data / "models" / "mobilenet-v1-0.25"
+        assert run(["model", "add", str(model), "--manifest", str(MANIFEST), "--use"]) == 0
+        assert run(["import", str(folder)]) == 0
+    return base
+
+
+@pytest.fixture
+def labelled(empty: CommandLine, labelled_once: Path) -> CommandLine:
+    """A copy of the labelled library that this test may change."""
+    shutil.copytree(labelled_once / "library", empty.root)
+    for name in ("state", "data"):
+        shutil.copytree(labelled_once / name, os.environ[f"SAFELIGHT_{name.upper()}_DIR"])
+    return empty
 
 
 def test_search(filled: CommandLine) -> None:

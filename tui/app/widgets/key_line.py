@@ -125,6 +125,10 @@ class KeyLine(Widget):
     def _at(self, x: int) -> _Part | None:
         return next((part for part in self._parts if part.start <= x + self._left < part.end), None)
 
+    def on_resize(self) -> None:
+        """Leave no room at the right that there are keys for."""
+        self._left = min(self._left, self._too_wide)
+
     def on_mouse_move(self, event: events.MouseMove) -> None:
         """Mark the key below the mouse."""
         self._hovered = self._at(event.x)
