@@ -53,7 +53,9 @@ class Pull(Turn):
                     continue
                 self._take(page)
                 self._move_to(page.position)
-        if self._is_behind() or self._lacks_rules():
+        lacks = self._is_behind() or self._lacks_rules()
+        # The relay's vector may have shown only now that what was counted as read is another history's.
+        if lacks or not (self._link.state.cursor or self._has_read_past):
             self._read_past(self._link.state.cursor)
         self._report_claims()
 
