@@ -150,3 +150,13 @@ def test_a_membership_entry_is_altered_where_it_says_whose_it_is(world: World) -
     assert [(alarm.name, alarm.relay) for alarm in told] == [("forged", URL)]
     assert "in ascending order" in told[0].message
     world.check()
+
+
+def test_a_device_is_added_in_the_history_that_another_one_was_not_shown(world: World) -> None:
+    """Nobody has written beside it: only that the relay lacks what it had tells that there is something to read."""
+    world.fork(2)
+    world.edit_meanwhile(1, 2, 97)
+    world.add_device(2)
+    world.undo(0)
+    world.check()
+    assert world.devices[2].id in world.devices[1].library.members.membership.members
