@@ -22,6 +22,7 @@ from crypto.purposes import Signed
 from crypto.sealed import _seal_with as seal_with
 from crypto.sealed import open_sealed
 from crypto.signing import sign
+from tests.crypto import make_content_vectors as contents
 from tests.crypto import make_vectors as vectors
 from tests.crypto.membership_world import FOUNDER, GENESIS, World, secrets_of
 from tests.formats import second_membership, second_reader
@@ -72,7 +73,7 @@ def agree(data: bytes, first: Callable[[bytes], Any], second: Callable[[bytes], 
 
 
 def envelopes(rng: random.Random) -> int:
-    header, epoch = vectors.HEADER, EpochKeys(vectors.EPOCH.epoch_id, vectors.EPOCH.epoch_key, bytes(32))
+    header, epoch = contents.HEADER, EpochKeys(vectors.EPOCH.epoch_id, vectors.EPOCH.epoch_key, bytes(32))
 
     def first(data: bytes) -> Any:
         head, body = open_envelope(data, epoch, library_id=header.library_id, device_id=header.device_id)
@@ -86,13 +87,13 @@ def envelopes(rng: random.Random) -> int:
     good = [bytes.fromhex(case["input"]["envelope"]) for case in read("crypto-envelope") if case["expected"] == "ok"][
         :3
     ]
-    content = vectors.packed(5, 13, zlib.compress(b"hello"))
+    content = contents.packed(5, 13, zlib.compress(b"hello"))
     taken = [agree(data, first, second) for data in good]
     for _ in range(ROUNDS):
         inside = altered(content, rng)
         inside = rng.choice([inside, inside.ljust(second_reader.padded(len(inside)), b"\0")])
-        anew = vectors.signed(altered(rng.choice(good)[:-64], rng))
-        changed = (altered(rng.choice(good), rng), anew, vectors.with_content(inside))
+        anew = contents.signed(altered(rng.choice(good)[:-64], rng))
+        changed = (altered(rng.choice(good), rng), anew, contents.with_content(inside))
         taken += [agree(data, first, second) for data in changed]
     return sum(taken)
 
@@ -156,7 +157,7 @@ def sealed_files(rng: random.Random) -> int:
 
 
 def blobs(rng: random.Random) -> int:
-    key, _, good = vectors.blob_of(bytes(range(256)) * 300)
+    key, _, good = contents.blob_of(bytes(range(256)) * 300)
 
     def first(data: bytes) -> bytes:
         return b"".join(BlobReader(io.BytesIO(data), key).iter_chunks())
