@@ -57,8 +57,13 @@ class Terminal:
         """Wait until the program has ended; tmux knows, and does not always draw it."""
         self._until(lambda: self._run("display-message", "-p", "#{pane_dead}").strip() == "1", "the end")
 
-    def next_field(self) -> None:
-        """Press enter, and wait until the cursor is in another field, as a person does."""
+    def fill(self, text: str, drawn: str) -> None:
+        """Type into a field, press enter, and wait until the cursor is in another one, as a person does.
+
+        `drawn` is what the field shows then: until it does, the cursor moves because of the text.
+        """
+        self.type(text)
+        self.wait_for(drawn)
         before = self._cursor()
         self.press("Enter")
         self._until(lambda: self._cursor() != before, "the cursor to move")
@@ -93,8 +98,7 @@ def terminal(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Termina
 def test_from_nothing_to_a_search(terminal: Terminal, tmp_path: Path) -> None:
     photos = make_pictures(tmp_path / "camera")
     terminal.wait_for("Welcome to Safelight")
-    terminal.type("correct horse battery staple")
-    terminal.next_field()
+    terminal.fill("correct horse battery staple", "•{28}")
     terminal.type("correct horse battery staple")
     terminal.press("Enter")
 
@@ -104,8 +108,7 @@ def test_from_nothing_to_a_search(terminal: Terminal, tmp_path: Path) -> None:
     asked = re.findall(r"Word (\d+)", shown)
     terminal.press("Enter")
     terminal.wait_for("Type these two")
-    terminal.type(words[asked[0]])
-    terminal.next_field()
+    terminal.fill(words[asked[0]], words[asked[0]])
     terminal.type(words[asked[1]])
     terminal.press("Enter")
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from textual import events
-from textual.widgets import Input
+from textual.widgets import Input, OptionList
 
 from core.library import Library
 from tests.tui.app.conftest import Bench, library_shown, play, settled, shown_on, until
 from tests.tui.conftest import PASSPHRASE
-from tui.app.screens.ask import AskScreen
+from tui.app.screens.ask import AskScreen, Choice
 from tui.app.screens.devices import DevicesScreen
 from tui.app.screens.welcome import PhraseScreen, WelcomeScreen
 
@@ -48,6 +49,29 @@ def test_keys_typed_ahead_are_the_questions(pictured: Bench) -> None:
     app = pictured.app()
     app.type_ahead.patience_s = LONG_S
     play(app, scene)
+
+
+def test_a_suggestion_for_a_question_that_is_being_taken_apart_changes_nothing(pictured: Bench) -> None:
+    """Who types a line and enter at once is faster than what is suggested for it: the app ended with an error."""
+
+    async def scene(pilot: Pilot[None]) -> None:
+        await library_shown(pilot)
+        asked, known = asyncio.Event(), asyncio.Event()
+
+        async def suggest(typed: str) -> list[Choice]:
+            asked.set()
+            await known.wait()
+            return [Choice(typed, typed)]
+
+        question = AskScreen("Label", suggest=suggest)
+        await pilot.app.push_screen(question)
+        await asked.wait()
+        await question.query_one(OptionList).remove()
+        known.set()
+        await pilot.app.workers.wait_for_complete()
+        assert not question.query(OptionList)
+
+    play(pictured.app(), scene)
 
 
 def test_keys_typed_ahead_are_of_the_screen_that_they_follow(pictured: Bench) -> None:

@@ -147,7 +147,9 @@ class AskScreen(ModalScreen[str | None]):
             self._choices = await self._suggest(typed)
         except (Superseded, NotOpen):
             return
-        listed = self.query_one(OptionList)
+        listed = next(iter(self.query(OptionList)), None)
+        if listed is None:  # answered meanwhile: the screen is taken apart before its work is cancelled
+            return
         listed.clear_options()
         listed.add_options(
             [

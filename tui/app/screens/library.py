@@ -197,9 +197,9 @@ class LibraryScreen(LibraryChoices, LibraryTeaching, LibrarySync, LibraryUpkeep,
             places = await Places.ask(self.app.library)
         except (Superseded, NotOpen, CoreError):
             return
-        sidebar = self.query_one(Sidebar)
-        sidebar.show(places)
-        sidebar.point_at(self._ordering.query)
+        for sidebar in self.query(Sidebar):  # none where the screen is being taken apart
+            sidebar.show(places)
+            sidebar.point_at(self._ordering.query)
 
     def load_all(self) -> None:
         """Show everything again as it is now: photos, and the counts of the sidebar."""
