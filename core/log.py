@@ -59,6 +59,7 @@ BLOB_FREED = 2
 _envelopes = schema.envelopes.c
 
 # What is asked many times in every sync is put together once.
+_SELECT = select_from(schema.envelopes)
 _FACT = sa.select(schema.facts.c.value).where(schema.facts.c.name == sa.bindparam("name"))
 _COUNT_MEMBERSHIP = sa.select(sa.func.count()).select_from(schema.membership)
 _BASE = sa.select(schema.bases.c.device, schema.bases.c.seq, schema.bases.c.hash)
@@ -75,8 +76,7 @@ _POSITION = sa.select(_envelopes.position).where(
     _envelopes.device == sa.bindparam("device"), _envelopes.seq == sa.bindparam("seq")
 )
 _PAST_POSITION = (
-    select_from(schema.envelopes)
-    .where(_envelopes.position > sa.bindparam("position"))
+    _SELECT.where(_envelopes.position > sa.bindparam("position"))
     .order_by(_envelopes.position)
     .limit(sa.bindparam("most"))
 )
@@ -252,12 +252,12 @@ class Log:
 
     def envelope(self, device: bytes, seq: int) -> StoredEnvelope | None:
         """Return one envelope, or None."""
-        found = self._envelopes(_select().where(_envelopes.device == device, _envelopes.seq == seq))
+        found = self._envelopes(_SELECT.where(_envelopes.device == device, _envelopes.seq == seq))
         return found[0] if found else None
 
     def envelopes_of(self, device: bytes, after_seq: int, limit: int) -> list[StoredEnvelope]:
         """Return at most `limit` envelopes of `device` with numbers over `after_seq`, ascending."""
-        newer = _select().where(_envelopes.device == device, _envelopes.seq > after_seq)
+        newer = _SELECT.where(_envelopes.device == device, _envelopes.seq > after_seq)
         return self._envelopes(newer.order_by(_envelopes.seq).limit(limit))
 
     def after(self, vector: Vector, on_damage: Callable[[LogDamaged], None]) -> Iterator[StoredEnvelope]:
@@ -272,7 +272,7 @@ class Log:
         )
         position = self._first_position_past(vector) - 1
         while True:
-            page = _select().where(known, _envelopes.position > position).order_by(_envelopes.position)
+            page = _SELECT.where(known, _envelopes.position > position).order_by(_envelopes.position)
             try:
                 envelopes = self._envelopes(page.limit(_PAGE_OF_ENVELOPES))
                 _require_order([position, *(stored.position for stored in envelopes)])
@@ -293,7 +293,7 @@ class Log:
         """Yield all envelopes, the last one that came in first; what is damaged is left out, as in `after`."""
         position = 1 << 62
         while True:
-            page = _select().where(_envelopes.position < position).order_by(_envelopes.position.desc())
+            page = _SELECT.where(_envelopes.position < position).order_by(_envelopes.position.desc())
             try:
                 envelopes = self._envelopes(page.limit(_PAGE_OF_ENVELOPES))
                 _require_order([*(stored.position for stored in reversed(envelopes)), position])
@@ -385,7 +385,7 @@ class Log:
         """Read one envelope at a time, leaving out what lies on damaged pages."""
         for position in positions:
             with contextlib.suppress(LogDamaged):
-                yield from self._envelopes(_select().where(known, _envelopes.position == position))
+                yield from self._envelopes(_SELECT.where(known, _envelopes.position == position))
 
     def _position_bound(self) -> int:
         """Return a position that no envelope lies past, whatever of the file can be read.
@@ -429,10 +429,6 @@ class Log:
     def _scalar(self, statement: sa.Executable, **values: object) -> Any:
         with self.lock, log_errors():
             return self._connection.execute(statement, values).scalar()
-
-
-def _select() -> sa.Select[Any]:
-    return select_from(schema.envelopes)
 
 
 def _vector(rows: Iterable[Any]) -> Vector:

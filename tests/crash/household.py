@@ -25,9 +25,10 @@ from crdt.operations import Put
 from crdt.records import CopyRecord, PhotoFacts
 from crdt.schema import copy_key, pid_key
 from sync_relay.server.settings import Limits, Settings
+from tests.core.one_worker import one_worker
 from tests.core.sync.conftest import Device, Home, converged
 from tests.crash.relay_process import RelayProcess
-from tests.soak.beginning import Clock, memory_folder, one_worker
+from tests.soak.beginning import Clock, memory_folder
 
 if TYPE_CHECKING:
     import random
@@ -259,7 +260,7 @@ class Household:
             stack.callback(shutil.rmtree, self._top, ignore_errors=True)
             patch = stack.enter_context(pytest.MonkeyPatch.context())
             patch.setenv("SAFELIGHT_STATE_DIR", str(self.state))
-            patch.setattr("core.library.ReplicaProcess", one_worker)  # a forked process has its own
+            stack.enter_context(one_worker())  # a forked process has its own
             self.clock = Clock(int(time.time()))  # commands of the relay ask the machine
             # As many requests as there are rounds: how many a second are allowed is shown elsewhere.
             limits = Limits(part_bytes=64 << 10, anonymous_rate=_MANY, library_rate=_MANY, pairing_rate=_MANY)

@@ -5,7 +5,6 @@ Random bytes and the time are drawn from a seed, so that a run is the same each 
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import functools
 import os
@@ -21,11 +20,11 @@ import pytest
 
 from core.labelling import Labeller
 from core.library import Library
-from core.replica_process import ReplicaProcess
 from core.sync import transfers
 from crypto.keys import DeviceSecrets
 from crypto.membership_change import countersign, draft_add
 from tests import compiled_statements
+from tests.core.one_worker import one_worker
 from tests.core.sync.conftest import COSTS, PASSPHRASE, Device
 from tests.soak.crook import WORD, Crook
 from tests.soak.in_process import URL, InProcessRelay
@@ -46,25 +45,6 @@ class Clock:
 
     def __call__(self) -> int:
         return self.now
-
-
-class _ForAll(ReplicaProcess):
-    """The one worker in which all libraries of this process try what others changed: each would start its own."""
-
-    def close(self) -> None:
-        """Stay for the next library."""
-
-    def end(self) -> None:
-        """End the worker."""
-        super().close()
-
-
-@functools.cache
-def one_worker() -> ReplicaProcess:
-    """Return the worker of this process, for all libraries that it opens; they do not end it."""
-    made = _ForAll()
-    atexit.register(made.end)
-    return made
 
 
 _find_rules = Labeller._find_rules
@@ -92,13 +72,12 @@ def repeatable(seed: int, clock: Clock, state: Path) -> Iterator[None]:
         count = 32 if size is None else size
         return drawn.randbytes(count) if threading.current_thread() is main else system(count)
 
-    with pytest.MonkeyPatch.context() as patch:
+    with one_worker(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(secrets, "token_bytes", draw)
         patch.setattr(secrets, "token_hex", lambda size=None: draw(size).hex())
         patch.setattr(os, "urandom", draw)
         patch.setattr(time, "time", lambda: float(clock.now))
         patch.setattr(transfers, "AT_ONCE", 1)
-        patch.setattr("core.library.ReplicaProcess", one_worker)
         # Derived files are written and read again also in runs of some dozens of envelopes; each opening is short then.
         patch.setattr("core.view._LONG_TAIL_ENVELOPES", 6)
         patch.setattr("core.view._VERY_LONG_TAIL_ENVELOPES", 12)
