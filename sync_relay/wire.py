@@ -8,6 +8,7 @@ under another `BASE`. Ids and hashes are 32 bytes, in paths 64 lower-case hexade
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
@@ -237,10 +238,14 @@ class Head(Struct, frozen=True):
 
 
 class Heads(Struct, frozen=True):
-    """The relay's vector: the exact truth of what it has. Positions only say where to go on reading."""
+    """The relay's vector: the exact truth of what it has. Positions only say where to go on reading.
+
+    `entries` is the `entries_digest` of the membership entries it has; empty from a relay that does not tell.
+    """
 
     heads: list[Head]
     position: Natural
+    entries: Annotated[bytes, Meta(max_length=32)] = b""
 
 
 class BlobQuery(Struct, frozen=True):
@@ -319,6 +324,14 @@ def kinds_mask(kinds: Iterable[int]) -> int:
     for kind in kinds:
         mask |= 1 << (kind - 1)
     return mask
+
+
+def entries_digest(names: Iterable[bytes]) -> bytes:
+    """Return what tells one set of membership entries from another: BLAKE2b-256 of their names, sorted and joined.
+
+    A name is the hash of an entry (`crypto.membership.entry_hash`), 32 bytes; genesis is one of them.
+    """
+    return hashlib.blake2b(b"".join(sorted(names)), digest_size=32).digest()
 
 
 def hex_id(value: bytes) -> str:

@@ -16,9 +16,10 @@ from core.errors import RolledBack
 from core.log import NO_HASH, name_envelope
 from core.log import RelayState as State
 from core.sync.introduction import sign_in
+from sync_relay import wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable
 
     from core.errors import IntegrityAlarm
     from core.library import Library
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from core.sync.patience import Patience
     from core.sync.relays import RelayFacts, Relays
     from core.sync.report import RelayReport
-    from sync_relay import wire
     from sync_relay.client import RelayClient
 
 Answer = TypeVar("Answer")
@@ -55,8 +55,8 @@ class Link:
         self.vector: Vector | None = None
         """The newest envelope of each device at the relay; None: not known, or not any more."""
         self.new_alarms: list[IntegrityAlarm] = []
-        self.position = 0
-        """Where the relay's log ended when it was last asked for its vector."""
+        self.entries_digest = b""
+        """Which membership entries the relay says that it has, as of when it was last asked for its vector."""
         self.asked_past: Vector = {}
         """What the relay named as its newest when the envelopes past this device's were last asked for."""
         self._library = library
@@ -129,7 +129,7 @@ class Link:
             heads = self.ask(self.client.heads)
             vector = {head.device_id: (head.seq, head.hash) for head in heads.heads}
             self._compare(vector)
-            self.vector, self.position = vector, heads.position
+            self.vector, self.entries_digest = vector, heads.entries
         return self.vector
 
     def holds(self, device: bytes, seq: int, envelope_hash: bytes) -> None:
@@ -140,7 +140,13 @@ class Link:
     def remember(self, *, done: bool = False) -> None:
         """Store what is known of the relay, if it is something new; `done`: this device is up to date with it."""
         if self.vector is not None:
-            acknowledged = [(device, seq, hashed) for device, (seq, hashed) in sorted(self.vector.items())]
+            membership = self._library.members.membership
+            acknowledged = [
+                (device, seq, hashed)
+                for device, (seq, hashed) in sorted(self.vector.items())
+                # Of a device that nobody knows it has nothing to lose that anybody would miss.
+                if device in membership.members or device in membership.departed
+            ]
             self.facts = msgspec.structs.replace(self.facts, acknowledged=acknowledged)
         now = int(time.time())
         changed = (self.state, self.facts) != self._saved
@@ -159,7 +165,9 @@ class Link:
     def start_over(self, generation: bytes) -> None:
         """Count nothing that was read from the relay or given to it any more."""
         self.state = State(generation=generation)
-        self.facts = msgspec.structs.replace(self.facts, entries=[], purged=b"", lacking=[], statements=[])
+        self.facts = msgspec.structs.replace(
+            self.facts, entries=[], given_out=b"", purged=b"", lacking=[], statements=[]
+        )
 
     def _notice_another_history(self, session: wire.Session) -> None:
         known = self.state.generation
@@ -178,6 +186,25 @@ class Link:
                 )
             )
         self.remember()
+
+    def holds_entries(self, names: Iterable[bytes]) -> None:
+        """Note that the relay has membership entries."""
+        known = {*self.facts.entries, *names}
+        if len(known) != len(self.facts.entries):
+            # What it once gave out is what it was put back to, if it is seen to have that again.
+            self.facts = msgspec.structs.replace(self.facts, entries=sorted(known), given_out=b"")
+
+    def has_other_entries(self) -> bool:
+        """Tell whether the relay says that it has other membership entries than it gave out or was given.
+
+        It may have lost some, and been brought as far again by others since. And it may have got some at positions that
+        were read before it was put back: no vector names what adds a device that has written nothing. Of what it gave
+        out some may have been refused here, and is not asked for each time.
+        """
+        if not self.entries_digest:
+            return False
+        known = wire.entries_digest([self._library.library_id, *self.facts.entries])
+        return self.entries_digest not in {known, self.facts.given_out}
 
     def miss_entries(self, lost: Collection[bytes]) -> None:
         """Raise the alarm if there are membership entries that the relay held, and does not give out any more."""

@@ -17,7 +17,7 @@ from core.log import NO_HASH, name_envelope
 from core.sync.link import moved_on
 from core.sync.turn import Turn
 from crypto.membership import entry_hash
-from sync_relay import errors, wire
+from sync_relay import wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +33,6 @@ class Pull(Turn):
 
     _pulled = 0
     _doubt = _has_told = _entries_doubt = _has_read_past = False
-    _forgotten: frozenset[bytes] = frozenset()
 
     def run(self) -> None:
         """Read on from where this device left the relay."""
@@ -101,15 +100,18 @@ class Pull(Turn):
         client, after = self._link.client, 0
         prunes: list[wire.Item] = []
         before = set(self._link.facts.entries)
+        given_out: set[bytes] = set()
         self._link.facts = msgspec.structs.replace(self._link.facts, entries=[])
         while True:
             page = self._link.ask(functools.partial(client.log, after, kinds=_RULES))
             self._take(page)
+            given_out.update(map(entry_hash, _entries(page)))
             prunes += (item for item in page.items if item.kind == wire.KIND_PRUNE)
             if not page.more:
                 break
             after = page.position
-        self._link.miss_entries(before.difference(self._link.facts.entries) | self._forgotten)
+        self._link.facts = msgspec.structs.replace(self._link.facts, given_out=wire.entries_digest(given_out))
+        self._link.miss_entries(before.difference(self._link.facts.entries))
         return prunes
 
     def _bootstrap(self, prunes: list[wire.Item]) -> None:
@@ -142,13 +144,8 @@ class Pull(Turn):
 
     def _take(self, page: wire.LogPage) -> None:
         """Store what a page holds, membership entries first: envelopes are judged by them."""
-        entries = [
-            item.body
-            for item in page.items
-            if item.kind == wire.KIND_MEMBERSHIP
-            and item.body is not None
-            and entry_hash(item.body) != self._library.library_id  # genesis, which every device has
-        ]
+        genesis = self._library.library_id  # which every device has
+        entries = [entry for entry in _entries(page) if entry_hash(entry) != genesis]
         envelopes = [item.body for item in page.items if item.kind == wire.KIND_ENVELOPE and item.body is not None]
         if entries:
             arrival = self._library.ingest.entries(entries)
@@ -195,9 +192,7 @@ class Pull(Turn):
     def _know_entries(self, entries: list[bytes]) -> None:
         membership = self._library.members.membership  # what was refused is nothing that the relay is to have
         held = {name for name in map(entry_hash, entries) if name in membership.entries or name in membership.pending}
-        known = {*self._link.facts.entries, *held}
-        if len(known) != len(self._link.facts.entries):
-            self._link.facts = msgspec.structs.replace(self._link.facts, entries=sorted(known))
+        self._link.holds_entries(held)
 
     def _move_to(self, position: int) -> None:
         self._link.state = moved_on(self._link.state, position)
@@ -215,37 +210,10 @@ class Pull(Turn):
         )
 
     def _lacks_rules(self) -> bool:
-        """Tell whether membership entries have to be asked for once more: one was refused, or something that is here
-        builds on one that is not. No vector names entries, and envelopes that wait for them are not lacking.
-        """
-        if self._entries_doubt:
-            return True
-        if not self._link.looks_again or self._has_read_past:
-            return False
-        members = self._library.members
-        waiting = self._library.log.held_sizes().keys() - members.membership.departed.keys() - {members.device_id}
-        return bool(waiting or self._library.ingest.unaccounted()) or self._has_forgotten_entries()
-
-    def _has_forgotten_entries(self) -> bool:
-        """Tell whether the relay lacks the newest membership entries that it held: it is given them, and takes them.
-
-        A relay that was put back, and then given as much by others as it had, shows nothing of that in its vector: a
-        revocation that it lost would be heard of by nobody. So it is asked whenever its log ends elsewhere than before.
-        """
-        link = self._link
-        if link.position == link.facts.checked:
-            return False
-        entries = self._library.members.membership.entries
-        known = entries.keys() & set(link.facts.entries)
-        newest = sorted(known.difference(*(entries[name].heads for name in known)))
-        try:
-            sent = [entries[name].data for name in newest]
-            lost = bool(sent) and link.ask(functools.partial(link.client.append_entries, sent)).stored > 0
-        except (errors.Forged, errors.QuotaFull):  # of what is there it would have said so
-            lost = True
-        self._forgotten = frozenset(newest if lost else ())
-        link.facts = msgspec.structs.replace(link.facts, checked=link.position)
-        return lost
+        """Tell whether to ask once more for membership entries: one was refused, or some were not given out."""
+        return self._entries_doubt or (
+            self._link.looks_again and not self._has_read_past and self._link.has_other_entries()
+        )
 
     def _report_claims(self) -> None:
         """Raise the alarm for what the relay says it holds, and did not give out although everything was asked for.
@@ -295,3 +263,7 @@ class Pull(Turn):
                 )
                 return True
         return False
+
+
+def _entries(page: wire.LogPage) -> list[bytes]:
+    return [item.body for item in page.items if item.kind == wire.KIND_MEMBERSHIP and item.body is not None]

@@ -146,8 +146,7 @@ class Push(Turn):
         if not missing:
             return
         self._append(lambda: self._link.client.append_entries([entry.data for entry in missing]), len(missing))
-        entries = sorted(known | {entry.hash for entry in missing})
-        self._link.facts = msgspec.structs.replace(self._link.facts, entries=entries)
+        self._link.holds_entries(entry.hash for entry in missing)
         self._link.remember()
 
     # Blobs

@@ -55,8 +55,8 @@ class RelayFacts(msgspec.Struct, frozen=True, array_like=True):
     `acknowledged` is the newest envelope of each device that the relay said it holds: it may never hold less. `entries`
     are the membership entries it holds; `lacking` are blobs that it lacks and nobody had; `purged` is a digest of the
     blobs it was told to delete; `statements` are signed words that it was not given yet. `at` is when it was last
-    brought up to date, in UTC seconds; 0: never. `checked` is where its log ended when it was last seen to hold
-    `entries`.
+    brought up to date, in UTC seconds; 0: never. `given_out` is the `wire.entries_digest` of what it gave out when all
+    its membership entries were last read, if nothing came to `entries` since, which are those that were accepted here.
     """
 
     acknowledged: list[tuple[bytes, int, bytes]] = []
@@ -65,7 +65,7 @@ class RelayFacts(msgspec.Struct, frozen=True, array_like=True):
     purged: bytes = b""
     statements: list[bytes] = []
     at: int = 0
-    checked: int = 0
+    given_out: bytes = b""
 
     @property
     def vector(self) -> Vector:

@@ -17,7 +17,7 @@ from sqlalchemy import BigInteger, bindparam, case, insert, literal, select, tup
 from crypto.envelope import EnvelopeHeader, envelope_hash, read_header, verify_envelope
 from crypto.errors import CryptoError
 from sync_relay.errors import ErrorDetails, NoSuchEnvelope, NotAMember, SequenceConflict, SequenceGap
-from sync_relay.server import ledger, tables
+from sync_relay.server import ledger, members, tables
 from sync_relay.wire import (
     ALL_KINDS,
     KIND_ENVELOPE,
@@ -171,7 +171,7 @@ async def _read(
 
 
 async def heads(parts: Parts, library_id: bytes) -> Heads:
-    """Return the newest envelope of each device that the relay has, or knows to have been pruned."""
+    """Return the newest envelope of each device that the relay has, or knows to have been pruned, and its entries."""
     async with parts.database.read() as connection:
         # The position first: heads may then be ahead of it, which costs a reader a repeat, and never behind.
         position = await ledger.position(connection, library_id)
@@ -179,7 +179,9 @@ async def heads(parts: Parts, library_id: bytes) -> Heads:
             select(tables.head).where(tables.head.c.library_id == library_id).order_by(tables.head.c.device_id)
         )
         return Heads(
-            heads=[Head(device_id=row.device_id, seq=row.seq, hash=row.hash) for row in rows], position=position
+            heads=[Head(device_id=row.device_id, seq=row.seq, hash=row.hash) for row in rows],
+            position=position,
+            entries=await members.digest(connection, library_id),
         )
 
 

@@ -15,7 +15,7 @@ from crypto.genesis import verify_genesis
 from crypto.membership_entry import Revocation, Rotation, read_entry, verify_entry
 from sync_relay.errors import ErrorDetails, QuotaFull
 from sync_relay.server import tables
-from sync_relay.wire import KIND_MEMBERSHIP, MAX_ENTRIES
+from sync_relay.wire import KIND_MEMBERSHIP, MAX_ENTRIES, entries_digest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -73,6 +73,14 @@ async def held_entries(connection: AsyncConnection, library_id: bytes) -> list[b
         .order_by(tables.item.c.position)
     )
     return list(rows.scalars())
+
+
+async def digest(connection: AsyncConnection, library_id: bytes) -> bytes:
+    """Return the `wire.entries_digest` of all entries that the relay has of a library; the index alone is read."""
+    rows = await connection.execute(
+        select(tables.item.c.hash).where(tables.item.c.library_id == library_id, tables.item.c.kind == KIND_MEMBERSHIP)
+    )
+    return entries_digest(rows.scalars())
 
 
 async def insert_entries(

@@ -147,7 +147,12 @@ OPERATIONS: Final = (
         errors=(e.NoSuchEnvelope,),
     ),
     _operation(
-        "heads", "GET /v1/heads", _MEMBER, handlers.heads, "The newest envelope of each device.", result=wire.Heads
+        "heads",
+        "GET /v1/heads",
+        _MEMBER,
+        handlers.heads,
+        "The newest envelope of each device, and a digest of the membership entries.",
+        result=wire.Heads,
     ),
     _operation(
         "append",

@@ -54,6 +54,7 @@ MESSAGES: list[wire.Struct] = [
     wire.Past(),
     wire.Head(device_id=DEVICE.device_id, seq=(1 << 63) - 1, hash=HASH),
     wire.Heads(heads=[wire.Head(device_id=DEVICE.device_id, seq=1, hash=HASH)], position=4),
+    wire.Heads(heads=[], position=0, entries=wire.entries_digest([LIBRARY, HASH])),
     wire.BlobQuery(ids=[BLOB, HASH]),
     wire.BlobState(id=BLOB, state="partial", size=100, offset=40),
     wire.BlobState(id=BLOB, state="absent"),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from core import edits
 from crypto.membership_entry import NO_ENVELOPE
 from tests.core import remote_device
 from tests.core.sync.conftest import converged
 
 if TYPE_CHECKING:
-    from tests.core.sync.conftest import Device, Home
+    from tests.core.sync.conftest import Device, Home, PutBack
+    from tests.sync_relay.running_relay import Relay
 
 
 def entries(device: Device) -> int:
@@ -87,3 +89,26 @@ def test_what_was_written_under_an_epoch_that_counts_no_more_reaches_a_newcomer(
     newcomer.sync()
     assert newcomer.library.catalog.pids() == pids
     converged(first, second, newcomer)
+
+
+def test_a_device_that_a_relay_names_where_another_had_read_already_is_heard_of(
+    pair: tuple[Device, Device], home: Home, relay: Relay, put_back: PutBack
+) -> None:
+    """The relay was put back, and has come as far again: its numbers were given out anew, to something else."""
+    first, second = pair
+    first.photos()
+    for device in (first, second):
+        device.sync()
+    put_back.save(relay)
+    for rating in (1, 2, 3):
+        edits.set_rating(second.library, second.library.catalog.pids(), rating)
+        second.sync()
+    first.sync()
+    put_back(relay)
+    newcomer = home.add()  # it never wrote anything, so no vector of envelopes names it
+    assert [alarm.name for alarm in first.engine.run().alarms] == ["rolled-back"]
+    for device in (second, first, newcomer):
+        device.sync()
+    assert entries(second) == entries(first)
+    converged(first, second, newcomer)
+    assert [device.sync().moved for device in (first, second, newcomer)] == [0, 0, 0]
