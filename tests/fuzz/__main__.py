@@ -48,15 +48,16 @@ def main() -> int:
         say("atheris is not installed here: python -m pip install -e '.[fuzz]'")
         return 1
     failed = False
-    for name in names:
-        outcome = engine.fuzz(TARGETS[name], asked.seconds, asked.seed, asked.work)
-        say(f"{name}: {outcome.inputs:,} inputs, {len(outcome.faults)} faults")
-        for fault, data in outcome.faults:
-            failed = True
-            path = asked.work / "faults" / name / engine.fault_name(fault)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
-            say(f"  {fault.place}: {fault.message}", f"  {path}")
+    with engine.Guided() as guided:
+        for name in names:
+            outcome = guided.fuzz(TARGETS[name], asked.seconds, asked.seed, asked.work)
+            say(f"{name}: {outcome}")
+            for fault, data in outcome.faults:
+                failed = True
+                path = asked.work / "faults" / name / engine.fault_name(fault)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(data)
+                say(f"  {fault.place}: {fault.message}", f"  {path}")
     return int(failed)
 
 

@@ -1,11 +1,17 @@
-"""The process that fuzzes one target with coverage to go by: `python -P -m tests.fuzz.child TARGET FAULTS [OPTION…]`.
+"""The process that fuzzes targets with coverage to go by, one after the other: `python -P -m tests.fuzz.child`.
 
-The options are libFuzzer's. A fault in Python is written to the folder FAULTS and passed over when it comes again, so
-that one does not hide the next. What ends the process (a crash, too much memory) libFuzzer writes there itself.
+It reads a line of JSON for each: the target, a folder for faults, a file for what libFuzzer says, the seconds after
+which it is stuck, and libFuzzer's options; and answers with the exit status, a line each. Every target is fuzzed in a
+fork: loading the program with each line counted takes as long as fuzzing does. A fault in Python is written to the
+folder and passed over when it comes again, so that one does not hide the next. What ends the fork (a crash, too much
+memory) libFuzzer writes there itself.
 """
 
 from __future__ import annotations
 
+import json
+import multiprocessing
+import os
 import sys
 from pathlib import Path
 
@@ -14,15 +20,17 @@ import atheris
 _SLOWER = 4
 """How much more time an input may take here: every line is counted."""
 
-with atheris.instrument_imports(include=["core", "crypto", "crdt", "ml", "sync_relay"]):
+with atheris.instrument_imports(include=["core", "crypto", "crdt", "ml", "sync_relay", "tui"]):
     from tests.fuzz.kept_inputs import input_name
     from tests.fuzz.targets import TARGETS
     from tests.fuzz.watched import CPU_SECONDS, watch
 
 
-def main() -> None:
+def fuzz(name: str, faults: str, said: str, options: list[str]) -> None:
     """Fuzz until libFuzzer's own bounds end it; never returns."""
-    name, faults, *options = sys.argv[1:]
+    log = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    for stream in (1, 2):
+        os.dup2(log, stream)
     target, folder = TARGETS[name], Path(faults)
     seen: set[str] = set()
 
@@ -34,6 +42,21 @@ def main() -> None:
 
     atheris.Setup([sys.argv[0], *options, f"-max_len={target.longest}"], one)
     atheris.Fuzz()
+
+
+def main() -> None:
+    """Answer requests until there are no more."""
+    fork = multiprocessing.get_context("fork")
+    for line in sys.stdin:
+        name, faults, said, stuck, options = json.loads(line)
+        process = fork.Process(target=fuzz, args=(name, faults, said, options))
+        process.start()
+        process.join(stuck)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+        sys.stdout.write(f"{process.exitcode}\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

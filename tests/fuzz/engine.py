@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -9,8 +10,9 @@ import tempfile
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
+from tests.fuzz.dictionaries import dictionary
 from tests.fuzz.kept_inputs import CORPUS, FAULT, inputs
 from tests.fuzz.targets import TARGETS
 from tests.fuzz.watched import Fault, watch
@@ -21,8 +23,11 @@ if TYPE_CHECKING:
 RSS_MIB = 1024
 _BACKSTOP_SECONDS = 120
 """After so long by the clock even a process that counts its own time is taken for stuck."""
-_START_SECONDS = 60
-_EXECUTED = re.compile(rb"stat::number_of_executed_units:\s+(\d+)")
+_STATISTICS = {
+    "inputs": re.compile(r"stat::number_of_executed_units:\s+(\d+)"),
+    "a second": re.compile(r"stat::average_exec_per_sec:\s+(\d+)"),
+}
+_REACHED = re.compile(r"^#\d+\s+(?:INITED|NEW|REDUCE|pulse|RELOAD|DONE)\s+cov: (\d+) ft: (\d+)", re.MULTILINE)
 _FROM_OUTSIDE = frozenset({1, 2, 15})
 """Signals by which somebody ends a process that has done nothing wrong."""
 _NOT_SMALLER = ("signal ", "Too", "not repeatable")
@@ -33,10 +38,25 @@ _DIGITS = re.compile(r"[^A-Za-z0-9]+")
 
 @dataclass
 class Outcome:
-    """What fuzzing one target has come to: inputs tried, and each fault with the smallest input that makes it."""
+    """What fuzzing one target has come to: inputs tried, and each fault with the smallest input that makes it.
+
+    `edges` and `features` are libFuzzer's counts, of what the kept inputs reach and of what was reached in the end:
+    branches and comparisons of the product's Python, and how often each was taken.
+    """
 
     inputs: int = 0
+    a_second: int = 0
+    edges: tuple[int, int] = (0, 0)
+    features: tuple[int, int] = (0, 0)
     faults: list[tuple[Fault, bytes]] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        reached = " ".join(f"{what} {a:,} to {b:,}," for what, (a, b) in self._counted)
+        return f"{self.inputs:,} inputs, {self.a_second:,} a second, {reached} {len(self.faults)} faults"
+
+    @property
+    def _counted(self) -> tuple[tuple[str, tuple[int, int]], ...]:
+        return ("edges", self.edges), ("features", self.features)
 
 
 def is_there() -> bool:
@@ -44,39 +64,72 @@ def is_there() -> bool:
     return find_spec("atheris") is not None
 
 
-def fuzz(target: Target, seconds: int, seed: int, work: Path) -> Outcome:
-    """Fuzz `target` for about so many seconds; inputs that reach something new are kept in `work`, for the next time.
+class Guided:
+    """A process that fuzzes with coverage to go by, one target after the other, each in a fork of it."""
 
-    Two runs with one seed begin alike, and part where the machine's speed decides.
-    """
-    known = work / target.name
-    known.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="safelight-faults-") as found:
-        command = [
-            sys.executable, "-P", "-m", "tests.fuzz.child", target.name, found, str(known), str(CORPUS / target.name),
-            f"-max_total_time={seconds}", f"-seed={seed % 0xFFFF_FFFF + 1}", f"-rss_limit_mb={RSS_MIB}",
-            f"-timeout={_BACKSTOP_SECONDS}", f"-artifact_prefix={found}/", "-print_final_stats=1", "-verbosity=0",
-        ]  # fmt: skip
-        try:
-            ended = subprocess.run(
-                command, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                timeout=seconds + _BACKSTOP_SECONDS + _START_SECONDS,
-            )  # fmt: skip
-            said, code = ended.stderr, ended.returncode
-        except subprocess.TimeoutExpired as late:
-            said, code = late.stderr or b"", 1
-        count = _EXECUTED.search(said)
-        outcome = Outcome(int(count[1]) if count is not None else 0)
-        places: set[str] = set()
-        for data in [path.read_bytes() for path in sorted(Path(found).iterdir())]:
-            fault = check(target, data)
-            if fault is not None and fault.place not in places:
-                places.add(fault.place)
-                outcome.faults.append((fault, smaller(target, data, fault)))
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "tests.fuzz.child"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def fuzz(self, target: Target, seconds: int, seed: int, work: Path) -> Outcome:
+        """Fuzz `target` for about so many seconds; what reaches something new is kept in `work`, for the next time.
+
+        Two runs with one seed begin alike, and part where the machine's speed decides.
+        """
+        known = work / target.name
+        known.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="safelight-faults-") as place:
+            found, said, words = Path(place, "found"), Path(place, "said"), Path(place, "words")
+            found.mkdir()
+            options = [
+                str(known), str(CORPUS / target.name), f"-max_total_time={seconds}",
+                f"-seed={seed % 0xFFFF_FFFF + 1}", f"-rss_limit_mb={RSS_MIB}", f"-timeout={_BACKSTOP_SECONDS}",
+                f"-artifact_prefix={found}/", "-print_final_stats=1",
+            ]  # fmt: skip
+            if words.write_text(dictionary(target.covers), "ascii"):
+                options.append(f"-dict={words}")  # it takes no empty one
+            code = self._ask(target.name, str(found), str(said), seconds + _BACKSTOP_SECONDS, options)
+            told = said.read_text("utf-8", "replace") if said.exists() else ""
+            outcome = _counts(told)
+            places: set[str] = set()
+            for data in [path.read_bytes() for path in sorted(found.iterdir())]:
+                fault = check(target, data)
+                if fault is not None and fault.place not in places:
+                    places.add(fault.place)
+                    outcome.faults.append((fault, smaller(target, data, fault)))
         if code and -code not in _FROM_OUTSIDE and not outcome.faults:
-            last = said.decode("utf-8", "replace").strip().splitlines()[-12:]
+            last = told.strip().splitlines()[-12:]
             outcome.faults.append((Fault(f"ended with status {code}", " | ".join(last)[-600:]), b""))
-    return outcome
+        return outcome
+
+    def _ask(self, *request: object) -> int:
+        """Return the exit status of what was asked for; 1 if the process itself has ended."""
+        pipes = self._process.stdin, self._process.stdout
+        assert pipes[0] is not None
+        assert pipes[1] is not None
+        try:
+            pipes[0].write(json.dumps(request) + "\n")
+            pipes[0].flush()
+        except OSError:
+            return 1
+        return int(pipes[1].readline() or 1)
+
+
+def _counts(said: str) -> Outcome:
+    """Return what libFuzzer counted; noughts where it was ended before it said so."""
+    numbers = {key: int(match[1]) for key, form in _STATISTICS.items() if (match := form.search(said)) is not None}
+    reached = [(int(edges), int(features)) for edges, features in _REACHED.findall(said)] or [(0, 0)]
+    edges, features = zip(reached[0], reached[-1], strict=True)
+    return Outcome(numbers.get("inputs", 0), numbers.get("a second", 0), edges, features)
 
 
 def check(target: Target, data: bytes) -> Fault | None:

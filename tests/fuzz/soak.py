@@ -27,23 +27,29 @@ def run(seconds: float, seed: int, report: Callable[[str], None]) -> Counts:
     """Fuzz for `seconds` in all; where too little time is left for every target, chance picks which ones."""
     if not engine.is_there():
         report("atheris is not installed here: seeds are damaged at random, with no coverage to go by")
-        return _unguided(seconds, seed)
+        counts = _unguided(seconds, seed)
+        report(f"{len(TARGETS)} targets, seeds damaged at random, with no coverage to go by")
+        return counts
+    report("coverage guides, by atheris")
     counts = Counts()
     names = sorted(TARGETS)
     random.Random(seed).shuffle(names)
     share = max(_LEAST_SECONDS, int(seconds / len(names)))
     ends = time.monotonic() + seconds
-    with tempfile.TemporaryDirectory(prefix="safelight-fuzz-") as work:
+    done = 0
+    with tempfile.TemporaryDirectory(prefix="safelight-fuzz-") as work, engine.Guided() as guided:
         for name in names:
             if time.monotonic() + share > ends + 1:
                 break
-            outcome = engine.fuzz(TARGETS[name], share, seed, Path(work))
+            outcome = guided.fuzz(TARGETS[name], share, seed, Path(work))
+            done += 1
             counts.inputs += outcome.inputs
-            report(f"{name}: {outcome.inputs:,} inputs, {len(outcome.faults)} faults")
+            report(f"{name}: {outcome}")
             counts.findings += [
                 f"{name}: {fault.place}: {fault.message}; the input, in hex: {data.hex()[:4000]}"
                 for fault, data in outcome.faults
             ]
+    report(f"{done} of {len(names)} targets, {share} seconds each, guided by coverage")
     return counts
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.fuzz import engine, soak
+from tests.fuzz.dictionaries import dictionary
 from tests.fuzz.mutation import mutations
 from tests.fuzz.target import Broken, Target, same
 from tests.fuzz.targets import TARGETS
@@ -85,10 +86,19 @@ def test_a_format_that_says_something_else_again_is_broken() -> None:
 
 def test_coverage_guides_where_it_can(tmp_path: Path) -> None:
     pytest.importorskip("atheris", reason="coverage-guided fuzzing needs the extra `fuzz`: 64-bit Linux only")
-    outcome = engine.fuzz(TARGETS["leb128"], 2, 1, tmp_path)
-    assert outcome.inputs > 100
-    assert outcome.faults == []
+    with engine.Guided() as guided:
+        outcomes = [guided.fuzz(TARGETS[name], 2, 1, tmp_path) for name in ("leb128", "column")]
+    for outcome in outcomes:
+        assert outcome.inputs > 100
+        assert outcome.faults == []
+        assert outcome.edges[1] >= outcome.edges[0] > 10
     assert list((tmp_path / "leb128").iterdir())
+
+
+def test_the_words_of_a_format_come_from_the_code_that_reads_it() -> None:
+    words = dictionary(("core.importing.xmp_packet",))
+    assert "".join(f"\\x{byte:02x}" for byte in b"http://purl.org/dc/elements/1.1/") in words
+    assert all(line.startswith('"\\x') and line.endswith('"') for line in words.splitlines())
 
 
 def test_without_it_seeds_are_damaged_at_random(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,3 +109,4 @@ def test_without_it_seeds_are_damaged_at_random(monkeypatch: pytest.MonkeyPatch)
     assert counts.inputs >= 200
     assert counts.findings == []
     assert "no coverage" in said[0]
+    assert "no coverage" in said[-1]
