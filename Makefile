@@ -18,6 +18,7 @@ else
 BIN = $(VENV)/bin
 endif
 READY = $(VENV)/.ready
+GUIDED = $(VENV)/.guided
 PHOTOS ?=
 MODEL ?=
 RELAY ?=
@@ -47,6 +48,12 @@ $(READY): requirements/dev.txt requirements/installer.txt pyproject.toml
 	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# What guides fuzzing by coverage, of its own lock: only the soak wants it, it is large, and there are wheels for 64-bit
+# Linux alone. Without it the soak goes on, and says so.
+$(GUIDED): requirements/fuzz.txt $(READY)
+	@$(PIP) --only-binary :all: --require-hashes -r requirements/fuzz.txt && touch $@ || \
+	  echo "make: atheris could not be installed; the soak fuzzes without coverage to go by" >&2
+
 demo: $(READY)
 	@$(BIN)/python -P -m tui.demo $(if $(PHOTOS),--photos "$(PHOTOS)") $(if $(MODEL),--model "$(MODEL)")
 
@@ -58,7 +65,7 @@ test: lint types contracts tests
 tests: $(READY)
 	$(BIN)/python -m pytest -n 3 --dist worksteal
 
-soak: $(READY)
+soak: $(READY) $(if $(filter-out fuzz,$(PART)),,$(GUIDED))
 	$(BIN)/python -P -m tests.soak $(if $(SECONDS),--seconds "$(SECONDS)") $(if $(SEED),--seed "$(SEED)") $(if $(PART),--part "$(PART)")
 
 guards: $(READY)
@@ -75,7 +82,7 @@ contracts: $(READY)
 	$(BIN)/lint-imports
 
 audit: $(READY)
-	$(BIN)/python -P .ci/audit.py $(addprefix --accept ,$(AUDIT_ACCEPTED)) requirements/dev.txt deploy/requirements.txt
+	$(BIN)/python -P .ci/audit.py $(addprefix --accept ,$(AUDIT_ACCEPTED)) requirements/dev.txt requirements/fuzz.txt deploy/requirements.txt
 
 bench: $(READY)
 	$(BIN)/python -P -m benchmarks
@@ -90,6 +97,9 @@ lock:
 		- --output-file requirements/installer.txt
 	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 		--extra dev --extra demo --extra relay pyproject.toml --output-file requirements/dev.txt
+	sed -n 's/^fuzz = \["\(.*\)"\]$$/\1/p' pyproject.toml | \
+		$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+		- --output-file requirements/fuzz.txt
 	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 		deploy/requirements.in --output-file deploy/requirements.txt
 
