@@ -5,11 +5,14 @@ Random bytes and the time are drawn from a seed, so that a run is the same each 
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import os
 import random
 import secrets
+import shutil
+import tempfile
 import threading
 import time
 from dataclasses import dataclass
@@ -136,3 +139,11 @@ def add_device(folder: Path, devices: Sequence[Device], crook: Crook, by: int = 
     device = Device(root, newcomer, library, crook.connect(number))
     device.engine.relays.remember([URL])
     return device
+
+
+@functools.cache
+def beginning() -> Beginning:
+    """Return what every run of this process begins with."""
+    folder = Path(tempfile.mkdtemp(prefix="safelight-beginning-", dir=memory_folder()))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return make_beginning(folder)

@@ -82,6 +82,11 @@ class Crook:
             if number in self.relays:
                 self.relays[number].ask(asked)
 
+    @property
+    def holds_something(self) -> bool:
+        """Whether there is anything to release."""
+        return bool(self._held)
+
     def make_peace(self) -> None:
         """Do nothing wrong any more; what is held is lost."""
         self.end()

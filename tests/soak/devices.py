@@ -1,4 +1,8 @@
-"""The soak's first part: the state machine of `tests.soak.machine`, with fresh seeds for as long as it is told."""
+"""The soak's first part: devices and a relay, with fresh seeds for as long as it is told.
+
+Most of the time goes to runs that chance draws in swarms (`tests.soak.drawn`), the rest to the state machine of
+`tests.soak.machine`, whose runs Hypothesis draws: they differ in what they are likely to come upon.
+"""
 
 from __future__ import annotations
 
@@ -9,62 +13,69 @@ from typing import TYPE_CHECKING, Final
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.soak import machine
+from tests.soak import drawn
 from tests.soak.counts import Counts
 from tests.soak.ending import Lost
+from tests.soak.machine import Devices
+from tests.soak.runs import Failure
+from tests.soak.shrinking import shrink
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _AT_ONCE: Final = 5
 _STEPS: Final = 80
+_DRAWN_EACH: Final = 20
+"""Runs that are drawn by chance for each few of Hypothesis."""
 _MOST_FINDINGS: Final = 20
+_SHRUNK_S: Final = 120.0
+"""At most so long to make one finding small."""
 _SHOWN: Final = 12_000
 
 
 def run(seconds: float, start: int, report: Callable[[str], None]) -> Counts:
-    """Take steps for `seconds`, a few runs a seed from `start` on; each failure is shrunk, and told as its steps."""
-    until, number, findings, losses = time.monotonic() + seconds, start, list[str](), 0
-    before = machine.TRIED.steps
-    while time.monotonic() < until and len(findings) < _MOST_FINDINGS:
-        try:
-            _a_few(number, shrink=False)
-        except Exception as found:  # noqa: BLE001 - whatever comes is what this looks for
-            losses += isinstance(found, Lost)
-            findings.append(_told(number, _shrunk(number, found)))
+    """Take steps for `seconds`, with seeds from `start` on; each failure is shrunk, and told as its steps.
+
+    What fails in a place where an earlier run failed is counted, and not told again.
+    """
+    until, number, counts, known = time.monotonic() + seconds, start, Counts(), set[tuple[object, ...]]()
+    while time.monotonic() < until and len(known) < _MOST_FINDINGS:
+        failure = drawn.run(number, counts) if number % (_DRAWN_EACH + 1) else _a_few(number, counts)
+        if failure is not None:
+            counts.losses += isinstance(failure.error, Lost)
+            if failure.place not in known:
+                known.add(failure.place)
+                counts.findings.append(_told(number, shrink(failure, _SHRUNK_S)))
         number += 1
-        report(f"{machine.TRIED.steps - before:,} steps, {len(findings)} findings, seed {number}")
-    return Counts(steps=machine.TRIED.steps - before, alarms=machine.TRIED.alarms, losses=losses, findings=findings)
+        report(f"{counts.steps:,} steps, {len(counts.findings)} findings, seed {number}")
+    return counts
 
 
-def _a_few(number: int, *, shrink: bool) -> None:
-    # A class of its own, because the seed is kept on it.
-    seeded = seed(number)(type("Devices", (machine.Devices,), {}))
-    run_state_machine_as_test(
-        seeded,
-        settings=settings(
-            max_examples=_AT_ONCE,
-            stateful_step_count=_STEPS,
-            deadline=None,
-            database=None,
-            print_blob=False,
-            report_multiple_bugs=False,
-            phases=[Phase.generate, Phase.shrink] if shrink else [Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
-
-
-def _shrunk(number: int, found: Exception) -> Exception:
-    """Return the same failure after as few steps as can be."""
+def _a_few(number: int, counts: Counts) -> Failure | None:
+    """Take a few runs that Hypothesis draws."""
+    kind: type[Devices] = type("Devices", (Devices,), {"counts": counts})
     try:
-        _a_few(number, shrink=True)
-    except Exception as smaller:  # noqa: BLE001 - as above
-        return smaller
-    return found
+        run_state_machine_as_test(
+            seed(number)(kind),
+            settings=settings(
+                max_examples=_AT_ONCE,
+                stateful_step_count=_STEPS,
+                deadline=None,
+                database=None,
+                print_blob=False,
+                report_multiple_bugs=False,
+                phases=[Phase.generate],
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+    except Exception as found:
+        if kind.last is None:
+            raise
+        return Failure(kind.last, found)
+    return None
 
 
-def _told(number: int, found: Exception) -> str:
-    steps = "\n".join(getattr(found, "__notes__", []))
-    where = "".join(traceback.format_tb(found.__traceback__)[-3:])
-    return f"seed {number}: {type(found).__name__}: {found}\n{where}{steps}"[:_SHOWN]
+def _told(number: int, failure: Failure) -> str:
+    where = "".join(traceback.format_tb(failure.error.__traceback__)[-3:])
+    told = f"{type(failure.error).__name__}: {failure.error}"[:_SHOWN]
+    return f"seed {number}: {told}\n{where}{failure.run}"

@@ -13,7 +13,7 @@ from typing import Final
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.soak.machine import TRIED, Devices
+from tests.soak.machine import Devices
 
 RUNS: Final = 12
 STEPS: Final = 160
@@ -34,7 +34,7 @@ def main() -> int:
             suppress_health_check=list(HealthCheck),
         ),
     )
-    sys.stdout.write(f"{TRIED.steps} steps, {TRIED.alarms} alarms\n")
+    sys.stdout.write(f"{Devices.counts.steps} steps, {Devices.counts.alarms} alarms\n")
     return 0
 
 

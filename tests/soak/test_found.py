@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from core.sync.alarms import SyncAlarms
+from tests.soak.beginning import beginning
 from tests.soak.in_process import URL
-from tests.soak.machine import beginning
 from tests.soak.mischief import Fault
 from tests.soak.world import World
 

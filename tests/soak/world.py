@@ -31,6 +31,7 @@ from tests.soak.crook import WORD, Crook, Killed
 from tests.soak.ending import Ending, Lost
 from tests.soak.hostile_member import HostileMember
 from tests.soak.in_process import URL, InProcessRelay
+from tests.soak.steps import MOST_DEVICES, Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from tests.soak.beginning import Beginning
     from tests.soak.mischief import Fault
 
-MOST_DEVICES: Final = 4
 MONTHS: Final = ("2024-05", "2024-06")
 MONTH_S: Final = 31 * 86_400
 
@@ -68,7 +68,7 @@ class World:
     revoked: set[int] = field(default_factory=set)
     added_by: dict[int, int] = field(default_factory=dict)
     heads: dict[int, tuple[bytes, int, bytes]] = field(default_factory=dict)
-    log: list[str] = field(default_factory=list)
+    log: list[Step] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._stack = contextlib.ExitStack()
@@ -77,7 +77,7 @@ class World:
         shutil.copytree(self.beginning.folder, self.folder, dirs_exist_ok=True)
         self.clock = Clock(self.beginning.clock)
         self._stack.enter_context(repeatable(self.seed, self.clock, self.folder / "state"))
-        self.crook = Crook(InProcessRelay(self.folder / "relay", self.clock))
+        self.crook: Crook = Crook(InProcessRelay(self.folder / "relay", self.clock))
         self.devices: list[Device] = []
         for number, own in enumerate(self.beginning.secrets):
             root = self.folder / f"device {number}"
@@ -408,6 +408,11 @@ class World:
         """End the mischief, sync until all is still, and assert what has to hold then."""
         Ending(self).check()
 
+    @property
+    def has_a_backup(self) -> bool:
+        """Whether the relay can be put back."""
+        return self._backup is not None
+
     def may_be_out(self, number: int) -> bool:
         """Tell whether a device was revoked, or came by one that was: it counts only for who knew of it by then."""
         by = self.added_by.get(number)
@@ -424,11 +429,10 @@ class World:
         return self.devices[self.number(number)]
 
     def begins(self, step: str, *arguments: object, **named: object) -> None:
-        """Note a step, as it can be written into a test."""
+        """Note a step, so that it can be taken again."""
         self.steps += 1
         self.clock.now += 1
-        told = [repr(one) for one in arguments] + [f"{name}={value!r}" for name, value in named.items()]
-        self.log.append(f"world.{step}({', '.join(told)})")
+        self.log.append(Step(step, arguments, named))
 
     def ends(self, number: int) -> None:
         """Assert what has to hold after each step: nothing that a device wrote is gone, and it can write on."""
