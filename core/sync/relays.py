@@ -57,6 +57,7 @@ class RelayFacts(msgspec.Struct, frozen=True, array_like=True):
     blobs it was told to delete; `statements` are signed words that it was not given yet. `at` is when it was last
     brought up to date, in UTC seconds; 0: never. `given_out` is the `wire.entries_digest` of what it gave out when all
     its membership entries were last read, if nothing came to `entries` since, which are those that were accepted here.
+    `snapshots` is a digest of the names of the snapshots that it was last seen to hold all of.
     """
 
     acknowledged: list[tuple[bytes, int, bytes]] = []
@@ -66,6 +67,7 @@ class RelayFacts(msgspec.Struct, frozen=True, array_like=True):
     statements: list[bytes] = []
     at: int = 0
     given_out: bytes = b""
+    snapshots: bytes = b""
 
     @property
     def vector(self) -> Vector:
