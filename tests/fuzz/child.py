@@ -20,7 +20,12 @@ import atheris
 _SLOWER = 4
 """How much more time an input may take here: every line is counted."""
 
-with atheris.instrument_imports(include=["core", "crypto", "crdt", "ml", "sync_relay", "tui"]):
+_COUNTED = ["core", "crypto", "crdt", "ml", "sync_relay", "tui", "tomllib", "PIL"]
+
+with atheris.instrument_imports(include=_COUNTED):
+    from PIL import Image
+
+    Image.init()  # its readers of formats are Python, and loaded late
     from tests.fuzz.kept_inputs import input_name
     from tests.fuzz.targets import TARGETS
     from tests.fuzz.watched import CPU_SECONDS, watch

@@ -9,31 +9,20 @@ import zlib
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import msgspec
 
 from core import snapshots
 from core.bundles import read_vectors
-from core.catalog.entry import PART_MAPS, PHOTO_MAPS, PhotoEntry, join, read_entries
-from core.catalog.labels import NoLabeller
 from core.errors import SnapshotDamaged, UnknownFormat
 from core.thumbhash import aspect_ratio, average, decode
 from crdt.change import MAGIC, parse_change
 from crdt.columns import read_deltas, read_run_lengths, read_text
 from crdt.documents import DocumentKind
-from crdt.errors import ChangeInvalid, ChangeMalformed, CrdtError, RecordInvalid, ValueRefused
+from crdt.errors import ChangeInvalid, ChangeMalformed, CrdtError, RecordInvalid
 from crdt.leb128 import read_signed, read_unsigned, write_unsigned
 from crdt.records import AutoRecord, BundleRecord, CopyRecord, PhotoFacts, TaughtRecord
 from crdt.replica import Replica, device_prefix
-from crdt.schema import SHAPES
 from crdt.snapshot import split_snapshot
 from tests.fuzz.target import same, target
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from crdt.operations import Scalar
 
 MONTH = "photos:2024-05"
 AUTHOR = bytes(range(32))
@@ -152,47 +141,6 @@ def record(data: bytes) -> None:
     kind = RECORDS[which[0] % len(RECORDS)]
     packed = kind.unpack(data).pack()
     same(kind.unpack(packed).pack(), packed, f"a {kind.__name__}")
-
-
-class _Values:
-    """What one document says of one photo, and nothing else: a replica to the catalog."""
-
-    def __init__(self, map_name: str, key: str, value: Scalar) -> None:
-        self._found = (map_name, key, value)
-
-    def items(self, map_name: str, prefix: str = "") -> Iterator[tuple[str, Scalar]]:
-        found, key, value = self._found
-        return iter([(key, value)] if found == map_name and key.startswith(prefix) else [])
-
-    def get(self, map_name: str, key: str) -> Scalar | None:
-        return dict(self.items(map_name)).get(key)
-
-
-_MAPS = (*PHOTO_MAPS, *PART_MAPS)
-
-
-@target(ValueRefused, covers=("core.catalog.entry", "crdt.records", "crdt.schema"))
-def catalog_value(data: bytes) -> None:
-    """A value of each map of a shard, which passed the schema's bounds: what makes no sense is left out."""
-    head, data = data[:3].ljust(3, b"\0"), data[3:]
-    map_name = _MAPS[head[0] % len(_MAPS)]
-    value: Scalar = data
-    if head[1] % 4 == 1:
-        value = data.decode("utf-8", "replace")
-    elif head[1] % 4 == 2:
-        value = int.from_bytes(data[:8], "little", signed=True)
-    elif head[1] % 4 == 3:
-        value = head[2] % 2 == 0
-    if not SHAPES[DocumentKind.SHARD][map_name].accepts(value):
-        raise ValueRefused("no value of this map")
-    key = "ab" * 16
-    if map_name in PART_MAPS:
-        key += "/" + ("cd" * 32 if head[2] % 2 else data[:60].decode("utf-8", "replace"))
-    entries = read_entries(_Values(map_name, key, value), NoLabeller())
-    for entry in entries.values():
-        joined = join({MONTH: entry, "photos:2024-06": entry}, NoLabeller())
-        packed = msgspec.msgpack.encode(joined)
-        same(msgspec.msgpack.encode(msgspec.msgpack.decode(packed, type=PhotoEntry)), packed, "an entry of the catalog")
 
 
 @target(ValueError, covers=("core.thumbhash",), longest=64)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import struct
+from typing import Any
 
+import numpy as np
 from PIL import Image, TiffImagePlugin
 
 from core.xmp import Sidecar, SidecarLabel, encode_sidecar
@@ -154,3 +156,28 @@ def segments() -> list[bytes]:
         b"\0" + exif(), b"\0" + exif(">"), b"\1" + sidecars()[0], b"\2" + resource, b"\3" + profile[:3000],
         b"\5\0\x64\0\0\0\0\1", b"\6\1\2\1\0\x48\0\x48\0\0", b"\7a comment", b"\4II*\0\x08\0\0\0\0\0",
     ]  # fmt: skip
+
+
+def files() -> list[bytes]:
+    """Return a small file of every kind that can be written here; of HEIC none can."""
+    import pylibjxl
+
+    picture = Image.linear_gradient("L").resize((12, 8)).convert("RGB")
+    xmp, exif_block = sidecars()[1], b"Exif\0\0" + exif()[:80]
+    wanted: tuple[tuple[str, str, dict[str, Any]], ...] = (
+        ("PNG", "RGB", {"exif": exif_block}), ("PNG", "P", {}), ("PNG", "I;16", {}), ("PNG", "LA", {}),
+        ("GIF", "P", {}),
+        ("WEBP", "RGB", {"exif": exif_block, "xmp": xmp}), ("WEBP", "RGBA", {"lossless": True}), ("BMP", "RGB", {}),
+        ("BMP", "1", {}), ("TIFF", "RGB", {"compression": "tiff_lzw"}), ("TIFF", "F", {}), ("TIFF", "L", {}),
+        ("JPEG", "CMYK", {"exif": exif_block}), ("JPEG", "L", {"progressive": True, "xmp": xmp}),
+        ("AVIF", "RGB", {"exif": exif_block}),
+    )  # fmt: skip
+    found = [pylibjxl.encode(np.asarray(picture))]
+    for form, mode, options in wanted:
+        out = io.BytesIO()
+        shown = picture.convert("L").convert("I").convert("I;16") if mode == "I;16" else picture.convert(mode)
+        shown.save(out, form, **options)
+        found.append(out.getvalue())
+    frames = io.BytesIO()
+    picture.save(frames, "MPO", save_all=True, append_images=[picture])
+    return [*found, frames.getvalue()]

@@ -191,3 +191,13 @@ def jpeg_metadata(data: bytes) -> None:
     marker, start = kinds[which[0] % len(kinds)]
     decoded = decode(jpeg_with(marker, start + data), "a.jpg", _LIMITS)
     same(decoded.image.size in {_SIZE, _SIZE[::-1]}, True, "the size of a photo")
+
+
+@target(FileRefused, covers=("core.importing.decode", "core.importing.colour", "core.importing.exif"), longest=8192)
+def picture_file(data: bytes) -> None:
+    """A whole file of any kind that an import decodes: upright pixels within the limits, or a refusal in words."""
+    decoded = decode(data, "a.jpg", _LIMITS)
+    image, facts = decoded.image, decoded.facts
+    same(0 < image.width * image.height <= _LIMITS.pixels, True, "the pixels of a photo")
+    same(image.mode, "RGB", "the form of a photo's pixels")
+    same(facts.width > 0 < facts.height, True, "the size of a photo")

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from core import replica_messages, text_messages
-from core.catalog.entry import PART_MAPS, PHOTO_MAPS
 from core.envelope_body import (
     KIND_CHECKPOINT,
     KIND_CONFIRMATION,
@@ -31,7 +30,7 @@ from core.importing.facts import FileFacts, Looks
 from core.machine_state import MachineHead, _slot
 from crdt.change import chunk_hash
 from crdt.errors import ChangeInvalid
-from crdt.records import TaughtRecord
+from crdt.records import AutoRecord, TaughtRecord
 from crypto import signing
 from crypto.compression import deflate
 from crypto.keys import wrap_secrets
@@ -54,7 +53,7 @@ from crypto.sealed import _seal_with
 from ml.classes import ClassEntry, ClassTable
 from sync_relay import errors, wire
 from sync_relay.statements import Place, make_delete, make_prune
-from tests.fuzz import crdt_targets, photo_seeds, relay_targets
+from tests.fuzz import catalog_targets, crdt_targets, photo_seeds, relay_targets
 from tests.fuzz.kept_inputs import keep_seeds
 from tests.fuzz.library_targets import derived_file_path
 from tests.fuzz.targets import TARGETS
@@ -194,7 +193,7 @@ def _records() -> list[bytes]:
 
 
 def _catalog_values() -> list[bytes]:
-    maps = (*PHOTO_MAPS, *PART_MAPS)
+    maps = catalog_targets.PHOTO_MAPS_AND_PARTS
     records = {"photo": 0, "copy": 1, "auto": 3}
     found = [
         bytes([maps.index(name), 0, 1]) + data[1:]
@@ -211,6 +210,48 @@ def _catalog_values() -> list[bytes]:
         bytes([maps.index(name), 3, number]) + b"dog" for name in ("label", "purged", "favourite") for number in (0, 2)
     ]
     return found
+
+
+def _months() -> list[bytes]:
+    maps = catalog_targets.SHARD_MAPS
+
+    def put(map_name: str, content: bytes, shape: int = 0) -> bytes:
+        return catalog_targets.entry(maps.index(map_name), shape, content)
+
+    copy = b"\x12" * 32 + b"\n" + catalog_targets.COPY.pack()
+    full, few = (facts.pack() for facts in catalog_targets.FACTS)
+    every = (
+        put("photo", full) + put("copy", copy) + put("caption", b"a dog") + put("rating", b"\4") + put("favourite", b"")
+        + put("rotation", b"\x5a") + put("taken", b"2024-05-12T13:45:01+02:00") + put("auto", b"a@1\n" + _auto())
+        + put("label", b"dog\n") + put("album", b"lisbon\n0.5") + put("bundle", catalog_targets.BUNDLE.pack())
+    )  # fmt: skip
+    return [
+        every, every + put("photo", few, 2) + put("trash", b"\5", 2) + put("purged", b"", 2), put("photo", few),
+        put("photo", full) + put("label", b"dog\n", 1) + put("trash", b"\5"), put("copy", copy, 2),
+    ]  # fmt: skip
+
+
+def _auto() -> bytes:
+    return AutoRecord.of([(3, 0.9), (5, 0.05)], at=5).pack()
+
+
+def _shared() -> list[bytes]:
+    maps = catalog_targets.LIBRARY_MAPS
+
+    def put(map_name: str, key: str, value: bytes) -> bytes:
+        return catalog_targets.entry(maps.index(map_name), 0, key.encode() + b"\n" + value)
+
+    taught = TaughtRecord.of([bytes(16)], [b"\1" * 16], at=5).pack()
+    classes = base64.b85encode(_class_tables()[0][1:])
+    return [
+        put("album", "lisbon", b"Lisbon") + put("device", "12" * 32, b"a laptop") + put("relay", "r", b""),
+        put("setting", "place/home", b"38.7,-9.1")
+        + put("setting", "words:sunset", b"a sunset")
+        + put("relay", "r", b""),
+        put("setting", "pack", b"a@1 " + b"ab" * 32) + put("setting", "classes:a@1", classes),
+        put("taught", "dog", taught) + put("vocabulary", "dog", b"Dog"),
+        put("search", "dogs", b"label:dog") + put("search", "odd", b"date:2024.. rating:>"),
+    ]
 
 
 def _bodies() -> list[bytes]:
@@ -408,6 +449,13 @@ SEEDS: dict[str, Callable[[], Iterable[bytes]]] = {
     "snapshot_content": _snapshot_contents,
     "record": lambda: _spread(sorted(_records(), key=len), 32),
     "catalog_value": _catalog_values,
+    "shown_month": _months,
+    "shown_library": _shared,
+    "query_run": lambda: [*_queries(), b"", b"dog", b"label:dog camera:pixel*", b"is:favourite OR near:38.7,-9.1,10km"],
+    "export_name": lambda: [
+        b"../../.bashrc\n..", b"IMG_1.jpg\nLisbon", b"con.txt\naux", "a\u0301".encode() * 150 + b".jpg\n/", b"\n",
+        b"a.b" * 99,
+    ],
     "thumbhash": lambda: [bytes.fromhex("3fe80d0a02985577867808778070888708"), bytes(range(24)), b"\x93J\x062\x9a"],
     "vectors": lambda: [b"\2" + bytes(8), b"\1\0\x7c"],
     "envelope_body": _bodies,
@@ -448,6 +496,7 @@ SEEDS: dict[str, Callable[[], Iterable[bytes]]] = {
     "motion": photo_seeds.motion,
     "sniffed": photo_seeds.heads,
     "jpeg_metadata": photo_seeds.segments,
+    "picture_file": photo_seeds.files,
     "shown_picture": lambda: [how + data for data in photo_seeds.pictures() for how in (b"\0", b"\xff")],
     "relay_request": _requests,
     "relay_answer": _answers,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.fuzz import (
+    catalog_targets,
     crdt_targets,
     crypto_targets,
     library_targets,
@@ -14,4 +15,4 @@ from tests.fuzz.target import TARGETS, Target
 
 __all__ = ["TARGETS", "Target"]
 
-PARTS = (crypto_targets, crdt_targets, library_targets, photo_targets, pack_targets, relay_targets)
+PARTS = (crypto_targets, crdt_targets, catalog_targets, library_targets, photo_targets, pack_targets, relay_targets)

@@ -26,7 +26,10 @@ CPU_SECONDS = 20.0
 """Ten times what an input may take: machines differ, and what is slow by design of an attacker is slower than this."""
 DAMAGED = 120
 """Inputs tried of each target beside those that are kept."""
-SLOW = {"membership_history": 30, "query": 60, "recovery_phrase": 40, "derived_file": 60}
+SLOW = {
+    "membership_history": 30, "query": 60, "query_run": 60, "recovery_phrase": 40, "derived_file": 60,
+    "shown_month": 20, "shown_library": 20,
+}  # fmt: skip
 
 READS_FOREIGN_BYTES = (
     "tomllib.loads",
@@ -51,7 +54,6 @@ OWN = {
     "core.agent": "what the agent of the same user answers over its own socket",
     "core.agent_keyring": "what this program put into the keyring of the same user",
     "core.agent_process": "what its own parent says",
-    "core.catalog.bundles": "`crdt.records` reads them",
     "core.catalog.colours": "the catalog's own rows",
     "core.catalog.holding": "the catalog's own rows",
     "core.catalog.listing": "the catalog's own rows",
@@ -69,6 +71,7 @@ OWN = {
     "core.rehearsal": "sealed by this device",
     "core.repair": "`crdt.records` reads them",
     "core.sync.alarms": "sealed by this device",
+    "core.sync.dropped": "this device's own facts, in its log",
     "core.sync.failed_snapshots": "this device's own facts, in its log",
     "core.sync.fetch": "this device's own facts, in its log",
     "core.sync.holdings": "this device's own facts, in its log",
