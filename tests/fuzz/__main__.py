@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 
 from tests.fuzz import engine
+from tests.fuzz.kept_inputs import FOUND, inputs, keep_found
+from tests.fuzz.reach import worth_keeping
 from tests.fuzz.seeds import make_seeds
 from tests.fuzz.targets import TARGETS
 from tests.fuzz.watched import watch
@@ -24,6 +26,16 @@ def say(*lines: str) -> None:
     sys.stdout.flush()
 
 
+def _keep(name: str, work: Path) -> None:
+    """Choose anew what is kept of all that was found for a target, now and before."""
+    kept = inputs(name)
+    others = [data for file_name, data in kept.items() if not file_name.startswith(FOUND)]
+    found = [data for file_name, data in kept.items() if file_name.startswith(FOUND)]
+    chosen = worth_keeping(TARGETS[name], others, [*found, *inputs(name, work).values()])
+    keep_found(name, chosen)
+    say(f"{name}: {len(chosen)} inputs of {sum(map(len, chosen)):,} bytes beside {len(others)} seeds and faults")
+
+
 def main() -> int:
     """Do what was asked for; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -P -m tests.fuzz", description=__doc__)
@@ -35,10 +47,15 @@ def main() -> int:
     parser.add_argument("--input", type=Path, help="try this one input")
     parser.add_argument("--work", type=Path, default=WORK, help="where inputs are kept (default: %(default)s)")
     parser.add_argument("--make-seeds", action="store_true", help="write the committed seeds anew")
+    parser.add_argument("--keep", action="store_true", help="commit to the corpus what reaches more, of --work")
     asked = parser.parse_args()
     names = list(TARGETS) if "all" in asked.target else asked.target
     if asked.make_seeds:
         make_seeds(names)
+        return 0
+    if asked.keep:
+        for name in names:
+            _keep(name, asked.work)
         return 0
     if asked.input is not None:
         faults = [watch(TARGETS[name], asked.input.read_bytes()) for name in names]

@@ -9,6 +9,7 @@ import pytest
 from tests.fuzz import engine, soak
 from tests.fuzz.dictionaries import dictionary
 from tests.fuzz.mutation import mutations
+from tests.fuzz.reach import worth_keeping
 from tests.fuzz.target import Broken, Target, same
 from tests.fuzz.targets import TARGETS
 from tests.fuzz.watched import watch
@@ -99,6 +100,11 @@ def test_the_words_of_a_format_come_from_the_code_that_reads_it() -> None:
     words = dictionary(("core.importing.xmp_packet",))
     assert "".join(f"\\x{byte:02x}" for byte in b"http://purl.org/dc/elements/1.1/") in words
     assert all(line.startswith('"\\x') and line.endswith('"') for line in words.splitlines())
+
+
+def test_of_what_was_found_the_smallest_is_kept_that_reaches_something_new() -> None:
+    target = TARGETS["leb128"]
+    assert worth_keeping(target, [b"\x05"], [b"\x06", b"\x80\x01", b"\x80\x02", b"\x80\x80\x01"]) == [b"\x80\x01"]
 
 
 def test_without_it_seeds_are_damaged_at_random(monkeypatch: pytest.MonkeyPatch) -> None:
