@@ -30,9 +30,9 @@ import msgspec
 from core.errors import LogDamaged, StorageFailed
 from core.log import StoredEnvelope
 from core.replica_messages import Step
+from crdt.change import DEVICE_PREFIX_BYTES
 from crdt.documents import is_document_name
 from crdt.errors import ChangeNotSurvived, CrdtError
-from crdt.orphans import DEVICE_PREFIX_BYTES
 from crdt.replica import Refusal, device_prefix
 from crypto.errors import CryptoError
 from crypto.sealed import open_sealed, seal

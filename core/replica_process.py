@@ -7,6 +7,7 @@ import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
+from core import snapshots
 from core.confinement import PipeBroken
 from core.errors import SnapshotDamaged, StorageFailed
 from core.replica_messages import (
@@ -23,6 +24,7 @@ from core.replica_messages import (
     receive_answer,
     send,
 )
+from crdt.weight import MAX_DEVICE_WEIGHT, raw_weight
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -36,6 +38,9 @@ LEAST_MEMORY: Final = 512 << 20
 BYTES_A_SECOND: Final = 50_000
 """A tenth of what the slowest machine in use applies in a second; a request's time is measured by its size."""
 MEMORY_FOR_A_BYTE: Final = 64
+MEMORY_FOR_WEIGHT: Final = 4
+WEIGHT_A_SECOND: Final = 4 << 20
+"""A document that deflates well needs more time and memory than its bytes tell: it is weighed (`crdt.weight`)."""
 MOST_MEMORY: Final = 8 << 30
 WORKER: Final = "core.replica_worker"
 _HINT: Final = "It was made by a damaged or hostile program: look at the device that made the checkpoint."
@@ -106,8 +111,10 @@ class ReplicaProcess:
         Raises `SnapshotDamaged` for one that does not hold, or that the process did not survive, and `StorageFailed`
         as `start`.
         """
-        request = Merge(document, snapshot, sorted(devices), self._memory_for(len(snapshot)))
-        answer = self._exchange(request, len(snapshot))
+        # No honest device's snapshot holds more than all of them may write.
+        weight = min(snapshots.weight(snapshot, document), len(devices) * MAX_DEVICE_WEIGHT)
+        request = Merge(document, snapshot, sorted(devices), self._memory_for(len(snapshot), weight))
+        answer = self._exchange(request, len(snapshot), weight)
         if isinstance(answer, Death):
             raise SnapshotDamaged(
                 f"the snapshot of {document} cannot be loaded: the process that tried it {answer.reason}", hint=_HINT
@@ -124,13 +131,15 @@ class ReplicaProcess:
         """
         self.start()
         since: list[bytes] = []
+        added = sum(len(change) for step in steps for change in step.changes)
+        added_weight = sum(raw_weight(change) for step in steps for change in step.changes)
         while True:
             start = None if replica.document in self._sent else replica.save_unchecked()
-            size = len(start or b"") + sum(len(change) for step in steps for change in step.changes)
-            request = Rehearse(
-                replica.document, replica.state(), start, since, list(steps), careful, self._memory_for(size)
-            )
-            answer = self._exchange(request, size)
+            size = len(start or b"") + added
+            weight = replica.weight() + added_weight
+            memory = self._memory_for(size, weight)
+            request = Rehearse(replica.document, replica.state(), start, since, list(steps), careful, memory)
+            answer = self._exchange(request, size, weight)
             if isinstance(answer, Survived):
                 self._sent.add(replica.document)
                 return None
@@ -152,7 +161,7 @@ class ReplicaProcess:
         self._closed = True
         self._end()
 
-    def _exchange(self, request: Request, size: int) -> Answer | Death:
+    def _exchange(self, request: Request, size: int, weight: int) -> Answer | Death:
         """Return the answer, or why there is none; then the process is gone, or as good as new."""
         self.start()
         process = self._process
@@ -160,7 +169,7 @@ class ReplicaProcess:
         if process is None:
             raise StorageFailed("the process that tries what other devices made was ended")
         try:
-            with process.deadline(self.seconds + size / BYTES_A_SECOND):
+            with process.deadline(self.seconds + size / BYTES_A_SECOND + weight / WEIGHT_A_SECOND):
                 send(process.write, request)
                 answer = receive_answer(process.output)
                 while isinstance(answer, Trying):
@@ -177,8 +186,8 @@ class ReplicaProcess:
             raise
         return Death(f"gave up: {answer.reason}", trying) if isinstance(answer, Broken) else answer
 
-    def _memory_for(self, size: int) -> int:
-        return min(MOST_MEMORY, self.memory + MEMORY_FOR_A_BYTE * size)
+    def _memory_for(self, size: int, weight: int) -> int:
+        return min(MOST_MEMORY, self.memory + MEMORY_FOR_A_BYTE * size + MEMORY_FOR_WEIGHT * weight)
 
     def _end(self) -> None:
         process, self._process = self._process, None

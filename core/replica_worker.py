@@ -42,8 +42,8 @@ _NOBODY: Final = bytes(32)
 _HASHED_FROM: Final = 8
 """Where in a chunk the bytes begin that its hash is of."""
 _KEPT_DOCUMENTS: Final = 8
-_KEPT_BYTES: Final = 16 << 20
-"""As saved; in memory a document takes some ten times that."""
+_KEPT_WEIGHT: Final = 32 << 20
+"""In memory it takes up to four times that."""
 
 
 class Worker:
@@ -52,24 +52,23 @@ class Worker:
     def __init__(self, tell: Callable[[Answer], None]) -> None:
         """Say by `tell` what is tried, where that is asked for."""
         self._tell = tell
-        self._documents: OrderedDict[str, tuple[Replica, int]] = OrderedDict()
+        self._documents: OrderedDict[str, Replica] = OrderedDict()
 
     def answer(self, request: Merge | Rehearse) -> Answer:
         """Return the answer to one request."""
         return _merged(request) if isinstance(request, Merge) else self._rehearsed(request)
 
     def _rehearsed(self, request: Rehearse) -> Answer:
-        replica, size = self._documents.pop(request.document, (None, 0))
+        replica = self._documents.pop(request.document, None)
         try:
             if request.start is not None:
                 replica = Replica.load(request.document, request.start, new_actor(_NOBODY))
-                size = len(request.start)
             elif replica is None:
                 return Wanted([])
             elif request.since:
                 replica.apply(request.since, author=None)
             if replica.state() != request.state:
-                self._keep(request.document, replica, size)
+                self._keep(replica)
                 return Wanted([] if request.since else list(replica.heads()))
             if request.careful:
                 self._apply_carefully(replica, request.steps)
@@ -79,7 +78,7 @@ class Worker:
             return Broken(str(error))
         except MemoryError:
             return Broken("it needs more memory than its size allows")
-        self._keep(request.document, replica, size + sum(len(one) for step in request.steps for one in step.changes))
+        self._keep(replica)
         return Survived()
 
     def _apply_carefully(self, replica: Replica, steps: Sequence[Step]) -> None:
@@ -94,10 +93,10 @@ class Worker:
                 _apply_together(replica, [step])
         replica.watch_changes(None)
 
-    def _keep(self, document: str, replica: Replica, size: int) -> None:
-        self._documents[document] = (replica, size)
+    def _keep(self, replica: Replica) -> None:
+        self._documents[replica.document] = replica
         while len(self._documents) > _KEPT_DOCUMENTS or (
-            len(self._documents) > 1 and sum(kept for _, kept in self._documents.values()) > _KEPT_BYTES
+            len(self._documents) > 1 and sum(kept.weight() for kept in self._documents.values()) > _KEPT_WEIGHT
         ):
             self._documents.popitem(last=False)
 

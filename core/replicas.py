@@ -30,6 +30,8 @@ _log = logging.getLogger(__name__)
 
 # About 2 KB of memory a photo in the CRDT engine: some 60 MB at most, and still whole years of photos.
 PHOTO_LIMIT = 30_000
+# A photo weighs less (`crdt.weight`); a document that weighs more without photos counts for as many.
+_PHOTO_WEIGHT = 8_192
 # Reading an envelope again costs 0.1 to 1 ms, saving a replica of 1,000 photos about 10 ms.
 LONG_TAIL = 32
 _DERIVATION = "replica/1"
@@ -43,6 +45,11 @@ class _Loaded:
     replica: Replica
     photos: int
     tail: int
+
+    @property
+    def size(self) -> int:
+        """What it takes of the bound, in photos."""
+        return max(self.photos, self.replica.weight() // _PHOTO_WEIGHT)
 
 
 class Replicas:
@@ -228,11 +235,11 @@ class Replicas:
         return None, {}
 
     def _make_room(self, keep: str) -> None:
-        photos = sum(loaded.photos for loaded in self._loaded.values())
+        photos = sum(loaded.size for loaded in self._loaded.values())
         while not self._held and len(self._loaded) > 1 and photos > self._photo_limit:
             document = next(name for name in self._loaded if name != keep)
             leaving = self._loaded.pop(document)
-            photos -= leaving.photos
+            photos -= leaving.size
             self._save_if_long(document, leaving)
             self.includes_more.discard(document)
             self.incomplete.discard(document)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 from core.errors import SnapshotDamaged, UnknownFormat
 from crdt.change import MAX_CHANGE_BYTES, chunk_hash
 from crdt.errors import ChangeInvalid
+from crdt.weight import CHANGE_WEIGHT, OPERATION_WEIGHT
 from crypto.compression import LEVEL
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ _SIZES: Final = struct.Struct(">IQ")
 _LENGTH: Final = struct.Struct(">I")
 _READ_AT_ONCE: Final = 1 << 16
 _INFLATED_AT_ONCE: Final = 1 << 20
+_LEAST_OPERATION: Final = 2
+"""How many bytes each operation of a change takes at least: its key."""
 _DEFLATE_RATIO: Final = 1_032
 """Nothing that zlib reads becomes longer than this many times itself."""
 _HINT: Final = "It was made by a damaged or hostile program: look at the device that made the checkpoint."
@@ -102,6 +105,15 @@ def merge_into(replica: Replica, snapshot: bytes, devices: Collection[bytes]) ->
             replica.merge(batch, devices=devices)
             batch, size = [], 0
     replica.merge(batch, devices=devices)
+
+
+def weight(snapshot: bytes, document: str) -> int:
+    """Return the most that what a snapshot says it holds can weigh (`crdt.weight`): 0 for one that is none."""
+    try:
+        count, length, _ = _read_head(snapshot, document)
+    except (SnapshotDamaged, UnknownFormat):
+        return 0
+    return CHANGE_WEIGHT * count + length * (1 + OPERATION_WEIGHT // _LEAST_OPERATION)
 
 
 def _head(document: str, count: int, length: int) -> bytes:

@@ -37,7 +37,7 @@ from core.replay import replay
 from core.replicas import Replicas, Tail
 from core.view_alarms import ViewAlarms
 from crdt.documents import LIBRARY, is_document_name
-from crdt.errors import CrdtError
+from crdt.errors import ChangeInvalid, CrdtError
 
 if TYPE_CHECKING:
     from core.blobs import BlobStore
@@ -392,7 +392,8 @@ class View:
                 touched = self.replicas.apply(part.document, part.changes, stored.device)
             except CrdtError as error:
                 self._refuse(stored, error)
-                self.replicas.drop([part.document])
+                if not isinstance(error, ChangeInvalid):
+                    self.replicas.drop([part.document])
                 continue
             self._alarm_of_refusals()
             if part.document not in reload:

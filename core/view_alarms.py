@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from core.errors import EnvelopeDamaged, Forged
+from crdt.errors import DocumentFull
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,6 +56,8 @@ class ViewAlarms:
     def refuse(self, stored: StoredEnvelope, error: CrdtError) -> bool:
         """Keep an alarm about changes of an envelope that cannot be accepted; tell whether they are this device's."""
         what = f"{stored} holds changes that cannot be accepted: {error}"
+        if isinstance(error, DocumentFull):  # of its many envelopes the first is told
+            what = f"device {stored.device.hex()[:12]} writes more than is accepted: {error}"
         is_own = stored.device == self._chain.device_id
         if is_own:
             self.raise_alarm(EnvelopeDamaged(what, hint=error.hint))

@@ -35,6 +35,8 @@ from crdt.schema import ANY_SHAPE, MAX_KEY_BYTES, MAX_VALUE_BYTES, SHAPES
 MAGIC = b"\x85\x6f\x4a\x83"
 HASH_BYTES = 32
 ACTOR_BYTES = 16
+DEVICE_PREFIX_BYTES = 8
+"""How many bytes at the start of an actor name its device."""
 MAX_CHANGE_BYTES = 8 * 1024 * 1024
 MAX_OPERATIONS = 20_000
 MAX_PREDECESSORS = 100_000

@@ -9,7 +9,7 @@ What the binding does and this module makes up for:
 - A panic is a ``BaseException``. After one, and after any other failure while writing, the engine refuses to go on.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -40,6 +40,7 @@ class Made:
     start: int
     last: int
     dependencies: tuple[bytes, ...]
+    raw: bytes
 
 
 class Engine:
@@ -87,19 +88,18 @@ class Engine:
         """Hashes of the changes no other builds on, ascending."""
         return sorted(map(bytes, self._document.get_heads()))
 
-    def history(self) -> list[Made]:
-        """List all changes, each after what it builds on."""
-        return [
-            Made(
+    def history(self) -> Iterator[Made]:
+        """Yield all changes, each after what it builds on."""
+        for change in self._document.get_changes([]):
+            yield Made(
                 bytes(change.hash),
                 bytes(change.actor_id),
                 change.seq,
                 change.start_op,
                 change.max_op,
                 tuple(map(bytes, change.deps)),
+                bytes(change.raw_bytes),
             )
-            for change in self._document.get_changes([])
-        ]
 
     def changes(self) -> list[tuple[bytes, tuple[bytes, ...], bytes]]:
         """List all changes: hash, hashes of those it builds on, raw bytes; each after what it builds on."""

@@ -58,6 +58,15 @@ class DuplicateSequence(ChangeInvalid):
     """Two different changes claim one (actor, sequence number)."""
 
 
+class DocumentFull(ChangeInvalid):
+    """The changes of one device to one document weigh more than one device's may; other devices go on."""
+
+    hint = (
+        "what it wrote there before stays, and all else goes on. If that device is not yours, or runs wild, revoke it "
+        "(`safelight device revoke`); if it is yours, join it anew into another folder: a new device begins at nothing"
+    )
+
+
 class DependencyMissing(ChangeInvalid):
     """A change that came as part of a whole builds on one that is neither in the document nor part of it."""
 

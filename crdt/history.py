@@ -6,15 +6,17 @@ loads. :meth:`History.admit` refuses them.
 """
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
-from crdt.change import Change, Write, parse_change
+from crdt.change import DEVICE_PREFIX_BYTES, Change, Write, parse_change
 from crdt.documents import DocumentKind
 from crdt.engine import ROOT, Engine, OperationId
 from crdt.errors import ChangeMalformed, DuplicateSequence, OperationRefused
 from crdt.genesis import EXTENSION_PREFIX, RESERVED_ACTOR, object_ids
+from crdt.weight import change_weight, raw_weight
 
 MAX_ENGINE_LOOKUPS = 256
 """Past this many questions of what was at a key long ago, which cost the engine up to 2 ms each in a document of
@@ -33,6 +35,7 @@ class Node:
         last: counter of its last operation.
         dependencies: the changes it directly builds on.
         index: its place in the order of arrival.
+        weight: what it weighs (:mod:`crdt.weight`).
         covers: it builds on every change whose index is below this, directly or not.
         pending: the change itself, while the engine does not have it yet.
     """
@@ -43,6 +46,7 @@ class Node:
     start: int
     last: int
     dependencies: tuple[bytes, ...]
+    weight: int = 0
     index: int = 0
     covers: int = 0
     pending: Change | None = field(default=None, repr=False)
@@ -59,8 +63,11 @@ class History:
         self._order: list[Node] = []
         self._by_actor: dict[bytes, list[Node]] = {}
         self._heads: set[bytes] = set()
+        self.weights: Counter[bytes] = Counter()
+        """What the changes of each device weigh, by the prefix of its actors."""
         for made in engine.history():
-            self._add(Node(made.hash, made.actor, made.sequence, made.start, made.last, made.dependencies))
+            weight = 0 if made.actor == RESERVED_ACTOR else raw_weight(made.raw)
+            self._add(Node(made.hash, made.actor, made.sequence, made.start, made.last, made.dependencies, weight))
 
     def __contains__(self, change_hash: bytes) -> bool:
         return change_hash in self._nodes
@@ -100,7 +107,7 @@ class History:
         before = max(self._nodes[dependency].last for dependency in change.dependencies)
         if change.start != before + 1:
             raise ChangeMalformed(f"a change counts from {change.start}; its dependencies end at {before}")
-        node = Node(change.hash, change.actor, change.sequence, change.start, change.last, change.dependencies)
+        node = _node(change)
         needed = self._overwritten(change)
         for constant in constants:
             if constant not in self._nodes:
@@ -120,13 +127,14 @@ class History:
 
     def add_own(self, change: Change) -> None:
         """Add a change the engine has just made itself."""
-        self._add(Node(change.hash, change.actor, change.sequence, change.start, change.last, change.dependencies))
+        self._add(_node(change))
 
     def forget(self, nodes: Iterable[Node], heads: Iterable[bytes]) -> None:
         """Take back nodes just added, the last ones, and restore the heads there were before."""
         for node in reversed(list(nodes)):
             del self._nodes[node.hash]
             self._order.pop()
+            self.weights[node.actor[:DEVICE_PREFIX_BYTES]] -= node.weight
             chain = self._by_actor[node.actor]
             chain.pop()
             if not chain:
@@ -141,6 +149,7 @@ class History:
         else:
             node.covers = max((self._nodes[dependency].covers for dependency in node.dependencies), default=0)
         self._nodes[node.hash] = node
+        self.weights[node.actor[:DEVICE_PREFIX_BYTES]] += node.weight
         self._by_actor.setdefault(node.actor, []).append(node)
         self._heads.difference_update(node.dependencies)
         self._heads.add(node.hash)
@@ -222,6 +231,11 @@ class History:
                 if dependency not in seen and self._nodes[dependency].index >= lowest:
                     seen.add(dependency)
                     heappush(pending, -self._nodes[dependency].index)
+
+
+def _node(change: Change) -> Node:
+    made = (change.hash, change.actor, change.sequence, change.start, change.last, change.dependencies)
+    return Node(*made, change_weight(change))
 
 
 def _put_by(change: Change, operation: OperationId, write: Write) -> bool:

@@ -5,14 +5,15 @@ number make a document that saves but never loads. So nothing goes to the engine
 what must wait waits here: once, and within a bound for each device, so that one device cannot crowd out another.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
-from crdt.change import Change
+from crdt.change import DEVICE_PREFIX_BYTES, Change
 from crdt.errors import DuplicateSequence, OrphanLimit
+from crdt.weight import change_weight
 
 MAX_ORPHANS = 1024
 MAX_ORPHAN_BYTES = 32 * 1024 * 1024
-DEVICE_PREFIX_BYTES = 8
 
 
 class OrphanQueue:
@@ -23,6 +24,8 @@ class OrphanQueue:
         self._numbers: dict[tuple[bytes, int], bytes] = {}
         self._waiting: dict[bytes, set[bytes]] = {}
         self._used: dict[bytes, tuple[int, int]] = {}
+        self.weights: Counter[bytes] = Counter()
+        """What waits of each device weighs, by the prefix of its actors."""
 
     def __len__(self) -> int:
         return len(self._changes)
@@ -78,6 +81,7 @@ class OrphanQueue:
         for dependency in change.dependencies:
             self._waiting.setdefault(dependency, set()).add(change.hash)
         _count(self._used, change, 1)
+        self.weights[change.actor[:DEVICE_PREFIX_BYTES]] += change_weight(change)
 
     def remove(self, change_hash: bytes) -> None:
         """Take a change out; nothing happens if it is not queued."""
@@ -91,6 +95,7 @@ class OrphanQueue:
             if not waiting:
                 del self._waiting[dependency]
         _count(self._used, change, -1)
+        self.weights[change.actor[:DEVICE_PREFIX_BYTES]] -= change_weight(change)
 
     def waiting_for(self, change_hash: bytes) -> list[Change]:
         """List the queued changes that directly build on a change, in order of their hashes."""

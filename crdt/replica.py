@@ -15,7 +15,7 @@ from enum import Enum, auto
 from heapq import heappop, heappush
 from typing import Self
 
-from crdt.change import ACTOR_BYTES, Change, change_actor, chunk_hash, parse_change
+from crdt.change import ACTOR_BYTES, DEVICE_PREFIX_BYTES, Change, change_actor, chunk_hash, parse_change
 from crdt.documents import DocumentKind, document_kind
 from crdt.edits import effective_writes
 from crdt.engine import ROOT, Engine
@@ -40,9 +40,10 @@ from crdt.genesis import (
 from crdt.history import History, Node
 from crdt.key_index import KeyIndex
 from crdt.operations import Operation, Scalar
-from crdt.orphans import DEVICE_PREFIX_BYTES, OrphanQueue
+from crdt.orphans import OrphanQueue
 from crdt.schema import SHAPES
 from crdt.snapshot import split_snapshot
+from crdt.weight import check_room_for_edit, check_weight
 
 
 def device_prefix(device_id: bytes) -> bytes:
@@ -231,6 +232,10 @@ class Replica:
         """List the changes that wait for others, in order of arrival."""
         return list(self._orphans)
 
+    def weight(self) -> int:
+        """Return what the document weighs (:mod:`crdt.weight`), what waits included."""
+        return self._history.weights.total() + self._orphans.weights.total()
+
     def forget_waiting(self, changes: Collection[bytes]) -> None:
         """Throw away those of these changes, by hash, that wait for others; what builds on them waits for ever."""
         for change_hash in changes:
@@ -287,6 +292,7 @@ class Replica:
 
         Raises:
             OperationInvalid: if a map, key or value is not what the schema allows; the document is as before.
+            DocumentFull: if this device has written as much to the document as one may; the document is as before.
             ChangeTooLarge: if they are more than fits one change (20,000 operations, 8 MiB); the document is as before.
             ChangeNotApplied: if the engine fails; the replica must be loaded again.
         """
@@ -294,6 +300,8 @@ class Replica:
         writes = effective_writes(operations, self._kind, self.get)
         if not writes:
             return None
+        device = self.actor[:DEVICE_PREFIX_BYTES]
+        check_room_for_edit(self._document, device, self._weight_of(device))
         raw = self._engine.transact([(self._objects[map_name], key, value) for map_name, key, value in writes])
         try:
             change = parse_change(raw, self._kind)
@@ -348,6 +356,8 @@ class Replica:
         self._engine.check_usable()
         arriving = self._read(changes, allowed)
         self._orphans.check_numbers(arriving.values())
+        if allowed is not None:
+            check_weight(self._document, arriving.values(), self._weight_of)
         heads = self._history.heads
         batch = _Batch()
         try:
@@ -366,6 +376,9 @@ class Replica:
             if self._engine.heads() != self._history.heads:
                 raise self._engine.give_up(f"the CRDT engine dropped changes to {self._document}")
         return self._settle(arriving, batch)
+
+    def _weight_of(self, device: bytes) -> int:
+        return self._history.weights[device] + self._orphans.weights[device]
 
     def _waiting_bytes(self) -> bytes:
         return b"".join(change.raw for change in self._orphans)

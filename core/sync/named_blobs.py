@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
 from core.envelope_body import KIND_CHECKPOINT
-from crdt.change import parse_change
+from crdt.change import DEVICE_PREFIX_BYTES, parse_change
 from crdt.documents import LIBRARY, document_kind, is_document_name
 from crdt.errors import CrdtError
-from crdt.orphans import DEVICE_PREFIX_BYTES
 from crdt.records import BundleRecord, CopyRecord
 from crypto.blob import encrypted_size
 

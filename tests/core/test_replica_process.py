@@ -11,6 +11,7 @@ import pytest
 
 from core import replica_process, snapshots
 from core.errors import SnapshotDamaged, StorageFailed
+from core.replica_messages import Step
 from core.replica_process import ReplicaProcess
 from crdt.operations import Put
 from crdt.replica import Replica, new_actor
@@ -60,6 +61,7 @@ def test_a_process_that_dies_is_replaced(trial: ReplicaProcess) -> None:
 
 def test_one_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replica_process, "BYTES_A_SECOND", 1 << 60)
+    monkeypatch.setattr(replica_process, "WEIGHT_A_SECOND", 1 << 60)
     with ReplicaProcess(seconds=0.0) as trial, pytest.raises(SnapshotDamaged, match="took too long"):
         trial.merge(MONTH, snapshots.make(two_replicas()[0]), DEVICES)
 
@@ -67,6 +69,7 @@ def test_one_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no limits on memory to set")
 def test_one_that_takes_too_much_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replica_process, "MEMORY_FOR_A_BYTE", 0)
+    monkeypatch.setattr(replica_process, "MEMORY_FOR_WEIGHT", 0)
     replica = Replica.create(MONTH, new_actor(min(DEVICES)))
     for number in range(8):
         replica.edit([Put("caption", f"{number:016x}{key:016x}", "x" * 8_000) for key in range(900)])
@@ -76,6 +79,23 @@ def test_one_that_takes_too_much_memory_is_refused(monkeypatch: pytest.MonkeyPat
         trial.merge(MONTH, snapshot, DEVICES)
     with ReplicaProcess() as trial:
         assert trial.merge(MONTH, snapshot, DEVICES)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no limits on memory to set")
+def test_one_that_deflates_well_is_granted_what_it_needs() -> None:
+    """A member that writes zeros for hours: what others write to that document is not blamed for its size."""
+    replica = Replica.create(MONTH, new_actor(min(DEVICES)))
+    for number in range(6):
+        replica.edit([Put("bundle", f"{number:032x}{key:032x}", bytes(65_000)) for key in range(126)])
+    snapshot = snapshots.make(replica)
+    assert len(snapshot) < 256 << 10
+    other = Replica.create(MONTH, new_actor(max(DEVICES)))
+    honest = other.edit([Put("rating", "00" * 16, 5)])
+    assert honest is not None
+    with ReplicaProcess(memory=32 << 20) as process:
+        assert process.merge(MONTH, snapshot, DEVICES)
+    with ReplicaProcess(memory=32 << 20) as process:
+        assert process.rehearse(replica, [Step([max(DEVICES)], [honest])]) is None
 
 
 def test_a_trial_that_is_closed_from_another_thread_blames_no_snapshot(trial: ReplicaProcess) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from core import edits
 from core.envelope_body import KIND_CHANGES, DocumentChanges, EnvelopeBody
-from core.errors import Forged
+from core.errors import Forged, InvalidEdit
+from crdt import weight
 from crdt.operations import Put
 from crdt.replica import Replica, new_actor
 from tests.core.sync.conftest import shown
@@ -95,6 +96,56 @@ def test_a_change_that_breaks_the_engine_costs_that_change_alone(
     second.library.rebuild_view()
     assert second.library.catalog.count("rating:4") == 1
     assert second.library.alarms == []
+
+
+@pytest.mark.scenario(11, "it floods devices and relays", alarm="forged")
+def test_a_member_that_fills_a_month_is_stopped_there_and_everybody_else_goes_on(
+    both: tuple[Device, Device], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = both
+    pids = first.library.catalog.pids("")
+    full = Replica.create(MONTH, new_actor(first.id))
+    for _ in range(2):
+        write(first, *(full.edit([Put("caption", "ab" * 16, str(n) * 4_000)]) or b"" for n in range(10)))
+    last = full.edit([Put("caption", "ab" * 16, "still more")]) or b""
+    first.engine.run()
+    monkeypatch.setattr(weight, "MAX_DEVICE_WEIGHT", 160 << 10)
+    monkeypatch.setattr(weight, "LAST_EDIT_WEIGHT", 16 << 10)
+    report = second.engine.run()
+    (alarm,) = report.alarms
+    assert f"device {first.id.hex()[:12]} writes more than is accepted" in str(alarm)
+    assert MONTH in str(alarm)
+    assert "device revoke" in (alarm.hint or "")
+    edits.set_rating(second.library, pids[:1], 4)
+    second.sync()
+    write(first, last)
+    first.engine.run()
+    assert second.engine.run().alarms == [], "it is told once"
+    before = shown(second)
+    for _ in range(2):
+        second.reopen()
+        assert (second.library.alarms, shown(second)) == ([], before)
+        second.library.rebuild_view()
+    assert second.library.catalog.count("rating:4") == 1
+    second.photos(2, month="2024-06")
+    second.sync()
+    assert second.library.catalog.count("") == 5
+
+
+def test_an_edit_of_a_month_that_is_full_says_so_and_loses_nothing(
+    both: tuple[Device, Device], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = both
+    pids = first.library.catalog.pids("")
+    edits.set_caption(first.library, pids[:1], "kept")
+    monkeypatch.setattr(weight, "LAST_EDIT_WEIGHT", weight.MAX_DEVICE_WEIGHT)
+    with pytest.raises(InvalidEdit, match=f"as much to {MONTH} as one device may") as refused:
+        edits.set_caption(first.library, pids[:1], "too late")
+    assert "join it anew" in (refused.value.hint or "")
+    first.photos(1, month="2024-06")
+    first.sync()
+    second.sync()
+    assert second.library.catalog.count("kept") == 1
 
 
 def test_more_changes_may_wait_than_one_device_is_granted_elsewhere(
