@@ -31,6 +31,7 @@ _OWN_ACTOR = device_prefix(OTHER) + b"fuzzing!"
 _VECTORS = Path(__file__).resolve().parent.parent / "vectors" / "crdt-changes.json"
 _LIMIT = 500
 _CHUNK_BODY = 9
+_BODY_LENGTH = 2
 
 
 @target(ChangeMalformed, covers=("crdt.leb128",), longest=64)
@@ -121,8 +122,23 @@ def snapshot(data: bytes) -> None:
 def snapshot_content(data: bytes) -> None:
     """A snapshot of any content that is compressed as it should be: what is taken makes the same bytes again."""
     count, inflated = data[:1] or b"\0", data[1:]
+    _merge(count[0], inflated)
+
+
+@target(*_SNAPSHOT, covers=("core.snapshots", "crdt.replica", "crdt.history", "crdt.change"))
+def snapshot_changes(data: bytes) -> None:
+    """A snapshot of changes of any content, two bytes for the length of each: their checksums are right."""
+    changes = []
+    while len(data) > _BODY_LENGTH:
+        length = int.from_bytes(data[:_BODY_LENGTH], "big")
+        changes.append(chunk(data[_BODY_LENGTH : _BODY_LENGTH + length]))
+        data = data[_BODY_LENGTH + length :]
+    _merge(len(changes), b"".join(struct.pack(">I", len(change)) + change for change in changes))
+
+
+def _merge(count: int, inflated: bytes) -> None:
     name = MONTH.encode()
-    head = struct.pack(">4sBB", b"SLSN", 1, len(name)) + name + struct.pack(">IQ", count[0], len(inflated))
+    head = struct.pack(">4sBB", b"SLSN", 1, len(name)) + name + struct.pack(">IQ", count, len(inflated))
     replica = Replica.create(MONTH, _OWN_ACTOR)
     snapshots.merge_into(replica, head + zlib.compress(inflated), [AUTHOR, OTHER])
     made = snapshots.make(replica)

@@ -152,23 +152,23 @@ def _columns() -> list[bytes]:
     ]  # fmt: skip
 
 
-def _changes() -> list[bytes]:
+def _changes(most: int) -> list[bytes]:
     made = _vectors("crdt-changes")
-    history = [bytes.fromhex(change) for change in made["history"]]
-    good = [bytes.fromhex(case["change"]) for case in made["good"]]
+    good = [*made["history"], *(case["change"] for case in made["good"])]
     bad = [bytes.fromhex(case["change"]) for case in made["bad"]]
-    return [*history, *good, *sorted((change for change in bad if 40 < len(change) <= _LARGEST), key=len)]
+    short = sorted((change for change in bad if 40 < len(change) <= _LARGEST), key=len)
+    return [*(bytes.fromhex(change) for change in good), *_spread(short, most - len(good))]
 
 
 def _whole_changes() -> list[bytes]:
     found = []
-    for change in _changes():
+    for change in _changes(100):
         try:
             chunk_hash(change)
         except ChangeInvalid:
             continue
         found.append(crdt_targets.chunk_body(change))
-    return _spread(found, 40)
+    return [*found[:8], *_spread(found[8:], 32)]
 
 
 def _snapshots() -> list[bytes]:
@@ -183,13 +183,22 @@ def _snapshot_contents() -> list[bytes]:
     return [bytes([count]) + b"".join(cut[:count]) for count in (0, 1, 2, len(cut))]
 
 
+def _snapshot_changes() -> list[bytes]:
+    good = next(case for case in _vectors("core-snapshot")["cases"] if case["expected"] == "ok")
+    bodies = [crdt_targets.chunk_body(bytes.fromhex(change)) for change in good["changes"]]
+    put = [len(body).to_bytes(2, "big") + body for body in bodies]
+    return [b"".join(put[:count]) for count in (0, 1, 2, len(put))]
+
+
 def _records() -> list[bytes]:
     names = [kind.__name__ for kind in crdt_targets.RECORDS]
     made = _vectors("crdt-records")
-    cases = [*made["good"], *made["bad"]]
-    taught = TaughtRecord.of([bytes(16)], [b"\1" * 16], at=5).pack()
-    found = [bytes([names.index(case["record"])]) + bytes.fromhex(case["packed"]) for case in cases]
-    return [bytes([4]) + taught, *(data for data in found if len(data) <= _LARGEST)]
+    found = [
+        [bytes([names.index(case["record"])]) + bytes.fromhex(case["packed"]) for case in made[which]]
+        for which in ("good", "bad")
+    ]
+    short = sorted((data for data in found[1] if len(data) <= _LARGEST), key=len)
+    return [*found[0], *_spread(short, 26)]
 
 
 def _catalog_values() -> list[bytes]:
@@ -442,12 +451,13 @@ SEEDS: dict[str, Callable[[], Iterable[bytes]]] = {
     "recovery_phrase": lambda: [_wordlist().to_mnemonic(bytes(range(32))).encode(), b"1. abandon 2. abandon"],
     "leb128": lambda: [b"\0", b"\x7f", b"\x80\1", b"\xff" * 9 + b"\1", b"\xff" * 9 + b"\x7f", b"\x80\0"],
     "column": _columns,
-    "change": lambda: _spread(_changes(), 24),
+    "change": lambda: _changes(24),
     "change_content": _whole_changes,
-    "saved_document": lambda: [crdt_targets.saved_replica(), crdt_targets.saved_replica() + _changes()[4]],
+    "saved_document": lambda: [crdt_targets.saved_replica(), crdt_targets.saved_replica() + _changes(24)[4]],
     "snapshot": lambda: _spread(_snapshots(), 12),
     "snapshot_content": _snapshot_contents,
-    "record": lambda: _spread(sorted(_records(), key=len), 32),
+    "snapshot_changes": _snapshot_changes,
+    "record": _records,
     "catalog_value": _catalog_values,
     "shown_month": _months,
     "shown_library": _shared,
