@@ -249,7 +249,7 @@ def _wishes(library: Library, pids: Sequence[bytes]) -> Iterator[Wish]:
 
 
 def _wish(record: PhotoRecord) -> Wish:
-    return Wish(record.pid, record.filename or record.pid.hex(), record.taken_at, record.albums)
+    return Wish(record.pid, record.filename or record.pid.hex(), record.taken_at, record.albums, record.mime or "")
 
 
 def _original(library: Library, pid: bytes) -> Copy:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from core.importing.sniff import is_named_as_picture
+from core.importing.sniff import is_named_as_media, is_named_as_picture
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,6 +34,15 @@ _ENDINGS = {
     "image/heic": ".heic",
     "image/avif": ".avif",
     "image/jxl": ".jxl",
+    "image/heif": ".heif",
+    "image/x-canon-cr2": ".cr2",
+    "image/x-canon-cr3": ".cr3",
+    "image/x-canon-crw": ".crw",
+    "image/x-fuji-raf": ".raf",
+    "image/x-panasonic-rw2": ".rw2",
+    "image/x-olympus-orf": ".orf",
+    "image/x-minolta-mrw": ".mrw",
+    "image/x-sigma-x3f": ".x3f",
 }
 
 
@@ -50,12 +59,13 @@ class Layout(StrEnum):
 
 @dataclass(frozen=True)
 class Wish:
-    """What decides the place of one photo. `taken_at` is ISO 8601 or None."""
+    """What decides the place of one photo. `taken_at` is ISO 8601 or None; `mime` is the media type of the file."""
 
     pid: bytes
     file_name: str
     taken_at: str | None
     albums: tuple[str, ...]
+    mime: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,7 +85,7 @@ def plan(wishes: Iterable[Wish], layout: Layout) -> list[Target]:
     """
     wanted: dict[tuple[tuple[str, ...], str], list[tuple[bytes, str]]] = defaultdict(list)
     for wish in wishes:
-        name = safe_name(wish.file_name)
+        name = exported_name(safe_name(wish.file_name), wish.mime)
         for folder in _folders(wish, layout):
             wanted[folder, _folded(name)].append((wish.pid, name))
     targets = []
@@ -109,6 +119,15 @@ def safe_name(name: str, *, windows: bool = os.name == "nt") -> str:
         if cleaned.split(".", 1)[0].rstrip().casefold() in _WINDOWS_DEVICES:
             cleaned = f"_{cleaned}"
     return _shortened(cleaned)
+
+
+def exported_name(name: str, mime: str) -> str:
+    """A safe name as one that no system runs or reads by itself, whatever another device called the photo.
+
+    Names of pictures and videos stay as they are. Others (`holiday.jpg.exe`, but `.profile` as well) get the ending of
+    the media type, or that of a JPEG.
+    """
+    return name if is_named_as_media(name) else viewable_name(name, mime)
 
 
 def viewable_name(name: str, mime: str) -> str:

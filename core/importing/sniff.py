@@ -225,6 +225,11 @@ def is_named_as_picture(name: str) -> bool:
     return suffix in _PICTURE_SUFFIXES or suffix in _RAW_SUFFIXES
 
 
+def is_named_as_media(name: str) -> bool:
+    """Whether the name is that of a picture or a video: no system runs what is called so."""
+    return is_named_as_picture(name) or PurePath(name).suffix.lower() in _VIDEO_SUFFIXES
+
+
 def _tiff(head: bytes, suffix: str) -> FileType:
     if head[8:10] == b"CR":
         return FileType(Nature.RAW, "Canon raw", "image/x-canon-cr2")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.export_names import Layout, Wish, plan, safe_name, viewable_name
-from core.importing.sniff import is_named_as_picture
+from core.importing.sniff import is_named_as_media, is_named_as_picture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +38,33 @@ def test_what_a_viewer_is_given_is_named_as_a_picture(name: str, mime: str, show
     assert shown is None or viewed == shown
     assert is_named_as_picture(viewed)
     assert len(viewed.encode()) <= 200
+
+
+@pytest.mark.parametrize(
+    ("name", "mime", "written"),
+    [
+        ("beach.jpg", "image/jpeg", "beach.jpg"),
+        ("Beach.JPEG", "image/png", "Beach.JPEG"),
+        ("IMG_1.CR2", "image/x-canon-cr2", "IMG_1.CR2"),
+        ("scan.dng", "", "scan.dng"),
+        ("clip.MOV", "image/jpeg", "clip.MOV"),
+        ("beach.jpg.exe", "image/jpeg", "beach.jpg.exe.jpg"),
+        ("beach.jpg.", "image/jpeg", "beach.jpg..jpg"),
+        ("beach.jpg ", "image/jpeg", "beach.jpg .jpg"),
+        ("beach\u202egpj.hta", "image/jpeg", "beach\u202egpj.hta.jpg"),
+        ("..", "image/jpeg", "__.jpg"),
+        (".bash_profile", "text/plain", ".bash_profile.jpg"),
+        ("beach.xmp", "image/jpeg", "beach.xmp.jpg"),
+        ("no ending", "image/png", "no ending.png"),
+        ("_raw_of_a_card", "image/x-canon-cr3", "_raw_of_a_card.cr3"),
+    ],
+)
+def test_nothing_that_a_system_runs_is_exported(name: str, mime: str, written: str) -> None:
+    """The name is another device's word, and so is the media type."""
+    first, second = plan([Wish(bytes([pid]) * 16, name, None, (), mime) for pid in (1, 2)], Layout.FLAT)
+    names = {*first.names, *second.names}
+    assert written in names
+    assert all(is_named_as_media(each) for each in names)
 
 
 @given(ANY_NAME, st.booleans())
