@@ -17,6 +17,7 @@ import pytest
 from ml.classes import ClassEntry, ClassTable
 from tests.fuzz.kept_inputs import CORPUS, FAULT, inputs
 from tests.fuzz.mutation import mutations
+from tests.fuzz.page import PAGE, page
 from tests.fuzz.seeds import SEEDS
 from tests.fuzz.targets import TARGETS
 from tests.fuzz.watched import watch
@@ -143,6 +144,10 @@ def test_the_corpus_is_small_and_of_known_targets() -> None:
     files = [path for path in CORPUS.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 300_000
     assert {path.parent.name for path in files} == set(TARGETS) == set(SEEDS)
+
+
+def test_the_page_in_the_docs_is_that_of_the_targets() -> None:
+    assert PAGE.read_text("utf-8") == page(), "python -P -m tests.fuzz --write"
 
 
 def test_every_module_that_takes_bytes_apart_has_a_target() -> None:
