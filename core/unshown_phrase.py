@@ -39,6 +39,25 @@ def was_never_shown(root: Path) -> bool:
     return layout.library_file.is_file() and layout.phrase.is_file()
 
 
+def forget_if_shown(root: Path) -> bool:
+    """Remove what is left of words that were shown and written over, where that was cut off; tell whether it was.
+
+    Raises `StorageFailed`.
+    """
+    path = Layout(root).phrase
+    with storage_errors("the recovery phrase that was shown"):
+        try:
+            with path.open("rb") as file:
+                left = file.read(_MOST_BYTES)
+        except FileNotFoundError:
+            return False
+        if any(left):
+            return False
+        path.unlink(missing_ok=True)
+        fsync_folder(path.parent)
+    return True
+
+
 def unshown_phrase(library: Library) -> str | None:
     """Return the words of the library's phrase if nobody has seen them. Raises `StorageFailed`."""
     with storage_errors("the recovery phrase that nobody has seen"):

@@ -32,10 +32,15 @@ def command(session: Session, name: str | None, as_json: bool, yes: bool) -> Non
     from core.layout import Layout
     from core.library import Library
     from core.unfinished import is_being_published, publish
-    from core.unshown_phrase import unshown_phrase, was_never_shown
+    from core.unshown_phrase import forget_if_shown, unshown_phrase, was_never_shown
 
     if is_being_published(session.root):
         publish(session.root)
+    if Layout(session.root).library_file.is_file() and forget_if_shown(session.root):
+        output.warn(
+            f"the library in {output.plain(str(session.root))} is made already, and its recovery phrase was shown"
+        )
+        return
     there = LibraryExists(f"there is a library in {session.root} already", hint="Name another folder by --library DIR.")
     if was_never_shown(session.root):
         with session.open_library() as library:
