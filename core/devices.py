@@ -59,6 +59,11 @@ class DeviceRecord:
     last_seen: int | None
     added_by: bytes | None
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing of it has come since it was added: it may never have finished joining, or never edited."""
+        return self.last_seen is None and self.added_by is not None and not (self.revoked or self.this)
+
 
 def devices(library: Library) -> list[DeviceRecord]:
     """Return every device the library has or had, the recovery phrase left out, in the order in which they came."""

@@ -254,7 +254,9 @@ def _devices(library: Library) -> Iterator[Finding]:
             continue
         name = record.name or record.device_id.hex()[:12]
         if record.last_seen is None:
-            yield Finding("device", True, f"{name}: nothing of it has arrived here yet")
+            unheard = f"{name}: nothing of it has arrived here since it was added on {_day(record.added_at)}"
+            out = "if it never finished joining, `safelight device revoke` takes it out"
+            yield Finding("device", True, f"{unheard}; {out}")
             continue
         long_ago = time.time() - record.last_seen > _LONG_UNSEEN_S
         more = "; if it is lost, `safelight device revoke` takes it out" if long_ago else ""

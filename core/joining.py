@@ -103,7 +103,7 @@ def join(
     folder = begin(root)
     with Library.create_from(folder, passphrase, secrets, genesis, entries, kdf=kdf) as library:
         Relays(library).remember([client.url])
-        begin_arriving(library)
+        begin_arriving(library, name)
     publish(root)
     library = Library.open(root, secrets)
     try:
@@ -133,9 +133,11 @@ def first_sync(
 
     Other relays of the library wait for the next sync: one that is gone for good must not be in the way.
     """
+    sent = library.log.head(library.device_id)
     with contextlib.closing(SyncEngine(library, connect=connect, progress=progress)) as engine:
         _require_done(engine, url)
-        if name_new_device(library, library.device_id, name):
+        name_new_device(library, library.device_id, name)
+        if library.log.head(library.device_id) != sent:
             _require_done(engine, url)
 
 

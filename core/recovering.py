@@ -73,7 +73,7 @@ def recover(
             machine = Library.unlock(unfinished_folder(root), passphrase)
         else:
             machine = _go_on(phrase, root, passphrase) or _take_over(
-                client, phrase, root, passphrase, keep, progress, kdf
+                client, phrase, root, passphrase, name, keep, progress, kdf
             )
         publish(root)
     library = Library.open(root, machine)
@@ -91,6 +91,7 @@ def _take_over(
     phrase: DeviceSecrets,
     root: Path,
     passphrase: bytes,
+    name: str,
     keep: Callable[[Sequence[DeviceRecord]], Collection[bytes]],
     progress: Callable[[SyncProgress], None] | None,
     kdf: KdfParameters | None,
@@ -104,7 +105,7 @@ def _take_over(
     try:
         with Library.create_from(folder, passphrase, machine, genesis, entries, kdf=kdf, reader=phrase) as library:
             Relays(library).remember([client.url])
-            begin_arriving(library)
+            begin_arriving(library, name)
             _pull(library, client, phrase, progress)
             kept = keep([one for one in devices(library) if not one.revoked])
             # Somebody may have written, or joined, while the user was thinking.

@@ -79,8 +79,12 @@ def test_a_device_is_added_and_joins(filled: CommandLine, relay: Relay, tmp_path
         (joined,) = filled.json("join", relay.url, code, "--name", "laptop", "--library", tmp_path / "second")
         assert ended(process) == (0, [{"device_id": joined["device_id"], "name": "laptop"}], "")
     assert joined["name"] == "laptop"
+    assert (
+        f"nothing of it since: if it never finished joining, `safelight device revoke {joined['device_id'][:8]}`"
+        in (filled("device", "list")[-1])
+    )
     listed = filled.json("device", "list", "--library", tmp_path / "second")
-    assert [set(one) for one in listed] == [{"device_id", "name", "added_at", "revoked", "this"}] * 2
+    assert [set(one) for one in listed] == [{"device_id", "name", "added_at", "last_seen", "revoked", "this"}] * 2
     assert [(one["name"], one["this"], one["revoked"]) for one in listed] == [
         ("test device", False, False),
         ("laptop", True, False),
@@ -90,6 +94,7 @@ def test_a_device_is_added_and_joins(filled: CommandLine, relay: Relay, tmp_path
     filled("sync", "--library", tmp_path / "second")
     filled("sync")
     assert len(filled.ids("rating:4")) == 3
+    assert "nothing of it" not in filled("device", "list")[-1]
 
 
 def test_the_code_is_typed_as_it_is_read(filled: CommandLine, relay: Relay, tmp_path: Path) -> None:

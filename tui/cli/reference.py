@@ -100,7 +100,7 @@ fish `_SAFELIGHT_COMPLETE=fish_source safelight | source`.
 | `model eval` | `photos`, `top1`, `top5`, `precision`, `coverage`, `ece` |
 | `init` | `library_id`, `device_id`, `recovery_phrase` |
 | `device add` | `code` as soon as there is one, then `device_id`, `name` when the newcomer is in |
-| `device list` | `device_id`, `name`, `added_at`, `revoked`, `this` |
+| `device list` | `device_id`, `name`, `added_at`, `last_seen` (null where nothing of it has come), `revoked`, `this` |
 | `join`, `recover` | `library_id`, `device_id`, `name` |
 | `phrase replace` | `recovery_phrase` |
 | `relay list` | `url` |

@@ -96,6 +96,30 @@ def test_a_join_whose_first_sync_fails_says_so_until_one_is_done(bench: Bench, p
         assert set(laptop.catalog.pids("")) == set(photos)
 
 
+def test_a_device_that_nobody_named_names_itself_when_everything_has_arrived(pairing: Pairing) -> None:
+    """Both were killed: the newcomer before its first sync, the one that let it in before it wrote down its name."""
+    invitation = pairing.invite()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("core.joining.SyncEngine.run", unreachable)
+        patch.setattr("core.pairing.name_new_device", lambda *_: None)
+        with pytest.raises(RelayUnreachable):
+            pairing.join(invitation.code, "notebook")
+        invitation.result()
+    (found,) = (one for one in devices(pairing.library) if not one.this)
+    assert (found.name, found.is_silent) == ("", True)
+    root = pairing.folder / "notebook"
+    with Library.open(root, Library.unlock(root, PASSPHRASE)) as laptop:
+        for _ in range(2):
+            sync(laptop)
+            sync(pairing.library)
+        assert [one.name for one in devices(laptop)] == ["desk", "notebook"]
+        seq, _ = laptop.log.head(laptop.device_id)
+        sync(laptop)
+        assert laptop.log.head(laptop.device_id)[0] == seq == 1
+    (found,) = (one for one in devices(pairing.library) if not one.this)
+    assert (found.name, found.is_silent) == ("notebook", False)
+
+
 def unreachable(_engine: Any, **_: Any) -> SyncReport:
     return SyncReport([RelayReport("http://127.0.0.1", RelayUnreachable("cut off"))])
 

@@ -190,6 +190,8 @@ def device_row(device: DeviceRecord) -> Text:
     added = time.strftime("%Y-%m-%d", time.localtime(device.added_at))
     seen = device.last_seen
     last = "never seen" if seen is None else "last seen " + time.strftime("%Y-%m-%d %H:%M", time.localtime(seen))
+    if device.is_silent:
+        last = "nothing of it since: if it never finished joining, revoke it"
     return Text.assemble(
         (fitted(device_name(device), _NAME).rstrip(), "dim strike" if device.revoked else "bold"),
         (remark, "red" if device.revoked else "green"),

@@ -69,7 +69,8 @@ def add(session: Session, relay: str | None, as_json: bool, yes: bool) -> None:
 def list_(session: Session, as_json: bool) -> None:
     """List the devices: id, fingerprint, when added, when last seen, name.
 
-    Fingerprints are what to compare: they are the same on every device, and no relay can change them.
+    Fingerprints are what to compare: they are the same on every device, and no relay can change them. A device of which
+    nothing has come since it was added may never have finished joining.
     """
     from core.devices import devices
 
@@ -80,7 +81,8 @@ def list_(session: Session, as_json: bool) -> None:
             {
                 "device_id": one.device_id.hex(),
                 "name": one.name,
-                "added_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(one.added_at)),
+                "added_at": _utc(one.added_at),
+                "last_seen": None if one.last_seen is None else _utc(one.last_seen),
                 "revoked": one.revoked,
                 "this": one.this,
             }
@@ -90,8 +92,12 @@ def list_(session: Session, as_json: bool) -> None:
     for one in found:
         seen = "-" if one.last_seen is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(one.last_seen))
         added = time.strftime("%Y-%m-%d", time.localtime(one.added_at))
-        remark = "  (revoked)" if one.revoked else "  (this device)" if one.this else ""
         identity = one.device_id.hex()[:_SHOWN_ID]
+        remark = "  (revoked)" if one.revoked else "  (this device)" if one.this else ""
+        if one.is_silent:
+            at = time.strftime("%H:%M", time.localtime(one.added_at))
+            out = f"if it never finished joining, `safelight device revoke {identity}` takes it out"
+            remark = f"  (added at {at}, nothing of it since: {out})"
         output.line(f"{identity}  {one.fingerprint}  {added}  {seen:<16}  {shown_name(one)}{remark}")
 
 
@@ -137,6 +143,10 @@ def revoke(session: Session, device: str, yes: bool) -> None:
                 "`safelight sync` tells it; until then other devices go on sending to the revoked one",
             )
     output.say(f"'{shown_name(found)}' is no device of this library any more.")
+
+
+def _utc(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def shown_name(device: DeviceRecord) -> str:
