@@ -48,7 +48,7 @@ def test_an_init_that_ended_before_anybody_saw_the_phrase_is_repeated(empty: Com
     assert all(path.is_dir() or sealed[-32:] not in path.read_bytes() for path in empty.root.rglob("*"))
     (empty.root / "phrase.sealed").write_bytes(bytes(len(sealed)))  # as where it was killed before the file was gone
     empty("init")
-    assert "was made before, and its phrase shown" in empty.err
+    assert "recovery phrase was shown" in empty.err
     assert not (empty.root / "phrase.sealed").exists()
     empty("search")
     assert empty.err == ""
