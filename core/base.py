@@ -120,6 +120,12 @@ class Base:
             if not self._blobs.exists(needed.snapshot.blob)
         ]
 
+    def covers(self, needed: BaseSnapshot) -> Vector:
+        """Return what the checkpoint covers that a snapshot is needed for."""
+        return next(
+            (as_vector(body.covers) for *place, body in self._bodies if place == [needed.author, needed.seq]), {}
+        )
+
     def is_complete(self, document: str) -> bool:
         """Tell whether all snapshots of a document are here, and hold as far as is known."""
         return all(

@@ -8,6 +8,7 @@ it.
 
 from __future__ import annotations
 
+import functools
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,11 +29,11 @@ from core.errors import (
 from core.log import NO_HASH, StoredEnvelope, name_envelope
 from core.replica_process import ReplicaProcess
 from core.sync.failed_snapshots import FailedSnapshots
-from core.sync.seen_checkpoints import may_confirm
+from core.sync.seen_checkpoints import counts, may_confirm
 from crypto.envelope import envelope_hash, read_header
 from crypto.errors import CryptoError
 from sync_relay.statements import Prune, read_statement
-from sync_relay.wire import KIND_ENVELOPE
+from sync_relay.wire import KIND_ENVELOPE, KIND_PRUNE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from core.library import Library
     from core.log import Vector
     from core.sync.transfers import Transfers
-    from crypto.membership import Membership
     from sync_relay.client import RelayClient
     from sync_relay.statements import Place
     from sync_relay.wire import Item
@@ -83,16 +83,44 @@ def bootstrap(
     Returns True if a checkpoint was taken or gone on with; then what is left to pull are the envelopes past the
     library's vector (`client.past(library.log.heads())`).
 
-    A checkpoint is taken where the relay has pruned what this library lacks, or where that is most of what there is.
+    A checkpoint is taken where the relay has pruned what this library lacks, or where that is most of what there is; or
+    in the place of one of which snapshots are nowhere any more.
 
     Raises `Forged`, `Withheld` or `WriterNotAMember`, each naming device and checkpoint (then nothing was taken, or
     what was is kept and the rest fetched by the next call), and what `client` and `transfers` raise.
     """
-    taken = False
-    failure: Forged | Withheld | WriterNotAMember | None = None
-    for prune in _widest_first(_read(library, statements)):
-        covered = _vector(prune.covered)
-        if includes(library.log.heads(), covered) or not _is_worth_it(library, client, covered):
+    taken, failure = _take(
+        library,
+        client,
+        statements,
+        lambda _, covered: not includes(library.log.heads(), covered) and _is_worth_it(library, client, covered),
+    )
+    try:
+        taken = fetch_base(library, transfers, progress) or taken
+    except Withheld:
+        instead, _ = _take(library, client, _prunes(client), functools.partial(_stands_for_missing, library))
+        if not instead:
+            raise
+        fetch_base(library, transfers, progress)
+        taken = True
+    if failure is not None:
+        raise failure
+    return taken
+
+
+def _take(
+    library: Library,
+    client: RelayClient,
+    statements: Iterable[Item],
+    is_wanted: Callable[[Place, Vector], bool],
+) -> tuple[bool, Forged | Withheld | WriterNotAMember | None]:
+    """Build on the checkpoints of prune entries, the widest first, of which `is_wanted(checkpoint, covered)`.
+
+    Returns whether there were any, and what was wrong with the first that does not hold.
+    """
+    taken, failure = False, None
+    for prune in _widest_first(library, _read(library, statements)):
+        if not is_wanted(prune.checkpoint, _vector(prune.covered)):
             continue
         try:
             offer = _offer(library, client, prune)
@@ -103,10 +131,26 @@ def bootstrap(
         library.ingest.merge_base(offer.envelope, seen=offer.seen)
         library.load_base(())
         taken = True
-    taken = fetch_base(library, transfers, progress) or taken
-    if failure is not None:
-        raise failure
-    return taken
+    return taken, failure
+
+
+def _prunes(client: RelayClient) -> Iterator[Item]:
+    """Yield all prune entries of a relay's log."""
+    after = 0
+    while True:
+        page = client.log(after, kinds=(KIND_PRUNE,))
+        yield from page.items
+        if not page.more:
+            return
+        after = page.position
+
+
+def _stands_for_missing(library: Library, checkpoint: Place, covered: Vector) -> bool:
+    """Tell whether a checkpoint that is not built on yet includes one of which snapshots are lacking."""
+    base = library.base
+    if (checkpoint.device_id, checkpoint.seq) in base.places():
+        return False
+    return any(includes(covered, base.covers(needed)) for needed in base.missing())
 
 
 def fetch_base(library: Library, transfers: Transfers, progress: Callable[[int, int], None] | None = None) -> bool:
@@ -164,8 +208,15 @@ def _read(library: Library, statements: Iterable[Item]) -> Iterator[Prune]:
             yield read
 
 
-def _widest_first(prunes: Iterable[Prune]) -> list[Prune]:
-    return sorted(prunes, key=lambda prune: (-sum(place.seq for place in prune.covered), prune.checkpoint))
+def _widest_first(library: Library, prunes: Iterable[Prune]) -> list[Prune]:
+    """Sort prune entries: of several for one checkpoint, those first whose words count."""
+    members = library.members.membership.members
+
+    def rank(prune: Prune) -> tuple[int, Place, bool, bool]:
+        former = (prune.confirmation.device_id not in members, prune.device_id not in members)
+        return -sum(place.seq for place in prune.covered), prune.checkpoint, *former
+
+    return sorted(prunes, key=rank)
 
 
 def _is_worth_it(library: Library, client: RelayClient, covered: Vector) -> bool:
@@ -208,7 +259,11 @@ def _named(item: Item) -> tuple[bytes, int, bool]:
 
 def _offer(library: Library, client: RelayClient, prune: Prune) -> _Offer:
     """Fetch the checkpoint of a prune entry and its confirmation, and check that what they say agrees."""
-    confirmation, _ = _fetch(library, client, prune, prune.confirmation, KIND_CONFIRMATION, "confirmation")
+    # What a former member confirmed counts like its edits: up to where it was revoked, and what a member had accepted.
+    spoken_for = prune.device_id in library.members.membership.members
+    confirmation, _ = _fetch(
+        library, client, prune, prune.confirmation, KIND_CONFIRMATION, "confirmation", seen=spoken_for
+    )
     # What a member has seen of a former one counts, and it has confirmed this. Who revoked that one may not have.
     confirmed = prune.confirmation.device_id in library.members.membership.members
     checkpoint, envelope = _fetch(
@@ -233,7 +288,7 @@ def _fetch(
     """Return what is in an envelope that a prune entry names, and the envelope; `seen`: a member has accepted it."""
     name = name_envelope(place.device_id, place.seq)
     membership = library.members.membership
-    if not (_counts(membership, place) or (seen and place.device_id in membership.departed)):
+    if not (counts(membership, place.device_id, place.seq) or (seen and place.device_id in membership.departed)):
         raise WriterNotAMember(
             f"{_by(prune)} names {name} as its {what}: that device is no member", hint=_LOOK_ELSEWHERE
         )
@@ -255,14 +310,6 @@ def _fetch(
     if body.kind != kind:
         raise _forged(f"{_by(prune)} names {name} as its {what}, which it is not")
     return body, envelope
-
-
-def _counts(membership: Membership, place: Place) -> bool:
-    """Tell whether an envelope is by a member, or by a former one and not past what was accepted of it."""
-    if place.device_id in membership.members:
-        return True
-    departure = membership.departed.get(place.device_id)
-    return departure is not None and any(cut.seq >= place.seq for cut in departure.cuts)
 
 
 def _fetched(

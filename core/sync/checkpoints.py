@@ -19,15 +19,18 @@ from core.base import in_order
 from core.derived import includes
 from core.envelope_body import GROUP_BYTES, KIND_CHECKPOINT, Accepted, EnvelopeBody, Snapshot
 from core.sync.confirming import confirm_pending
-from core.sync.seen_checkpoints import Seen, SeenCheckpoint, look
+from core.sync.dropped import dropped
+from core.sync.seen_checkpoints import Seen, SeenCheckpoint, look, snapshots_of
 from crdt.documents import is_document_name
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from core.library import Library
     from core.log import Vector
     from crdt.replica import Replica
 
-__all__ = ["LEAST_BYTES", "checkpoint_if_due", "confirm_pending", "is_due", "make_checkpoint"]
+__all__ = ["LEAST_BYTES", "checkpoint_if_due", "confirm_pending", "is_due", "make_checkpoint", "replace_lost"]
 
 _log = logging.getLogger(__name__)
 
@@ -38,16 +41,29 @@ _ROUNDS: Final = 4
 
 
 def checkpoint_if_due(library: Library) -> bool:
-    """Make a checkpoint if enough was written since the last one; tell whether one was made.
+    """Make a checkpoint if enough was written since the last one, or if none stands for what relays were told to drop.
 
-    Its snapshots are blobs in the library's folder, to be uploaded before the envelope that names them. None is made
-    while something is missing or in doubt: alarms, parts of a base that were not fetched, changes that wait for others.
+    Tells whether one was made. Its snapshots are blobs in the library's folder, to be uploaded before the envelope that
+    names them. None is made while something is missing or in doubt: alarms, parts of a base that were not fetched,
+    changes that wait for others.
     """
     library.refresh()
     seen = look(library)
-    if not is_due(library, seen):
+    if not is_due(library, seen) and seen.stands_for(dropped(library, seen)):
         return False
     return make_checkpoint(library, seen)
+
+
+def replace_lost(library: Library, lost: Collection[bytes]) -> bool:
+    """Make a checkpoint in the place of a newest one that names snapshots which nobody has any more.
+
+    Tells whether one was made. A document that nobody has changed since makes the same snapshot again.
+    """
+    library.refresh()
+    seen = look(library)
+    if not any(one.blob in lost for known in seen.newest() for one in snapshots_of(library, known)):
+        return False
+    return make_checkpoint(library, seen, lost)
 
 
 def is_due(library: Library, seen: Seen) -> bool:
@@ -67,12 +83,15 @@ def is_due(library: Library, seen: Seen) -> bool:
     return seen.bytes - last.at_bytes > max(LEAST_BYTES, size // 2)
 
 
-def make_checkpoint(library: Library, seen: Seen) -> bool:
-    """Make a checkpoint of all that the library knows now; tell whether one was made."""
+def make_checkpoint(library: Library, seen: Seen, lost: Collection[bytes] = ()) -> bool:
+    """Make a checkpoint of all that the library knows now; tell whether one was made.
+
+    The snapshots `lost` are made anew, whether their documents were changed or not.
+    """
     base = library.base
     if library.doubts or base.missing() or base.refused or not library.members.is_member:
         return False
-    made = _Making(library, _trusted(library, seen)).make()
+    made = _Making(library, _trusted(library, seen), lost).make()
     if made is None:
         return False
     covers, listed = made
@@ -100,16 +119,17 @@ def _trusted(library: Library, seen: Seen) -> SeenCheckpoint | None:
 class _Making:
     """One checkpoint while it is made: a document at a time, while other processes and threads go on writing."""
 
-    def __init__(self, library: Library, last: SeenCheckpoint | None) -> None:
-        """Name the snapshots of `last` again, as far as nobody has touched their documents since."""
+    def __init__(self, library: Library, last: SeenCheckpoint | None, lost: Collection[bytes] = ()) -> None:
+        """Name the snapshots of `last` again, but those `lost`, as far as nobody has touched their documents since."""
         self._library = library
         self._made: dict[str, Snapshot] = {}
         self._covers: Vector = {}
         self._todo = set(library.base.documents())
-        stored = None if last is None else library.log.envelope(last.place.device, last.place.seq)
-        if last is not None and stored is not None and stored.hash == last.place.hash:
-            self._made = {snapshot.document: snapshot for snapshot in library.chain.open(stored).snapshots}
+        listed = [] if last is None else snapshots_of(library, last)
+        if last is not None and listed:
+            self._made = {snapshot.document: snapshot for snapshot in listed if snapshot.blob not in lost}
             self._covers = last.vector
+            self._todo.update(one.document for one in listed if is_document_name(one.document))
             self._todo.difference_update(self._made)
 
     def make(self) -> tuple[Vector, dict[str, Snapshot]] | None:

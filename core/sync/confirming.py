@@ -18,13 +18,14 @@ from core.derived import includes
 from core.envelope_body import GROUP_BYTES, KIND_CONFIRMATION, Accepted, EnvelopeBody
 from core.errors import BlobDamaged, Forged, SnapshotDamaged, UnknownFormat, Withheld
 from core.log import name_envelope
-from core.sync.seen_checkpoints import Seen, SeenCheckpoint, is_behind, look, may_confirm, remember
+from core.sync.dropped import dropped
+from core.sync.seen_checkpoints import Seen, SeenCheckpoint, is_behind, look, may_confirm, remember, snapshots_of
 from crdt.documents import is_document_name
 from crypto.blob import encrypt_blob
 from sync_relay.statements import MAX_BLOBS, Place, make_delete, make_prune
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from core.envelope_body import Snapshot
     from core.library import Library
@@ -37,7 +38,8 @@ _HASHED_FROM = 8  # an Automerge change's hash is over all but its magic bytes a
 def confirm_pending(library: Library, fetch: Callable[[bytes], None]) -> list[bytes]:
     """Confirm the newest checkpoint if it holds all that this device knows; return the prune statements to send.
 
-    One that others have confirmed already is compared too.
+    One that others have confirmed already is compared too. Where relays were told to drop things by the word of
+    somebody whose word does not count any more, a checkpoint that stands for them is confirmed again.
 
     `fetch(blob id)` brings a snapshot's blob into the library's folder, or raises. The statements are good once the
     envelopes of this library have been pushed; they are the same bytes each time, so they may be sent again. With
@@ -50,15 +52,24 @@ def confirm_pending(library: Library, fetch: Callable[[bytes], None]) -> list[by
     library.refresh()
     seen = look(library)
     if not library.doubts and library.members.is_member and not library.base.missing() and not library.base.refused:
-        for known in seen.newest():
-            if _is_for_us(library, known):
-                _confirm(library, seen, known, fetch)
-            elif _is_to_be_doubted(library, known):
-                _compare(library, seen, known, fetch)
-                known.compared = True
-                remember(library, seen)
+        _confirm_all(library, seen, seen.newest(), fetch)
+        seen = look(library)
+        older = seen.older(library.members.membership, dropped(library, seen))
+        _confirm_all(library, seen, [known for known in older if _is_for_us(library, known)][:1], fetch)
         seen = look(library)
     return _statements(library, seen)
+
+
+def _confirm_all(
+    library: Library, seen: Seen, wanted: Sequence[SeenCheckpoint], fetch: Callable[[bytes], None]
+) -> None:
+    for known in wanted:
+        if _is_for_us(library, known):
+            _confirm(library, seen, known, fetch)
+        elif _is_to_be_doubted(library, known):
+            _compare(library, seen, known, fetch)
+            known.compared = True
+            remember(library, seen)
 
 
 def _is_for_us(library: Library, known: SeenCheckpoint) -> bool:
@@ -121,26 +132,39 @@ def _compare(library: Library, seen: Seen, known: SeenCheckpoint, fetch: Callabl
 
 
 def _statements(library: Library, seen: Seen) -> list[bytes]:
-    """Return a prune statement for each newest checkpoint that this device has confirmed, and the deletes."""
+    """Return prune statements for the checkpoints that this device vouches for, and the deletes."""
     statements = []
-    for known in seen.newest():
-        confirmed = known.confirmed_by(library.device_id)
-        if confirmed is None or not known.covers:
+    for known in seen.relied_on(library.members.membership, dropped(library, seen)):
+        word = _word(library, known)
+        if word is None or not known.covers:
             continue
-        confirmation, at = confirmed
-        if not may_confirm(library.members.membership, known.place.device, library.device_id, known.vector):
-            continue
+        confirmation, at = word
         statements.append(
             make_prune(
                 library.members.secrets, library.library_id, checkpoint=_place(known.place),
                 confirmation=_place(confirmation), covered=[_place(place) for place in known.covers], time=at,
             )
         )  # fmt: skip
-        obsolete = sorted(_obsolete(library, seen, known))
+        own = confirmation.device == library.device_id
+        obsolete = sorted(_obsolete(library, seen, known)) if own else []
         for start in range(0, len(obsolete), MAX_BLOBS):
             some = obsolete[start : start + MAX_BLOBS]
             statements.append(make_delete(library.members.secrets, library.library_id, some, time=at))
     return statements
+
+
+def _word(library: Library, known: SeenCheckpoint) -> tuple[Accepted, int] | None:
+    """Return the confirmation that this device names to relays with a checkpoint, and its author's clock.
+
+    Its own; or, of its own checkpoint that no member has confirmed, that of a former one. This device has accepted it,
+    and says so: who hears only now of the two, and of the revocation, has nobody else to ask.
+    """
+    membership, author = library.members.membership, known.place.device
+    said = [one for one in known.confirmations if may_confirm(membership, author, one[0].device, known.vector)]
+    own = next((one for one in said if one[0].device == library.device_id), None)
+    if own is not None or author != library.device_id:
+        return own
+    return None if any(one[0].device in membership.members for one in said) else next(iter(said), None)
 
 
 def starting_points(library: Library) -> list[bytes]:
@@ -176,11 +200,9 @@ def _obsolete(library: Library, seen: Seen, known: SeenCheckpoint) -> set[bytes]
     behind: set[bytes] = set()
     kept: set[bytes] = set()
     for other in seen.checkpoints:
-        stored = library.log.envelope(other.place.device, other.place.seq)
-        if stored is not None and stored.hash == other.place.hash:
-            blobs = {snapshot.blob for snapshot in library.chain.open(stored).snapshots}
-            own = other.place.device == library.device_id or other.confirmed_by(library.device_id) is not None
-            (behind if own and other is not known and is_behind(other, known) else kept).update(blobs)
+        own = other.place.device == library.device_id or other.confirmed_by(library.device_id) is not None
+        blobs = {snapshot.blob for snapshot in snapshots_of(library, other)}
+        (behind if own and other is not known and is_behind(other, known) else kept).update(blobs)
     return behind - kept
 
 

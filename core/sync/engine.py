@@ -16,7 +16,7 @@ from core.arrival import has_arrived
 from core.errors import BlobDamaged, BlobMissing, CoreError, IntegrityAlarm, LibraryCopied, LogRolledBack, SyncAlarm
 from core.relay_errors import relay_errors
 from core.sync.alarms import SyncAlarms
-from core.sync.checkpoints import checkpoint_if_due, confirm_pending
+from core.sync.checkpoints import checkpoint_if_due, confirm_pending, replace_lost
 from core.sync.fetch import Fetch, Fetched
 from core.sync.greeting import Greeting
 from core.sync.holdings import say_what_is_held
@@ -68,6 +68,7 @@ class SyncEngine:
         self._make_patience = patience or (lambda: Patience(self.stop))
         self._links: dict[str, Link] = {}
         self._fetched: Fetched | None = None
+        self._nowhere: set[bytes] = set()
         self.given: object = None
         """The `standing` as of which relays were last given what they lack."""
 
@@ -161,6 +162,7 @@ class SyncEngine:
         if self.given == self.standing():
             live = [link for link in live if link not in done]
         self.given = self.standing()
+        self._nowhere.clear()
         live = [link for link in live if self._try(link, functools.partial(self._push, link, transfers, full=full))]
         transfers.clients = [link.client for link in dict.fromkeys((*live, *done))]
         self._fetch(report, live, transfers, originals=originals, retry=full)
@@ -241,6 +243,7 @@ class SyncEngine:
             push = Push(self.library, link, transfers, functools.partial(self._progress, link))
             push.run(full=full)
             link.report.error = link.report.error or push.full
+            self._nowhere |= push.nowhere
             if push.forked_self is None:
                 return
             self._become_new()
@@ -266,15 +269,30 @@ class SyncEngine:
             return
         before = self.library.log.last_position()
         prunes: list[bytes] = []
-        self._try(live[0], lambda: prunes.extend(confirm_pending(self.library, transfers.fetch)))
+        self._try(live[0], lambda: prunes.extend(self._confirm_or_replace(transfers)))
         with contextlib.suppress(LibraryCopied, LogRolledBack):
             say_what_is_held(self.library)
         moved = self.library.log.last_position() != before
         for link in live:
-            if moved:
-                self._try(link, functools.partial(self._push, link, transfers))
+            if moved and not self._try(link, functools.partial(self._push, link, transfers)):
+                continue
             if prunes:
                 self._try(link, functools.partial(Push(self.library, link, transfers).state, prunes))
+
+    def _confirm_or_replace(self, transfers: Transfers) -> list[bytes]:
+        """Return the prune statements to send; a checkpoint of which parts are nowhere any more is replaced first."""
+        statements: list[bytes] = []
+        missing: BlobMissing | None = None
+        try:
+            statements = confirm_pending(self.library, transfers.fetch)
+        except BlobMissing as error:
+            missing = error
+        with contextlib.suppress(LibraryCopied, LogRolledBack):
+            if self._nowhere and replace_lost(self.library, self._nowhere):
+                return confirm_pending(self.library, transfers.fetch)
+        if missing is not None:
+            raise missing
+        return statements
 
     def _become_new(self) -> None:
         """Somebody else writes as this device: from here on, this folder is a device of its own."""

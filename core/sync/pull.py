@@ -14,6 +14,7 @@ import msgspec
 
 from core.errors import IntegrityAlarm, Withheld
 from core.log import NO_HASH, name_envelope
+from core.sync.dropped import note_prunes
 from core.sync.link import moved_on
 from core.sync.turn import Turn
 from crypto.membership import entry_hash
@@ -154,6 +155,7 @@ class Pull(Turn):
             self._know_entries(entries)
         if envelopes:
             self._note(self._library.ingest.envelopes(envelopes))
+        note_prunes(self._library, page.items)
         for item in page.items:
             if item.device_id is not None and item.seq is not None and item.hash is not None:
                 self._link.holds(item.device_id, item.seq, item.hash)

@@ -53,6 +53,8 @@ class Push(Turn):
         self._sent = 0
         self.full: RelayQuotaFull | None = None
         """Why not everything could be given, if it is for want of room."""
+        self.nowhere: set[bytes] = set()
+        """Snapshots that devices which are new need, and that neither the relay nor anybody here has."""
 
     def run(self, *, full: bool = True) -> None:
         """Give everything but prune entries; with `full`, look again for blobs that nobody had."""
@@ -73,14 +75,22 @@ class Push(Turn):
     def state(self, prunes: Sequence[bytes]) -> None:
         """Give prune entries, once everything that they cover has a snapshot at this relay."""
         told = self._link.facts.statements
-        fresh = [one for one in prunes if _digest(one) not in told]
-        for statement in fresh:
-            if not self._has_snapshots(statement):
+        taken = True
+        for statement in prunes:
+            said = statements.read_statement(statement, self._library.library_id)
+            if isinstance(said, statements.Delete) and not taken:
+                continue  # what it deletes is needed for as long as the prune entry before it does not count
+            if _digest(statement) in told:
+                taken = True
                 continue
+            taken = self._has_snapshots(said)
             try:
-                self._link.ask(functools.partial(self._link.client.append_statements, [statement]))
+                if taken:
+                    self._link.ask(functools.partial(self._link.client.append_statements, [statement]))
             except errors.PruneRefused:
-                continue  # it does not hold all that the entry names; asked again next time
+                taken = False  # it does not hold all that the entry names; asked again next time
+            if not taken:
+                continue
             told = [*told, _digest(statement)][-_MOST_TOLD:]
             self._link.facts = msgspec.structs.replace(self._link.facts, statements=told)
 
@@ -270,7 +280,15 @@ class Push(Turn):
 
     def _look_again(self) -> None:
         if self.full is None:
-            look_at_some(self._library, self._link, functools.partial(self._give_blobs, keep=True))
+            give = functools.partial(self._give_blobs, keep=True)
+            self.nowhere = look_at_some(self._library, self._link, give, self._give_snapshots)
+
+    def _give_snapshots(self, blobs: Sequence[bytes]) -> set[bytes]:
+        """Give snapshots, keeping those that the relay is about to remove; return what there is nowhere."""
+        outcome = self._transfers.give(self._link.client, [NamedBlob(one, "snapshot") for one in blobs], keep=True)
+        self._link.report.blobs_up += outcome.done
+        self.full = outcome.error
+        return set(outcome.lacking)
 
     def _give_again(self) -> None:
         """Give what a purge destroyed and an import brought back: no new envelope names it, its record is as before."""
@@ -368,11 +386,10 @@ class Push(Turn):
             self._append(functools.partial(self._link.client.append_statements, [said]), 1)
         self._link.facts = msgspec.structs.replace(self._link.facts, purged=digest)
 
-    def _has_snapshots(self, statement: bytes) -> bool:
+    def _has_snapshots(self, said: statements.Delete | statements.Prune) -> bool:
         """Tell whether the relay holds what a prune entry puts in the place of envelopes, bringing it there if need
         be.
         """
-        said = statements.read_statement(statement, self._library.library_id)
         if not isinstance(said, statements.Prune):
             return True
         held = self._link.heads().get(said.checkpoint.device_id, (0, NO_HASH))

@@ -14,7 +14,9 @@ from core.envelope_body import KIND_CHECKPOINT, KIND_CONFIRMATION, Accepted
 from core.errors import IntegrityAlarm
 
 if TYPE_CHECKING:
-    from core.envelope_body import EnvelopeBody
+    from collections.abc import Iterable
+
+    from core.envelope_body import EnvelopeBody, Snapshot
     from core.library import Library
     from core.log import StoredEnvelope, Vector
     from crypto.membership import Membership
@@ -62,9 +64,15 @@ class SeenCheckpoint(msgspec.Struct, array_like=True):
         return next((found for found in self.confirmations if found[0].device == device), None)
 
     def is_confirmed(self, membership: Membership) -> bool:
-        """Tell whether anybody confirmed it whose word counts."""
+        """Tell whether it is vouched for by two whose words count now, so that a device that is new believes it.
+
+        A confirmation that came before its author was revoked, and that whoever revoked it had not seen, counts for
+        nobody who was not there.
+        """
         return any(
             may_confirm(membership, self.place.device, confirmation.device, self.vector)
+            and counts(membership, confirmation.device, confirmation.seq)
+            and (counts(membership, self.place.device, self.place.seq) or confirmation.device in membership.members)
             for confirmation, _ in self.confirmations
         )
 
@@ -85,11 +93,33 @@ class Seen(msgspec.Struct, array_like=True):
 
         Refused ones are left out, and those beyond what is here: whoever covers what there is not is in nobody's way.
         """
-        usable = [known for known in self.checkpoints if not (known.refused or known.beyond)]
-        found = [
+        usable = self._usable()
+        return [
             known for known in usable if not any(other is not known and is_behind(known, other) for other in usable)
         ]
-        return sorted(found, key=lambda known: (-sum(place.seq for place in known.covers), known.place.hash))
+
+    def relied_on(self, membership: Membership, dropped: Vector) -> list[SeenCheckpoint]:
+        """Return the checkpoints that devices which are new need now, or will: the newest, and the `older` ones."""
+        return self.newest() + self.older(membership, dropped)
+
+    def older(self, membership: Membership, dropped: Vector) -> list[SeenCheckpoint]:
+        """Return checkpoints, but for the newest, that stand for what relays were told to drop, the widest first.
+
+        For what of it stands under none of the newest that is vouched for; none where all does.
+        """
+        newest = self.newest()
+        covered = _together(known for known in newest if known.is_confirmed(membership))
+        left = {device: place for device, place in dropped.items() if not includes(covered, {device: place})}
+        return [known for known in self._usable() if left and known not in newest and includes(known.vector, left)]
+
+    def stands_for(self, dropped: Vector) -> bool:
+        """Tell whether checkpoints, vouched for or not, stand for all that was `dropped`."""
+        return includes(_together(self._usable()), dropped)
+
+    def _usable(self) -> list[SeenCheckpoint]:
+        """Return those that are neither refused nor beyond what is here, the widest first."""
+        usable = [known for known in self.checkpoints if not (known.refused or known.beyond)]
+        return sorted(usable, key=lambda known: (-sum(place.seq for place in known.covers), known.place.hash))
 
 
 def may_confirm(membership: Membership, author: bytes, confirmer: bytes, covers: Vector) -> bool:
@@ -102,6 +132,14 @@ def may_confirm(membership: Membership, author: bytes, confirmer: bytes, covers:
         return True
     members = membership.members
     return all(device == author or device not in members or members[device].is_phrase for device in covers)
+
+
+def counts(membership: Membership, device: bytes, seq: int) -> bool:
+    """Tell whether an envelope is by a member, or by a former one and not past what was accepted of it."""
+    if device in membership.members:
+        return True
+    departure = membership.departed.get(device)
+    return departure is not None and any(cut.seq >= seq for cut in departure.cuts)
 
 
 def look(library: Library) -> Seen:
@@ -120,6 +158,12 @@ def look(library: Library) -> Seen:
     for known in seen.checkpoints:
         known.beyond = not includes(heads, known.vector)
     return seen
+
+
+def snapshots_of(library: Library, known: SeenCheckpoint) -> list[Snapshot]:
+    """Return the snapshots that a checkpoint names; none, where its envelope is not here."""
+    stored = library.log.envelope(known.place.device, known.place.seq)
+    return library.chain.open(stored).snapshots if stored is not None and stored.hash == known.place.hash else []
 
 
 def remember(library: Library, seen: Seen) -> None:
@@ -152,6 +196,15 @@ def _note(seen: Seen, place: Accepted, body: EnvelopeBody) -> None:
         confirmed = seen.find(body.confirms)
         if confirmed is not None and confirmed.confirmed_by(place.device) is None:
             confirmed.confirmations.append((place, body.at))
+
+
+def _together(checkpoints: Iterable[SeenCheckpoint]) -> Vector:
+    """Return what checkpoints cover together."""
+    found: Vector = {}
+    for known in checkpoints:
+        for device, place in known.vector.items():
+            found[device] = max(place, found.get(device, place))
+    return found
 
 
 def is_behind(one: SeenCheckpoint, other: SeenCheckpoint) -> bool:

@@ -8,7 +8,7 @@ import pytest
 
 from core import edits
 from core.errors import DeletedInUse
-from core.sync import looking_again
+from core.sync import who_deleted
 from core.sync.free import free
 from sync_relay.client import RelayClient
 from sync_relay.statements import make_delete
@@ -89,7 +89,7 @@ def test_behind_many_deletes_it_is_still_named(
 ) -> None:
     """Years of honest deletes lie before its own: a few pages of the newest are enough."""
     for name, number in (("_PAGE", 4), ("_NEWEST", 4), ("_MOST_PAGES", 1)):
-        monkeypatch.setattr(looking_again, name, number)
+        monkeypatch.setattr(who_deleted, name, number)
     first, _ = pair
     blobs = originals(first.library, first.photos(1))
     first.sync()
