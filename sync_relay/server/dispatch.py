@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from sync_relay.server.service import Service
 
 _DRAIN_BYTES: Final = 256 << 10
+_TAKES: Final = "See /openapi.json for what it takes."
 _CLIENT_GONE: Final = 499  # what web servers log where nobody is left to answer
 _HEADERS: Final = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
 
@@ -150,6 +151,12 @@ async def _admit(service: Service, operation: Operation, call: Call) -> None:
 
 def _read_numbers(operation: Operation, call: Call) -> None:
     request = call.request
+    known = {name for name, _ in operation.query}
+    given = [name for name, _ in request.query_params.multi_items()]
+    # What this relay does not know might say what not to answer, and of one that is given twice neither counts.
+    for name in given:
+        if name not in known or given.count(name) > 1:
+            raise Malformed("the query names what this operation does not take, or takes once", hint=_TAKES)
     for names, values in ((operation.query, request.query_params), (operation.headers, request.headers)):
         for name, most in names:
             text = values.get(name)
@@ -188,9 +195,7 @@ def _decode(content: bytes, shape: type[wire.Struct], media: str) -> wire.Struct
     try:
         decoded: wire.Struct = decoder.decode(content, type=shape)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise Malformed(
-            f"the body is not what this operation takes: {error}", hint="See /openapi.json for what it takes."
-        ) from None
+        raise Malformed(f"the body is not what this operation takes: {error}", hint=_TAKES) from None
     return decoded
 
 

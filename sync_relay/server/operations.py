@@ -55,13 +55,11 @@ class Operation:
     @property
     def all_errors(self) -> tuple[type[e.RelayError], ...]:
         """Every error this may answer."""
-        found: list[type[e.RelayError]] = [e.TooManyRequests, e.Broken, e.Unavailable]
+        found: list[type[e.RelayError]] = [e.TooManyRequests, e.Malformed, e.Broken, e.Unavailable]
         if self.access is Access.MEMBER:
             found += [e.NotSignedIn, e.NotAMember]
         if self.access is Access.MAILBOX:
             found += [e.NoSuchMailbox]
-        if self.body or self.query or self.headers:
-            found += [e.Malformed]
         if self.body or self.streams_in:
             found += [e.TooLarge, e.UnsupportedMedia]
         if "{" in self.path:

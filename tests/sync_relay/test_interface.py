@@ -109,6 +109,19 @@ def check(client: Client, method: str, path: str, media: str, body: bytes, expec
             assert msgspec.json.decode(response.content, type=wire.ErrorBody).message
 
 
+def test_a_query_that_an_operation_does_not_know_is_refused_and_nothing_is_done(relay: Relay, library: Library) -> None:
+    """What is left out in silence may have said what not to give, or how much."""
+    client = relay.found(library)
+    for operation in OPERATIONS:
+        if operation.access is Access.MAILBOX:
+            continue  # its path names a mailbox, and none is there
+        path = operation.path.replace("{blob}", "0" * 64).replace("{device}", "0" * 64).replace("{seq}", "1")
+        for query in ("unknown=1", "=", "After=1", "after=1&after=1", "after=0&limit=1&until=2"):
+            response = client.request(operation.method, f"{path}?{query}", headers={"accept": wire.JSON})
+            assert (response.status_code, response.headers[wire.ERROR_NAME]) == (400, "malformed"), (path, query)
+    assert client.pull().position == 1
+
+
 def test_people_read_json_and_clients_messagepack(relay: Relay, library: Library) -> None:
     client = relay.found(library)
     as_json = client.request("GET", "/v1/usage", headers={"accept": "*/*"})
