@@ -21,6 +21,8 @@ DEFAULT_THRESHOLD = 0.6
 
 _MAX_PACKED = 1 << 20
 """Largest packed table read, bytes after inflating."""
+_MOST_OUTPUTS = 100_000
+"""Of a model that a manifest may describe."""
 
 
 Threshold = Annotated[float, msgspec.Meta(gt=0, lt=1)]
@@ -41,7 +43,7 @@ class ClassTable(msgspec.Struct, frozen=True, omit_defaults=True):
     model: str
     """``name@version``."""
     entries: tuple[ClassEntry, ...]
-    background: int
+    background: Annotated[int, msgspec.Meta(ge=-1, lt=_MOST_OUTPUTS)]
     threshold: Threshold
     taxonomy: str | None
     """Name of a built-in taxonomy, or None when ``taxonomy_text`` or nothing applies."""
