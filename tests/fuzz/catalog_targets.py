@@ -171,7 +171,7 @@ def _ask(catalog: Catalog) -> list[PhotoRecord]:
     return found
 
 
-@target(ValueRefused, covers=("core.catalog.entry", "crdt.records", "crdt.schema"))
+@target(ValueRefused, covers=("core.catalog.entry", "crdt.records", "crdt.schema"), values=3)
 def catalog_value(data: bytes) -> None:
     """A value of each map of a shard, which passed the schema's bounds: what makes no sense is left out."""
     head, data = data[:3].ljust(3, b"\0"), data[3:]

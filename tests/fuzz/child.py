@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import random
 import sys
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import atheris
 
 _SLOWER = 4
 """How much more time an input may take here: every line is counted."""
+_BY_VALUE = 0.5
 
 _COUNTED = ["core", "crypto", "crdt", "ml", "sync_relay", "tui", "tomllib", "PIL"]
 
@@ -28,6 +30,7 @@ with atheris.instrument_imports(include=_COUNTED):
     Image.init()  # its readers of formats are Python, and loaded late
     from tests.fuzz.kept_inputs import input_name
     from tests.fuzz.targets import TARGETS
+    from tests.fuzz.tree_mutation import change_value
     from tests.fuzz.watched import CPU_SECONDS, watch
 
 
@@ -45,7 +48,17 @@ def fuzz(name: str, faults: str, said: str, options: list[str]) -> None:
             seen.add(fault.place)
             (folder / input_name(data)).write_bytes(data)
 
-    atheris.Setup([sys.argv[0], *options, f"-max_len={target.longest}"], one)
+    def mutate(data: bytes, most: int, seed: int) -> bytes:
+        chance = random.Random(seed)
+        assert target.values is not None
+        changed = change_value(data, target.values, chance, most) if chance.random() < _BY_VALUE else None
+        return bytes(atheris.Mutate(data, most)) if changed is None else changed
+
+    command = [sys.argv[0], *options, f"-max_len={target.longest}"]
+    if target.values is None:
+        atheris.Setup(command, one)
+    else:
+        atheris.Setup(command, one, custom_mutator=mutate)
     atheris.Fuzz()
 
 

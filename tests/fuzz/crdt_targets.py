@@ -150,7 +150,7 @@ def _merge(count: int, inflated: bytes) -> None:
 RECORDS = (PhotoFacts, CopyRecord, BundleRecord, AutoRecord, TaughtRecord)
 
 
-@target(RecordInvalid, covers=("crdt.records",))
+@target(RecordInvalid, covers=("crdt.records",), values=1)
 def record(data: bytes) -> None:
     """A packed record of each kind: what was read can be written, and says the same again."""
     which, data = data[:1] or b"\0", data[1:]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@target(EnvelopeDamaged, covers=("core.envelope_body",))
+@target(EnvelopeDamaged, covers=("core.envelope_body",), values=0)
 def envelope_body(data: bytes) -> None:
     """What a hostile member sealed into an envelope: changes, checkpoints, confirmations, frontiers."""
     body = decode_body(data, "the envelope")
@@ -107,20 +107,20 @@ def worker_answer(data: bytes) -> None:
     protocol.receive_answer(io.BytesIO(data))
 
 
-@target(PipeBroken, covers=("core.importing.protocol",))
+@target(PipeBroken, covers=("core.importing.protocol",), values=0)
 def worker_answer_framed(data: bytes) -> None:
     """As above, with lengths that are right."""
     protocol.receive_answer(io.BytesIO(len(data).to_bytes(4, "big") + data + bytes(4)))
 
 
-@target(PipeBroken, covers=("core.frames", "core.text_messages", "core.confinement"))
+@target(PipeBroken, covers=("core.frames", "core.text_messages", "core.confinement"), values=0)
 def text_encoder_answer(data: bytes) -> None:
     """What a text encoder's process answers, in which a stranger's model runs."""
     framed = io.BytesIO(len(data).to_bytes(4, "big") + data)
     receive_frame(framed, text_messages.answers, text_messages.MAX_ANSWER_BYTES)
 
 
-@target(PipeBroken, covers=("core.replica_messages", "core.confinement"))
+@target(PipeBroken, covers=("core.replica_messages", "core.confinement"), values=1)
 def replica_message(data: bytes) -> None:
     """What a replica's worker answers after it read what a hostile member wrote, or is asked; by the first byte."""
     how, data = data[:1], data[1:]

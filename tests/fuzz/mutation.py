@@ -6,19 +6,30 @@ import random
 import struct
 from typing import TYPE_CHECKING
 
+from tests.fuzz.tree_mutation import change_value
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from tests.fuzz.target import Target
+
 _MOST_CHANGES = 4
+_BY_VALUE = 0.5
 _ODD = (0, 1, 0x7F, 0x80, 0xFF)
 _NUMBERS = (0, 1, 0x7FFF, 0xFFFF, 0x7FFF_FFFF, 0xFFFF_FFFF)
 
 
-def mutations(seeds: Sequence[bytes], seed: str, count: int, longest: int) -> Iterator[bytes]:
-    """Yield `count` inputs of at most `longest` bytes, each made of one or two of `seeds`."""
+def mutations(target: Target, seeds: Sequence[bytes], seed: str, count: int) -> Iterator[bytes]:
+    """Yield `count` inputs for `target`, each made of one or two of `seeds`."""
     chance = random.Random(seed)
+    longest = target.longest
     for _ in range(count):
         data = bytearray(chance.choice(seeds))
+        if target.values is not None and chance.random() < _BY_VALUE:
+            changed = change_value(bytes(data), target.values, chance, longest)
+            if changed is not None:
+                yield changed
+                continue
         for _ in range(chance.randint(1, _MOST_CHANGES)):
             _change(data, seeds, chance)
         yield bytes(data[:longest])

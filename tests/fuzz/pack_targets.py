@@ -49,7 +49,7 @@ def aliases(data: bytes) -> None:
     read_aliases(data, "aliases.toml", Taxonomy())
 
 
-@target(LabelsInvalid, covers=("ml.classes", "ml.taxonomy", "ml.labels"))
+@target(LabelsInvalid, covers=("ml.classes", "ml.taxonomy", "ml.labels"), values=1)
 def class_table(data: bytes) -> None:
     """A class table in the library's settings: any bytes, or compressed as it should be, by the first byte."""
     how, data = data[:1], data[1:]

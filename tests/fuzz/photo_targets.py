@@ -88,7 +88,7 @@ def iptc(data: bytes) -> None:
     dates.in_file(NO_EXIF, NO_PROPERTIES, read.created)
 
 
-@target(covers=("core.importing.sidecar", "core.importing.dates"))
+@target(covers=("core.importing.sidecar", "core.importing.dates"), values=0)
 def takeout(data: bytes) -> None:
     """A Takeout record and an album's: they are read, or complained of."""
     for name in ("a.json", "metadata.json"):

@@ -35,7 +35,7 @@ _MOST = 1000
 _TOKEN_CHARACTERS = 43
 
 
-@target(RelayError, covers=("sync_relay.wire", "sync_relay.server.dispatch", "sync_relay.server.call"))
+@target(RelayError, covers=("sync_relay.wire", "sync_relay.server.dispatch", "sync_relay.server.call"), values=2)
 def relay_request(data: bytes) -> None:
     """The body of each request, in both forms: a relay reads what it writes."""
     head, data = data[:2].ljust(2, b"\0"), data[2:]
@@ -76,6 +76,7 @@ class _Transport(httpx2.BaseTransport):
     Unreachable,
     RelayError,
     covers=("sync_relay.client_http", "sync_relay.client_answers", "sync_relay.wire", "sync_relay.errors"),
+    values=3,
 )
 def relay_answer(data: bytes) -> None:
     """What a relay answers to each request, with each status and in both forms."""
@@ -114,7 +115,7 @@ def blob_answer(data: bytes) -> None:
         same(sum(map(len, download)), download.length, "the bytes of a part of a blob")
 
 
-@target(Unreachable, covers=("sync_relay.client_events",), longest=1024)
+@target(Unreachable, covers=("sync_relay.client_events",), longest=1024, values=1)
 def relay_news(data: bytes) -> None:
     """What a relay tells through a WebSocket: bytes, or text where they are such."""
     how, data = data[:1], data[1:]

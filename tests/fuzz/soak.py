@@ -61,7 +61,7 @@ def _unguided(seconds: float, seed: int) -> Counts:
         turn += 1
         for name, target in TARGETS.items():
             seeds = list(inputs(name).values())
-            for data in mutations(seeds, f"{seed} {turn} {name}", _AT_ONCE, target.longest):
+            for data in mutations(target, seeds, f"{seed} {turn} {name}", _AT_ONCE):
                 counts.inputs += 1
                 fault = watch(target, data)
                 if fault is not None:

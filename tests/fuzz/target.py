@@ -21,7 +21,8 @@ class Target:
     """One parser under test.
 
     `refusals` are the errors by which it may say no: its package's own, and nothing else. `covers` are the modules of
-    the product that it reads with; `longest` is how many bytes an input has at most, where that is not 4 KiB.
+    the product that it reads with; `longest` is how many bytes an input has at most, where that is not 4 KiB. `values`
+    is where MessagePack or JSON begins in an input, whose values can then be damaged one by one; None in other formats.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Target:
     refusals: tuple[type[BaseException], ...]
     covers: tuple[str, ...]
     longest: int
+    values: int | None = None
 
     def __call__(self, data: bytes) -> bool:
         """Read `data`, and tell whether it was taken; anything but a refusal goes through to the caller."""
@@ -43,12 +45,12 @@ TARGETS: dict[str, Target] = {}
 
 
 def target(
-    *refusals: type[BaseException], covers: tuple[str, ...], longest: int = 4096
+    *refusals: type[BaseException], covers: tuple[str, ...], longest: int = 4096, values: int | None = None
 ) -> Callable[[Callable[[bytes], None]], Callable[[bytes], None]]:
     """Register a function as the target of its own name."""
 
     def register(read: Callable[[bytes], None]) -> Callable[[bytes], None]:
-        TARGETS[read.__name__] = Target(read.__name__, read, refusals, covers, longest)
+        TARGETS[read.__name__] = Target(read.__name__, read, refusals, covers, longest, values)
         return read
 
     return register

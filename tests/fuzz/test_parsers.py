@@ -101,7 +101,7 @@ def test_every_input_that_is_kept_and_damaged_seeds_are_taken_or_refused(name: s
     target = TARGETS[name]
     seeds = list(kept.values())
     tried = dict(kept)
-    for number, data in enumerate(mutations(seeds, f"1 {name}", SLOW.get(name, DAMAGED), target.longest)):
+    for number, data in enumerate(mutations(target, seeds, f"1 {name}", SLOW.get(name, DAMAGED))):
         tried[f"damaged {number}: {data.hex()[:2000]}"] = data
     faults = {what: watch(target, data, CPU_SECONDS) for what, data in tried.items()}
     assert not {what: fault for what, fault in faults.items() if fault is not None}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from tests.fuzz import engine, soak
@@ -74,10 +77,20 @@ def test_an_input_is_made_as_small_as_its_fault() -> None:
 
 def test_the_same_seed_makes_the_same_damage() -> None:
     seeds = [b"hello", bytes(range(40))]
-    once = list(mutations(seeds, "7", 200, 50))
-    assert once == list(mutations(seeds, "7", 200, 50)) != list(mutations(seeds, "8", 200, 50))
+    target = replace(FAULTY, longest=50)
+    once = list(mutations(target, seeds, "7", 200))
+    assert once == list(mutations(target, seeds, "7", 200)) != list(mutations(target, seeds, "8", 200))
     assert max(map(len, once)) <= 50
     assert len(set(once)) > 100
+
+
+def test_values_are_damaged_where_a_format_has_such() -> None:
+    seed = b"?" + msgspec.msgpack.encode({"a": [1, b"xy"], "b": "c"})
+    read = []
+    for data in mutations(replace(FAULTY, values=1), [seed], "7", 200):
+        with suppress(msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            read.append(msgspec.msgpack.decode(data[1:]))
+    assert len([value for value in read if isinstance(value, dict) and {"a", "b"} <= value.keys()]) > 50
 
 
 def test_a_format_that_says_something_else_again_is_broken() -> None:
