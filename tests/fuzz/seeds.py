@@ -33,6 +33,7 @@ from crdt.errors import ChangeInvalid
 from crdt.records import AutoRecord, TaughtRecord
 from crypto import signing
 from crypto.compression import deflate
+from crypto.envelope import EnvelopeHeader
 from crypto.keys import wrap_secrets
 from crypto.membership_entry import (
     CHECK_BYTES,
@@ -57,7 +58,7 @@ from tests.fuzz import catalog_targets, crdt_targets, photo_seeds, relay_targets
 from tests.fuzz.kept_inputs import keep_seeds
 from tests.fuzz.library_targets import derived_file_path
 from tests.fuzz.targets import TARGETS
-from tests.fuzz.world import FOUNDER, GENESIS, KEY, LIBRARY, NEWCOMER, PHRASE
+from tests.fuzz.world import EPOCH, FOUNDER, GENESIS, KEY, LIBRARY, NEWCOMER, PHRASE
 from tests.ml.onnx_writer import integer, ints, model_file, nested_graph, node, put
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ def _whole_changes() -> list[bytes]:
         except ChangeInvalid:
             continue
         found.append(crdt_targets.chunk_body(change))
-    return [*found[:8], *_spread(found[8:], 32)]
+    return found
 
 
 def _snapshots() -> list[bytes]:
@@ -404,6 +405,11 @@ def _answers() -> list[bytes]:
     found = []
     for number, kind in enumerate(relay_targets.ANSWERS):
         found.append(bytes([number, 0, 0]) + msgspec.msgpack.encode(_filled(kind)))
+    header = EnvelopeHeader(LIBRARY, FOUNDER.device_id, 1, bytes(32), EPOCH.epoch_id, bytes(32)).to_bytes()
+    item = bytes([relay_targets.ANSWERS.index(wire.Item), 0, 0])
+    whole = wire.Item(position=1, kind=wire.KIND_ENVELOPE, body=header + bytes(160))
+    pruned = wire.Item(position=1, kind=wire.KIND_ENVELOPE, device_id=FOUNDER.device_id, seq=1, hash=_DIGEST)
+    found += [item + msgspec.msgpack.encode(one) for one in (whole, pruned)]
     kept = (errors.SequenceConflict, errors.QuotaFull, errors.TooManyRequests, errors.RelayError)
     statuses = relay_targets.STATUSES
     for error in kept:

@@ -169,7 +169,7 @@ def _path(module: str) -> Path:
 
 def _takes_bytes_apart(path: Path) -> bool:
     text = path.read_text("utf-8")
-    if not any(name.rpartition(".")[2] in text for name in READS_FOREIGN_BYTES):
+    if not any(all(word in text for word in name.split(".")) for name in READS_FOREIGN_BYTES):
         return False
     tree = ast.parse(text)
     calls = (_called(one.func) for one in ast.walk(tree) if isinstance(one, ast.Call))
