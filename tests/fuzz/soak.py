@@ -18,8 +18,10 @@ from tests.soak.counts import Counts
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_LEAST_SECONDS = 10
-"""A process for less than this does little but start."""
+_LEAST_SECONDS = 5
+"""In less, hardly more is tried than what is kept."""
+_BETWEEN_SECONDS = 1
+"""What beginning and ending with a target takes."""
 _AT_ONCE = 200
 
 
@@ -34,12 +36,13 @@ def run(seconds: float, seed: int, report: Callable[[str], None]) -> Counts:
     counts = Counts()
     names = sorted(TARGETS)
     random.Random(seed).shuffle(names)
-    share = max(_LEAST_SECONDS, int(seconds / len(names)))
     ends = time.monotonic() + seconds
     done = 0
     with tempfile.TemporaryDirectory(prefix="safelight-fuzz-") as work, engine.Guided() as guided:
         for name in names:
-            if time.monotonic() + share > ends + 1:
+            left = ends - time.monotonic()
+            share = max(_LEAST_SECONDS, int(left / (len(names) - done) - _BETWEEN_SECONDS))
+            if done and left < share:
                 break
             outcome = guided.fuzz(TARGETS[name], share, seed, Path(work))
             done += 1
@@ -49,7 +52,7 @@ def run(seconds: float, seed: int, report: Callable[[str], None]) -> Counts:
                 f"{name}: {fault.place}: {fault.message}; the input, in hex: {data.hex()[:4000]}"
                 for fault, data in outcome.faults
             ]
-    report(f"{done} of {len(names)} targets, {share} seconds each, guided by coverage")
+    report(f"{done} of {len(names)} targets, guided by coverage")
     return counts
 
 
