@@ -6,10 +6,10 @@ import time
 from typing import TYPE_CHECKING
 
 from rich.text import Text
-from textual import work
 
 from core.errors import CoreError
 from tui.app.keys import ALARMS, bindings
+from tui.app.screen_work import work
 from tui.app.screens.ask import ConfirmScreen
 from tui.app.screens.listing import ListingScreen
 from tui.app.workers.library_thread import NotOpen

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import on, work
+from textual import on
 from textual.screen import Screen
 from textual.widgets import Button, Input, Static
 
 from core.errors import CoreError, PairingRefused
 from core.layout import Layout
 from core.passphrases import typed_passphrase
+from tui.app.screen_work import work
 from tui.cli.output import plain
 
 if TYPE_CHECKING:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from textual import work
 from textual.fuzzy import Matcher
 
 from core.edits import remember_search
@@ -12,6 +11,7 @@ from core.errors import QueryError
 from core.query import parse
 from core.query.nodes import Near
 from tui.app import edits
+from tui.app.screen_work import work
 from tui.app.screens.ask import AskScreen, Choice
 from tui.app.widgets.sidebar import Places, Sidebar
 from tui.app.workers.folders import typed_path

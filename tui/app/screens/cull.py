@@ -6,7 +6,7 @@ import asyncio
 from collections import OrderedDict
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import on, work
+from textual import on
 from textual.containers import Horizontal
 from textual.screen import Screen
 
@@ -16,6 +16,7 @@ from core.errors import CoreError
 from tui.app.culling import MOST_TOGETHER
 from tui.app.error_lines import in_a_line
 from tui.app.keys import CULL, bindings
+from tui.app.screen_work import while_there, work
 from tui.app.screens.cull_summary import CullSummaryScreen, summary_lines
 from tui.app.widgets.cull_tile import CullTile
 from tui.app.widgets.key_line import KeyLine
@@ -122,6 +123,7 @@ class CullScreen(Screen[str]):
     def _show_picture(self, number: int, pid: bytes) -> None:
         self.run_worker(self._bring(number, pid), exclusive=True, group=f"picture {number}")
 
+    @while_there
     async def _bring(self, number: int, pid: bytes) -> None:
         view = self.tiles[number].picture
         known = self._known.get(pid)
@@ -268,6 +270,7 @@ class CullScreen(Screen[str]):
         if record is not None and event.view.can_show_more(max(record.width, record.height)):
             self.run_worker(self._bring_closer(event.view, record), group=f"closer {record.id}", exclusive=True)
 
+    @while_there
     async def _bring_closer(self, view: PictureView, record: PhotoRecord) -> None:
         picture = await self.pictures.closer(record.pid, record.rotation)
         if picture.image is not None and record.pid in self.round.here and view.view.zoom > 1:

@@ -6,11 +6,12 @@ import time
 from typing import TYPE_CHECKING
 
 from rich.text import Text
-from textual import on, work
+from textual import on
 from textual.widgets import OptionList
 
 from core.errors import CoreError, NotAMember
 from tui.app.keys import DEVICES, bindings
+from tui.app.screen_work import work
 from tui.app.screens.ask import AskScreen, ConfirmScreen
 from tui.app.screens.listing import ListingScreen
 from tui.app.workers.library_thread import NotOpen

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
-from textual import work
-
 from tui.app.culling import CullRound
+from tui.app.screen_work import work
 from tui.app.screens.cull import CullScreen
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import on, work
+from textual import on
 from textual.containers import Horizontal
 from textual.screen import Screen
 from textual.widgets import Input
@@ -23,6 +23,7 @@ from tui.app.grid.contents import Contents, Ordering
 from tui.app.grid.photo_grid import DENSITIES, PhotoGrid
 from tui.app.keys import LIBRARY, bindings
 from tui.app.label_watch import LabelWatch
+from tui.app.screen_work import work
 from tui.app.screens.choices import LibraryChoices
 from tui.app.screens.grid_entries import GridEntries
 from tui.app.screens.library_sync import LibrarySync

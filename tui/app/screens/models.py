@@ -6,11 +6,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from rich.text import Text
-from textual import on, work
+from textual import on
 from textual.widgets import OptionList
 
 from core.errors import CoreError
 from tui.app.keys import MODELS, bindings
+from tui.app.screen_work import work
 from tui.app.screens.ask import AskScreen, Choice, ConfirmScreen
 from tui.app.screens.form import Box, Field, FormScreen
 from tui.app.screens.listing import ListingScreen

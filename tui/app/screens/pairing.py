@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from rich.style import Style
 from rich.text import Text
-from textual import work
 from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
 from textual.widgets import Static
@@ -18,6 +17,7 @@ from textual.worker import get_current_worker
 
 from core.errors import CoreError
 from tui.app.keys import PAIRING, bindings
+from tui.app.screen_work import work
 from tui.app.screens.ask import ConfirmScreen
 from tui.app.widgets.key_line import KeyLine
 from tui.app.widgets.large_text import large

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import on, work
+from textual import on
 from textual.containers import Horizontal
 from textual.screen import Screen
 from textual.widgets import Static
@@ -14,6 +14,7 @@ from core.errors import CoreError
 from tui.app import edits
 from tui.app.error_lines import in_a_line
 from tui.app.keys import PHOTO, bindings
+from tui.app.screen_work import work
 from tui.app.screens.ask import AskScreen
 from tui.app.screens.choices import known_values
 from tui.app.screens.photo_date import DateScreen

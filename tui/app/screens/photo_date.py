@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from textual import on, work
+from textual import on
 from textual.widgets import Input, Static
 
+from tui.app.screen_work import work
 from tui.app.screens.ask import AskScreen
 from tui.cli.output import plain
 

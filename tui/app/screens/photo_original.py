@@ -7,10 +7,9 @@ import contextlib
 import contextvars
 from typing import TYPE_CHECKING, Protocol
 
-from textual import work
-
 from core.errors import CoreError
 from tui.app.error_lines import in_a_line
+from tui.app.screen_work import work
 from tui.app.screens.ask import ConfirmScreen
 from tui.app.widgets.status_line import StatusLine
 from tui.app.workers.fetching import FetchEnded, fetch_original

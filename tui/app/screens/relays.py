@@ -6,10 +6,10 @@ import time
 from typing import TYPE_CHECKING
 
 from rich.text import Text
-from textual import work
 
 from core.errors import CoreError, RelayRefused
 from tui.app.keys import RELAYS, bindings
+from tui.app.screen_work import work
 from tui.app.screens.ask import AskScreen, ConfirmScreen
 from tui.app.screens.library_sync import relay_urls
 from tui.app.screens.listing import ListingScreen

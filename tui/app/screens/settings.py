@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.text import Text
-from textual import on, work
+from textual import on
 from textual.widgets import OptionList
 
 from core.errors import CoreError
 from tui.app.keys import SETTINGS, bindings
+from tui.app.screen_work import work
 from tui.app.screens.listing import ListingScreen
 from tui.app.screens.settings_of_keys import change_passphrase, replace_phrase
 from tui.app.screens.upkeep import free_room, verify_library

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from textual import on, work
+from textual import on
 from textual.widgets import Static
 
 from core.errors import CoreError, NoVector, PackRefused
@@ -13,6 +13,7 @@ from tui.app.error_lines import or_said
 from tui.app.grid.contents import Contents
 from tui.app.grid.photo_grid import PhotoGrid
 from tui.app.keys import SIMILAR, bindings
+from tui.app.screen_work import work
 from tui.app.screens.grid_entries import GridEntries
 from tui.app.screens.grid_screen import GridScreen
 from tui.app.widgets.status_line import StatusLine

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from textual import on, work
+from textual import on
 
 from core.errors import CoreError
 from tui.app.error_lines import in_a_line, or_said
 from tui.app.grid.contents import Contents
 from tui.app.grid.photo_grid import PhotoGrid
 from tui.app.keys import TEACHING, bindings
+from tui.app.screen_work import work
 from tui.app.screens.ask import AskScreen, Choice, ConfirmScreen
 from tui.app.screens.form import Field, FormScreen
 from tui.app.screens.grid_screen import GridScreen

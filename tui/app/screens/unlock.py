@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from textual import on, work
+from textual import on
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
 from core.errors import CoreError, Locked, WrongPassphrase
 from core.passphrases import typed_passphrase
+from tui.app.screen_work import work
 from tui.app.widgets.card import Card
 from tui.app.widgets.key_line import KeyLine
 from tui.cli.output import plain
@@ -47,7 +48,7 @@ class UnlockScreen(Screen[None]):
         """Open at once where nobody has to be asked."""
         self.query_one(Input).focus()
         self._open_unasked()
-        self._prepare()
+        self.run_worker(_prepare, thread=True, group="prepare")
 
     @on(Input.Submitted)
     def submitted(self, event: Input.Submitted) -> None:
@@ -82,11 +83,6 @@ class UnlockScreen(Screen[None]):
         else:
             await self._open(secrets)
 
-    @work(thread=True, group="prepare")
-    def _prepare(self) -> None:
-        """Load what the library's screen is made of while nobody waits for it."""
-        importlib.import_module("tui.app.screens.library")
-
     async def _open(self, secrets: DeviceSecrets) -> None:
         self._say("Opening…")
         from core.unshown_phrase import unshown_phrase
@@ -111,3 +107,8 @@ class UnlockScreen(Screen[None]):
         field.disabled = not wrong
         if wrong:
             field.focus()
+
+
+def _prepare() -> None:
+    """Load what the library's screen is made of while nobody waits for it."""
+    importlib.import_module("tui.app.screens.library")

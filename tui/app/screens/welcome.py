@@ -7,7 +7,7 @@ import platform
 import secrets
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import on, work
+from textual import on
 from textual.containers import Horizontal
 from textual.screen import Screen
 from textual.widgets import Button, Input, Static
@@ -15,6 +15,7 @@ from textual.widgets import Button, Input, Static
 from core.errors import CoreError
 from core.layout import Layout
 from core.passphrases import typed_passphrase
+from tui.app.screen_work import work
 from tui.app.screens.unlock import UnlockScreen
 from tui.app.widgets.card import Card
 from tui.app.widgets.key_line import KeyLine

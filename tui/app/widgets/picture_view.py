@@ -7,12 +7,12 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from rich.segment import Segment
-from textual import work
 from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
 from tui.app.graphics.view_box import View, framing
+from tui.app.screen_work import work
 from tui.cli.cells import centred
 from tui.cli.output import plain
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.text import Text
-from textual import on, work
+from textual import on
 from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.widgets import Input, OptionList, Static
@@ -13,6 +13,7 @@ from textual.widgets.option_list import Option
 
 from tui.app.completion import Completion, Fragment, apply, as_typed, completions, fragment_at
 from tui.app.keys import SEARCH, bindings
+from tui.app.screen_work import work
 from tui.app.workers.library_thread import NotOpen, Superseded
 from tui.cli.cells import fitted, width
 
