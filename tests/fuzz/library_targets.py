@@ -36,7 +36,7 @@ def envelope_body(data: bytes) -> None:
     same(encode_body(decode_body(packed, "the envelope")), packed, "the body of an envelope")
 
 
-@target(CoreError, covers=("core.library_file",), longest=1 << 14)
+@target(CoreError, covers=("core.library_file",), longest=1 << 14, values=0)
 def library_toml(data: bytes) -> None:
     """`library.toml`, which anybody with the disk can write."""
     path = scratch() / "library.toml"

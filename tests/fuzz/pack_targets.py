@@ -21,13 +21,13 @@ from tests.fuzz.target import same, target
 _WORD_END = "</w>"
 
 
-@target(MlError, covers=("ml.manifest", "ml.toml_source"))
+@target(MlError, covers=("ml.manifest", "ml.toml_source"), values=0)
 def pack_manifest(data: bytes) -> None:
     """`pack.toml` of either kind."""
     parse_any_manifest(data, "pack.toml")
 
 
-@target(MlError, covers=("ml.taxonomy", "ml.toml_source"))
+@target(MlError, covers=("ml.taxonomy", "ml.toml_source"), values=0)
 def taxonomy(data: bytes) -> None:
     """A pack's own taxonomy: there is an end to what lies above each label."""
     read = Taxonomy.parse(data, "taxonomy.toml")
@@ -36,14 +36,14 @@ def taxonomy(data: bytes) -> None:
     read.roll_up([(class_id, 0.5) for label in read.labels.values() for class_id in label.wnids])
 
 
-@target(MlError, covers=("ml.calibration", "ml.toml_source"))
+@target(MlError, covers=("ml.calibration", "ml.toml_source"), values=0)
 def calibration(data: bytes) -> None:
     """`calibration.toml`: what was read is written so that it is read again."""
     text = read_calibration(data, "calibration.toml").toml()
     same(read_calibration(text.encode(), "calibration.toml").toml(), text, "a calibration")
 
 
-@target(MlError, covers=("ml.aliases", "ml.toml_source"))
+@target(MlError, covers=("ml.aliases", "ml.toml_source"), values=0)
 def aliases(data: bytes) -> None:
     """Other words for labels."""
     read_aliases(data, "aliases.toml", Taxonomy())

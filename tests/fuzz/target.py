@@ -22,7 +22,7 @@ class Target:
 
     `refusals` are the errors by which it may say no: its package's own, and nothing else. `covers` are the modules of
     the product that it reads with; `longest` is how many bytes an input has at most, where that is not 4 KiB. `values`
-    is where MessagePack or JSON begins in an input, whose values can then be damaged one by one; None in other formats.
+    is where MessagePack, JSON or TOML begins in an input, whose values can then be damaged; None in other formats.
     """
 
     name: str

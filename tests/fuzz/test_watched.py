@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -91,6 +92,15 @@ def test_values_are_damaged_where_a_format_has_such() -> None:
         with suppress(msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
             read.append(msgspec.msgpack.decode(data[1:]))
     assert len([value for value in read if isinstance(value, dict) and {"a", "b"} <= value.keys()]) > 50
+
+
+def test_values_of_toml_are_damaged_too() -> None:
+    seed = b'a = [1, "x"]\n[b]\n"c d" = 0.5\n'
+    read = []
+    for data in mutations(replace(FAULTY, values=0), [seed], "7", 200):
+        with suppress(ValueError):
+            read.append(tomllib.loads(data.decode()))
+    assert len([value for value in read if value.get("a") == [1, "x"] and value.get("b") != {"c d": 0.5}]) > 10
 
 
 def test_a_format_that_says_something_else_again_is_broken() -> None:

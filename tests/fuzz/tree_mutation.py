@@ -1,18 +1,21 @@
-"""Damaging the values inside MessagePack and JSON: what comes out is read as such, which damaged bytes seldom are.
+"""Damaging the values inside MessagePack, JSON and TOML: what comes out is read as such, as damaged bytes seldom are.
 
-What decodes them is no Python, so that coverage cannot show the way through it.
+What decodes the first two is no Python, so that coverage cannot show the way through it; and of none it shows which
+values are odd.
 """
 
 from __future__ import annotations
 
+import json
 import math
+import tomllib
 from typing import TYPE_CHECKING, Any, AnyStr
 
 import msgspec
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _MOST_PLACES = 2000
 _ODD: tuple[Any, ...] = (
@@ -29,16 +32,52 @@ def change_value(data: bytes, start: int, chance: random.Random, longest: int) -
 
     The same `chance` makes the same change.
     """
-    head, packed = data[:start], data[start:]
-    form = msgspec.json if packed[:1] in {b"{", b"["} else msgspec.msgpack
-    try:
-        root = [form.decode(packed)]
+    for decode, encode in _FORMS:
+        try:
+            root = [decode(data[start:])]
+        except (msgspec.MsgspecError, RecursionError, ValueError):
+            continue
         for _ in range(chance.randint(1, 2)):
             _change(root, chance)
-        changed = head + form.encode(root[0] if root else None)
-    except (msgspec.MsgspecError, RecursionError, ValueError, TypeError, OverflowError):
-        return None
-    return changed if len(changed) <= longest else None
+        try:
+            changed = data[:start] + encode(root[0] if root else None)
+        except (msgspec.MsgspecError, RecursionError, ValueError, TypeError, OverflowError):
+            return None
+        return changed if len(changed) <= longest else None
+    return None
+
+
+def _write_toml(root: Any) -> bytes:
+    """Return a mapping as TOML, its own mappings as tables; what TOML has no form for as a text."""
+    if not isinstance(root, dict):
+        return _toml_value(root).encode("utf-8", "replace")
+    lines = [f"{_quoted(key)} = {_toml_value(value)}" for key, value in root.items() if not isinstance(value, dict)]
+    for key, table in root.items():
+        if isinstance(table, dict):
+            lines.append(f"[{_quoted(key)}]")
+            lines += [f"{_quoted(name)} = {_toml_value(value)}" for name, value in table.items()]
+    return ("\n".join(lines) + "\n").encode("utf-8", "replace")
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_quoted(key)} = {_toml_value(inside)}" for key, inside in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml_value, value)) + "]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return repr(value) if isinstance(value, int | float) else _quoted(value)
+
+
+def _quoted(value: object) -> str:
+    return json.dumps(str(value), ensure_ascii=False)
+
+
+_FORMS: tuple[tuple[Callable[[bytes], Any], Callable[[Any], bytes]], ...] = (
+    (msgspec.json.decode, msgspec.json.encode),
+    (msgspec.msgpack.decode, msgspec.msgpack.encode),
+    (lambda data: tomllib.loads(data.decode()), _write_toml),
+)
 
 
 def _places(root: Any) -> Iterator[_Place]:
