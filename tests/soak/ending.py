@@ -23,8 +23,6 @@ _ROUNDS: Final = 10
 # An id of at least four bytes, or the relay's address: what an alarm has to say it is about.
 _NAMED: Final = re.compile(rf"[0-9a-f]{{8}}|{re.escape(URL)}|https://")
 
-_LACKS: Final = re.compile("gives out no checkpoint that holds it|names a snapshot of .* that no relay gives out")
-
 
 class Lost(AssertionError):
     """Something that a device had acknowledged is gone."""
@@ -61,9 +59,8 @@ class Ending:
         honest = [number for number in range(len(self.world.devices)) if number not in self.world.revoked]
         self._named_alarms()
         self._relay_reads_nothing()
-        whole = [number for number in honest if not self._says_that_it_lacks_something(number)]
-        if whole:
-            self._same(whole)
+        if honest:
+            self._same(honest)
         # To open, rebuild and verify takes as long as all the rest: one device a run.
         self._saved_files_load(self.world.seed // 2 % len(self.world.devices))
 
@@ -91,22 +88,6 @@ class Ending:
         if member is not None and member.told_two_stories:
             heads.pop(member.id, None)
         return heads
-
-    def _says_that_it_lacks_something(self, number: int) -> bool:
-        """Tell whether a device says by name what it cannot have any more, which others have.
-
-        Relays have dropped what a checkpoint covers; then whoever made or confirmed it was revoked, and nobody that a
-        device which lacks it may believe vouches for it. Or a member had relays remove the snapshots. It stays so until
-        a checkpoint is made that counts, and both are told with the envelope that is lacking, at every sync anew.
-        """
-        alarms = SyncAlarms(self.world.devices[number].library)
-        if not self.world.revoked and self.world.member is None:
-            return False
-        if not any(_LACKS.search(alarm.message) for alarm in alarms.list()):
-            return False
-        alarms.clear()
-        self.world.sync(number)
-        return any(_LACKS.search(alarm.message) for alarm in alarms.list())
 
     def _is_told_of_two_stories(self, *numbers: int) -> bool:
         """Tell whether one of these devices says, by name, that it may show something else than the other, and why.
@@ -159,14 +140,14 @@ class Ending:
         return told if before == engine.standing() else [*told, "wrote"]
 
     def _is_over(self, number: int, error: Exception | None) -> bool:
-        """Tell whether nothing went wrong, or all that did is a file that a relay lost, which every sync names anew.
-
-        That is a file that a relay lost together with whoever else had it, or a snapshot, which no photo needs.
+        """Tell whether nothing went wrong, or all that did is that a relay lost photos' files with whoever else had
+        them, which every sync names anew.
         """
         if not isinstance(error, BlobMissing):
             return error is None
         blobs = {bytes.fromhex(name) for name in re.findall("[0-9a-f]{64}", str(error))}
-        return not self.world.devices[number].library.catalog.blobs_in_use(blobs) - self.world.lost_by_others
+        used = self.world.devices[number].library.catalog.blobs_in_use(blobs)
+        return bool(blobs) and blobs <= used & self.world.lost_by_others
 
     def _named_alarms(self) -> None:
         harmless = self.world.crook.happened <= HARMLESS
