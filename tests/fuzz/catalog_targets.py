@@ -27,7 +27,7 @@ from crdt.schema import SHAPES
 from tests.fuzz.target import same, target, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from sqlalchemy.engine import Connection
 
@@ -42,7 +42,7 @@ BLOB = "12" * 32
 PHOTO_MAPS_AND_PARTS = (*PHOTO_MAPS, *PART_MAPS)
 SHARD_MAPS = (*PHOTO_MAPS_AND_PARTS, "bundle")
 LIBRARY_MAPS = tuple(SHAPES[DocumentKind.LIBRARY])
-_HEAD = 4
+_NO_DOCUMENT = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 _LONGEST_NAME = 256
 _FIELDS = ("label", "album", "camera", "lens")
 
@@ -70,52 +70,22 @@ class Document:
         return [(map_name, key) for map_name, values in self.maps.items() for key in values]
 
 
-def entries(data: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Yield map, shape and content of each entry: a byte, a byte, two bytes for the length, the content."""
-    while len(data) >= _HEAD:
-        length = int.from_bytes(data[2:_HEAD], "little")
-        yield data[0], data[1], data[_HEAD : _HEAD + length]
-        data = data[_HEAD + length :]
+def document(kind: DocumentKind, maps: Sequence[str], data: bytes) -> Document:
+    """Return the document that `data` says, in MessagePack: a list of lists of a map's number, a key and a value.
 
-
-def entry(map_number: int, shape: int, content: bytes) -> bytes:
-    """Return what `entries` reads."""
-    return bytes([map_number, shape]) + len(content).to_bytes(2, "little") + content
-
-
-def _value(map_name: str, shape: int, content: bytes) -> Scalar:
-    if map_name in {"caption", "taken"}:
-        return content.decode("utf-8", "replace")
-    if map_name in {"rating", "rotation", "trash"}:
-        return int.from_bytes(content[:8], "little", signed=True)
-    if map_name in {"favourite", "label", "purged"}:
-        return shape & 1 == 0
-    if map_name == "album":
-        with suppress(ValueError):
-            return float(content[:24])
-        return 0.5
-    return content
-
-
-def _key(map_name: str, shape: int, words: bytes) -> str:
-    pid = OTHER_PID if shape & 2 else PID
-    if map_name == "bundle":
-        return BLOB
-    if map_name in PHOTO_MAPS:
-        return pid
-    if map_name == "copy":
-        return f"{pid}/{words.hex().ljust(64, '0')[:64]}"
-    return f"{pid}/{words.decode('utf-8', 'replace')}"
-
-
-def shard(data: bytes) -> Document:
-    """Return the document of a month that `data` describes."""
-    document = Document(DocumentKind.SHARD)
-    for number, shape, content in entries(data):
-        map_name = SHARD_MAPS[number % len(SHARD_MAPS)]
-        words, _, rest = content.partition(b"\n") if map_name in PART_MAPS else (b"", b"", content)
-        document.put(map_name, _key(map_name, shape, words), _value(map_name, shape, rest))
-    return document
+    A value that is a mapping stands for its MessagePack, as the packed records of a document are.
+    """
+    made = Document(kind)
+    found = msgspec.msgpack.decode(data)
+    for one in found if isinstance(found, list) else ():
+        match one:
+            case [int(number), str(key), dict(fields)]:
+                made.put(maps[number % len(maps)], key, msgspec.msgpack.encode(fields))
+            case [int(number), str(key), (bool() | int() | float() | str() | bytes()) as value]:
+                made.put(maps[number % len(maps)], key, value)
+            case _:
+                continue
+    return made
 
 
 @cache
@@ -186,33 +156,33 @@ def catalog_value(data: bytes) -> None:
     key = PID
     if map_name in PART_MAPS:
         key += "/" + ("cd" * 32 if head[2] % 2 else text(data[:60]))
-    document = Document(DocumentKind.SHARD)
-    document.put(map_name, key, value)
-    if not document.keys:
+    month = Document(DocumentKind.SHARD)
+    month.put(map_name, key, value)
+    if not month.keys:
         raise ValueRefused("no value of this map")
-    for one in read_entries(document, NoLabeller()).values():
+    for one in read_entries(month, NoLabeller()).values():
         joined = join({MONTH: one, "photos:2024-06": one}, NoLabeller())
         packed = msgspec.msgpack.encode(joined)
         same(msgspec.msgpack.encode(msgspec.msgpack.decode(packed, type=PhotoEntry)), packed, "an entry of the catalog")
 
 
-@target(covers=("core.catalog.entry", "crdt.records", "core.catalog.bundles"))
+@target(*_NO_DOCUMENT, covers=("core.catalog.entry", "crdt.records", "core.catalog.bundles"), values=0)
 def shown_month(data: bytes) -> None:
     """A month that hostile members wrote, through the schema's bounds: rows, and all that is asked of them."""
-    document = shard(data)
+    month = document(DocumentKind.SHARD, SHARD_MAPS, data)
     catalog = _catalog(_no_photos(), _labeller())
-    catalog.load_document(MONTH, document)
+    catalog.load_document(MONTH, month)
     found = _ask(catalog)
     again = _catalog(_no_photos(), _labeller())
-    again.update(MONTH, document.keys, document)
+    again.update(MONTH, month.keys, month)
     same(again.search(""), found, "a month that was read by its edits, and at once")
 
 
 class _Shared:
     """As much of a library as those take who read the `library` document."""
 
-    def __init__(self, document: Document, catalog: Catalog) -> None:
-        self._document, self.catalog = document, catalog
+    def __init__(self, shared: Document, catalog: Catalog) -> None:
+        self._document, self.catalog = shared, catalog
 
     def replica_items(self, _document: str, map_name: str, prefix: str = "") -> Iterator[tuple[str, Scalar]]:
         return self._document.items(map_name, prefix)
@@ -221,17 +191,15 @@ class _Shared:
         return self.catalog.setting(name)
 
 
-@target(covers=("core.catalog.library_document", "core.vocabulary", "core.places", "core.devices"))
+@target(
+    *_NO_DOCUMENT, covers=("core.catalog.library_document", "core.vocabulary", "core.places", "core.devices"), values=0
+)
 def shown_library(data: bytes) -> None:
     """The `library` document: names of albums and devices, saved searches, settings, labels; and who reads them."""
-    document = Document(DocumentKind.LIBRARY)
-    for number, _, content in entries(data):
-        map_name = LIBRARY_MAPS[number % len(LIBRARY_MAPS)]
-        key, _, value = content.partition(b"\n")
-        document.put(map_name, text(key), value if map_name == "taught" else text(value))
+    shared = document(DocumentKind.LIBRARY, LIBRARY_MAPS, data)
     catalog = _catalog(_some_photos())
-    catalog.load_document(LIBRARY, document)
-    library = cast("Library", _Shared(document, catalog))
+    catalog.load_document(LIBRARY, shared)
+    library = cast("Library", _Shared(shared, catalog))
     _ask(catalog)
     device_names(library)
     places(library, most=5)
@@ -249,19 +217,19 @@ def text(data: bytes) -> str:
 @cache
 def _some_photos() -> bytes:
     """Return a catalog of two photos with something in every column, and one with next to nothing."""
-    document = Document(DocumentKind.SHARD)
+    month = Document(DocumentKind.SHARD)
     for pid, facts in ((PID, _FACTS), (OTHER_PID, _FEW_FACTS)):
-        document.put("photo", pid, facts.pack())
-        document.put("copy", f"{pid}/{BLOB}", COPY.pack())
+        month.put("photo", pid, facts.pack())
+        month.put("copy", f"{pid}/{BLOB}", COPY.pack())
     for map_name, value in (("caption", "a dog on a beach"), ("rating", 4), ("favourite", True), ("rotation", 90)):
-        document.put(map_name, PID, value)
-    document.put("auto", f"{PID}/a@1", AutoRecord.of([(3, 0.9)]).pack())
-    document.put("label", f"{PID}/dog", value=True)
-    document.put("album", f"{PID}/lisbon", 0.5)
-    document.put("trash", OTHER_PID, 5)
-    document.put("bundle", BLOB, BUNDLE.pack())
+        month.put(map_name, PID, value)
+    month.put("auto", f"{PID}/a@1", AutoRecord.of([(3, 0.9)]).pack())
+    month.put("label", f"{PID}/dog", value=True)
+    month.put("album", f"{PID}/lisbon", 0.5)
+    month.put("trash", OTHER_PID, 5)
+    month.put("bundle", BLOB, BUNDLE.pack())
     catalog = Catalog.empty()
-    catalog.load_document(MONTH, document)
+    catalog.load_document(MONTH, month)
     made = catalog.serialise()
     catalog.close()
     return made

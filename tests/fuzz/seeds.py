@@ -30,7 +30,7 @@ from core.importing.facts import FileFacts, Looks
 from core.machine_state import MachineHead, _slot
 from crdt.change import chunk_hash
 from crdt.errors import ChangeInvalid
-from crdt.records import AutoRecord, TaughtRecord
+from crdt.records import AutoRecord, Record, TaughtRecord
 from crypto import signing
 from crypto.compression import deflate
 from crypto.envelope import EnvelopeHeader
@@ -62,7 +62,7 @@ from tests.fuzz.world import EPOCH, FOUNDER, GENESIS, KEY, LIBRARY, NEWCOMER, PH
 from tests.ml.onnx_writer import integer, ints, model_file, nested_graph, node, put
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from sync_relay.wire import Struct
 
@@ -223,45 +223,39 @@ def _catalog_values() -> list[bytes]:
 
 
 def _months() -> list[bytes]:
-    maps = catalog_targets.SHARD_MAPS
-
-    def put(map_name: str, content: bytes, shape: int = 0) -> bytes:
-        return catalog_targets.entry(maps.index(map_name), shape, content)
-
-    copy = b"\x12" * 32 + b"\n" + catalog_targets.COPY.pack()
-    full, few = (facts.pack() for facts in catalog_targets.FACTS)
-    every = (
-        put("photo", full) + put("copy", copy) + put("caption", b"a dog") + put("rating", b"\4") + put("favourite", b"")
-        + put("rotation", b"\x5a") + put("taken", b"2024-05-12T13:45:01+02:00") + put("auto", b"a@1\n" + _auto())
-        + put("label", b"dog\n") + put("album", b"lisbon\n0.5") + put("bundle", catalog_targets.BUNDLE.pack())
-    )  # fmt: skip
-    return [
-        every, every + put("photo", few, 2) + put("trash", b"\5", 2) + put("purged", b"", 2), put("photo", few),
-        put("photo", full) + put("label", b"dog\n", 1) + put("trash", b"\5"), put("copy", copy, 2),
-    ]  # fmt: skip
+    one, other, blob = catalog_targets.PID, catalog_targets.OTHER_PID, catalog_targets.BLOB
+    copy = _fields(catalog_targets.COPY)
+    full, few = map(_fields, catalog_targets.FACTS)
+    every: dict[tuple[str, str], object] = {
+        ("photo", one): full, ("copy", f"{one}/{blob}"): copy, ("caption", one): "a dog", ("rating", one): 4,
+        ("favourite", one): True, ("rotation", one): 90, ("taken", one): "2024-05-12T13:45:01+02:00",
+        ("auto", f"{one}/a@1"): _fields(AutoRecord.of([(3, 0.9), (5, 0.05)], at=5)), ("label", f"{one}/dog"): True,
+        ("album", f"{one}/lisbon"): 0.5, ("bundle", blob): _fields(catalog_targets.BUNDLE),
+    }  # fmt: skip
+    also = {("photo", other): few, ("trash", other): 5, ("purged", other): True, ("label", f"{other}/dog"): False}
+    found = (every, every | also, {("photo", one): few}, {("photo", one): full, ("trash", one): 5})
+    return [_document(catalog_targets.SHARD_MAPS, one) for one in found]
 
 
-def _auto() -> bytes:
-    return AutoRecord.of([(3, 0.9), (5, 0.05)], at=5).pack()
+def _fields(record: Record) -> object:
+    return msgspec.msgpack.decode(record.pack())
+
+
+def _document(maps: Sequence[str], values: Mapping[tuple[str, str], object]) -> bytes:
+    return msgspec.msgpack.encode([[maps.index(name), key, value] for (name, key), value in values.items()])
 
 
 def _shared() -> list[bytes]:
-    maps = catalog_targets.LIBRARY_MAPS
-
-    def put(map_name: str, key: str, value: bytes) -> bytes:
-        return catalog_targets.entry(maps.index(map_name), 0, key.encode() + b"\n" + value)
-
-    taught = TaughtRecord.of([bytes(16)], [b"\1" * 16], at=5).pack()
-    classes = base64.b85encode(_class_tables()[0][1:])
-    return [
-        put("album", "lisbon", b"Lisbon") + put("device", "12" * 32, b"a laptop") + put("relay", "r", b""),
-        put("setting", "place/home", b"38.7,-9.1")
-        + put("setting", "words:sunset", b"a sunset")
-        + put("relay", "r", b""),
-        put("setting", "pack", b"a@1 " + b"ab" * 32) + put("setting", "classes:a@1", classes),
-        put("taught", "dog", taught) + put("vocabulary", "dog", b"Dog"),
-        put("search", "dogs", b"label:dog") + put("search", "odd", b"date:2024.. rating:>"),
-    ]
+    taught = TaughtRecord.of([bytes(16)], [b"\1" * 16], at=5)
+    classes = base64.b85encode(_class_tables()[0][1:]).decode()
+    found: tuple[dict[tuple[str, str], object], ...] = (
+        {("album", "lisbon"): "Lisbon", ("device", "12" * 32): "a laptop", ("relay", "https://relay.example"): ""},
+        {("setting", "place/home"): "38.7,-9.1", ("setting", "words:sunset"): "a sunset\na beach"},
+        {("setting", "pack"): "a@1 " + "ab" * 32, ("setting", "classes:a@1"): classes},
+        {("taught", "dog"): _fields(taught), ("vocabulary", "dog"): "Dog"},
+        {("search", "dogs"): "label:dog", ("search", "odd"): "date:2024.. rating:>"},
+    )
+    return [_document(catalog_targets.LIBRARY_MAPS, one) for one in found]
 
 
 def _bodies() -> list[bytes]:
