@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from tests.soak.beginning import beginning
 from tests.soak.mischief import Fault
 from tests.soak.runs import Failure, Run
-from tests.soak.steps import AMOUNTS, MOST_FAULTS, REQUESTS, TABLE, Faults, Step
+from tests.soak.steps import AMOUNTS, MOST_DEVICES, MOST_FAULTS, REQUESTS, TABLE, Faults, Step
 from tests.soak.world import World
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from tests.soak.counts import Counts
     from tests.soak.steps import Domain
 
-LEAST_STEPS: Final = 10
-MOST_STEPS: Final = 90
+LEAST_STEPS: Final = 20
+MOST_STEPS: Final = 140
 _LEFT_OUT: Final = 0.4
 
 
@@ -52,6 +52,8 @@ def run(number: int, counts: Counts) -> Failure | None:
     weights = swarm(chance)
     world = World(beginning(), number)
     try:
+        for by in range(chance.randint(0, MOST_DEVICES - 2)):
+            world.add_device(by)
         for _ in range(chance.randint(LEAST_STEPS, MOST_STEPS)):
             _step(chance, world, weights).take(world)
         steps = world.steps

@@ -13,7 +13,7 @@ from tests.soak.shrinking import ddmin, shrink
 from tests.soak.steps import Step
 from tests.soak.world import World
 
-_NUMBER = 1
+_NUMBER = 50
 """Of a run with many kinds of steps in it that takes no second."""
 
 
@@ -52,7 +52,7 @@ def test_a_run_is_the_same_again_and_is_made_small_where_it_fails(monkeypatch: p
         assert Run.of(pasted["world"]) == found.run
     finally:
         pasted["world"].close()
-    assert str(shrink(found, 60).run) == "world = World(beginning(), 1)\nworld.check()"
+    assert str(shrink(found, 60).run) == "world = World(beginning(), 50)\nworld.check()"
     assert str(shrink(found, 0).run) == str(found.run)
 
 
