@@ -160,3 +160,48 @@ def test_a_device_is_added_in_the_history_that_another_one_was_not_shown(world: 
     world.undo(0)
     world.check()
     assert world.devices[2].id in world.devices[1].library.members.membership.members
+
+
+def test_a_relay_is_put_back_and_lacks_a_snapshot_that_its_author_still_has(world: World) -> None:
+    """A device has joined by the checkpoint, and the one that confirmed it never had the bytes."""
+    world.add_photos(1, 2, 0)
+    world.purge(1, 2)
+    world.purge(1, 1)
+    world.checkpoint(1)
+    world.back_up()
+    world.add_photos(1, 2, 1)
+    world.edit(1, 0, 6, 4)
+    world.purge(1, 0)
+    world.sync(1)
+    world.sync(0)
+    world.add_device(3)
+    world.edit(2, 6, 0, 2)
+    world.sync(1)
+    world.edit(2, 2, 2, 0)
+    world.roll_back(announced=True)
+    world.sync(2)
+    world.add_photos(0, 1, 0)
+    world.withhold(0, 1, 1)
+    world.check()
+
+
+def test_a_member_has_a_snapshot_removed_before_a_device_that_began_with_it_has_fetched_it(world: World) -> None:
+    """A month has gone by until anybody looks, and the device that confirmed the checkpoint was revoked."""
+    world.hostile_writes(4, 0)
+    world.add_device(1)
+    world.checkpoint(1)
+    world.add_device(0)
+    world.checkpoint(3)
+    world.add_photos(1, 2, 1, same=True)
+    world.sync(3)
+    world.checkpoint(1)
+    world.sync(1)
+    world.sync(2)
+    world.hostile_writes(6, 1)
+    world.sync(0)
+    world.months_pass(2)
+    world.revoke(0, 1)
+    world.add_photos(3, 1, 1)
+    world.edit_meanwhile(1, 5, 88)
+    world.add_photos(2, 1, 0, same=True)
+    world.check()
