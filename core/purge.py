@@ -14,6 +14,7 @@ import contextlib
 from typing import TYPE_CHECKING, Final
 
 from core import bundles
+from core.bundle_records import once_held
 from core.errors import BlobDamaged, BlobMissing, NoSuchRelay
 from crdt.documents import LIBRARY
 from crdt.errors import RecordInvalid
@@ -22,7 +23,7 @@ from crdt.records import BundleEntry, BundleRecord
 from crdt.schema import BLOB_ID_BYTES, photo_prefix, pid_key, split_copy_key
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from core.blobs import StagedBlob
     from core.commit import CommitReceipt
@@ -42,10 +43,10 @@ def purge_photos(library: Library, photos: Mapping[str, Collection[bytes]], summ
     doomed = _copies(library, photos) - library.catalog.blobs_of_others(gone)
     staged: list[StagedBlob] = []
     try:
-        concerned = _bundles_of(library, photos, gone)
+        concerned, keys = _bundles_of(library, photos, gone)
         _fetch_missing(library, concerned)
         for blob_id, documents in concerned.items():
-            if _write_without(library, blob_id, documents, gone, changes, staged):
+            if _write_without(library, blob_id, documents, keys.get(blob_id, []), gone, changes, staged):
                 doomed.add(blob_id)
         library.blobs.publish(staged)
     except BaseException:
@@ -71,15 +72,22 @@ def _copies(library: Library, photos: Mapping[str, Collection[bytes]]) -> set[by
 
 def _bundles_of(
     library: Library, photos: Mapping[str, Collection[bytes]], gone: frozenset[bytes]
-) -> dict[bytes, dict[str, BundleRecord]]:
-    """Return the bundles that hold a part of a purged photo, each with the records that name it, by document."""
+) -> tuple[dict[bytes, dict[str, BundleRecord]], dict[bytes, list[bytes]]]:
+    """Return the bundles that hold a part of a purged photo, each with the records that name it, by document.
+
+    And the keys that they were ever said to have, the newest first: a member may have written over a record.
+    """
     found: dict[bytes, dict[str, BundleRecord]] = {}
+    keys: dict[bytes, list[bytes]] = {}
     for document in photos:
-        for blob_id, record in _records(library, document).items():
-            if any(entry.pid in gone for entry in record.entries):
-                found.setdefault(blob_id, {})[document] = record
+        records = _records(library, document)
+        for blob_id, said in once_held(library, document, gone).items():
+            keys.setdefault(blob_id, []).extend(record.key for record in said)
+            now = records.get(blob_id)
+            is_listed = now is not None and any(entry.pid in gone for entry in now.entries)
+            found.setdefault(blob_id, {})[document] = now if now is not None and is_listed else said[0]
     if not found:
-        return found
+        return found, keys
     neighbours = _named_together(library, photos, found)
     # Document by document: there may be many, and each has to be loaded.
     for document in sorted(set().union(*neighbours.values())):
@@ -88,7 +96,7 @@ def _bundles_of(
                 other = _records(library, document, blob_id).get(blob_id)
                 if other is not None:
                     named[document] = other
-    return found
+    return found, keys
 
 
 def _fetch_missing(library: Library, concerned: Collection[bytes]) -> None:
@@ -145,11 +153,12 @@ def _write_without(
     library: Library,
     blob_id: bytes,
     documents: Mapping[str, BundleRecord],
+    keys: Sequence[bytes],
     gone: frozenset[bytes],
     changes: dict[str, list[Operation]],
     staged: list[StagedBlob],
 ) -> bool:
-    """Stage a bundle without the parts of `gone`; tell whether the old one can go.
+    """Stage a bundle without the parts of `gone`; tell whether the old one can go. One of `keys` may open it.
 
     Parts that lie over others are left out: nobody but a hostile device writes such, to fill memory here.
     """
@@ -158,9 +167,9 @@ def _write_without(
     ]
     parts: list[tuple[bytes, bytes]] = []
     moving: list[str] = []
-    key = next(iter(documents.values())).key
     try:
         if kept:
+            key = _key_of(library, blob_id, [*(record.key for record in documents.values()), *keys])
             with library.blobs.open(blob_id, key) as bundle:
                 room = min(bundle.size, _MOST_BYTES)
                 for document, entry in kept:
@@ -194,3 +203,11 @@ def _write_without(
         )
         changes[document].append(Put("bundle", blob.ref.id.hex(), record.pack()))
     return True
+
+
+def _key_of(library: Library, blob_id: bytes, keys: Sequence[bytes]) -> bytes:
+    """Return the first of some keys that opens a bundle; the first of all, if none does. Raises `BlobMissing`."""
+    for key in dict.fromkeys(keys):
+        with contextlib.suppress(BlobDamaged), library.blobs.open(blob_id, key):
+            return key
+    return keys[0]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from core.bundle_records import names_bundles, once_held
 from core.errors import BlobMissing, IntegrityAlarm, RelayRefused, RelayUnreachable
 from core.log import BLOB_PURGED
 from core.whereabouts import blobs_in_changes
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from core.log import Vector
 
 _FACT = "purges finished"
+_PURGE = "purge"
 _AT_ONCE = 256
 _Places = dict[bytes, tuple[int, bytes]]
 
@@ -58,11 +60,12 @@ def finish_purges(library: Library) -> FinishedPurges:
     seen, seen_base = _remembered(library)
     if (seen, seen_base) == (position, base) or library.doubts or library.base.missing():
         return FinishedPurges()
-    documents, mentioned = _since(library, seen, position)
+    documents, mentioned, rewritten = _since(library, seen, position)
     if seen_base != base:
         documents |= _shards(library.base.documents())
+        rewritten |= documents
     try:
-        _mend_bundles(library, documents)
+        _mend_bundles(library, documents, rewritten)
     except (RelayUnreachable, RelayRefused):
         return FinishedPurges()  # a bundle could not be had, or this device was revoked: the next sync looks again
     doomed = _of_purged_photos(library, documents) | _no_longer_named(library, mentioned)
@@ -104,17 +107,24 @@ def _remembered(library: Library) -> tuple[int, Vector]:
     return 0, {}
 
 
-def _since(library: Library, seen: int, position: int) -> tuple[set[str], dict[bytes, set[str]]]:
-    """Return the documents that others changed, and the blobs here that their changes speak of, with the documents."""
+def _since(library: Library, seen: int, position: int) -> tuple[set[str], dict[bytes, set[str]], set[str]]:
+    """Return the documents that others changed, and the blobs here that their changes speak of, with the documents.
+
+    And those of the documents in which they purged something, or wrote to records of bundles.
+    """
     documents: set[str] = set()
+    rewritten: set[str] = set()
     mentioned: dict[bytes, set[str]] = {}
     for body in _others(library, seen, position):
         named = _shards(body.documents)
         documents |= named
+        if body.action == _PURGE:
+            rewritten |= named
+        rewritten.update(part.document for part in body.payload if any(map(names_bundles, part.changes)))
         for blob_id in blobs_in_changes(body):
             if library.blobs.exists(blob_id):
                 mentioned.setdefault(blob_id, set()).update(named)
-    return documents, mentioned
+    return documents, mentioned, rewritten & documents
 
 
 def _others(library: Library, seen: int, position: int) -> Iterator[EnvelopeBody]:
@@ -137,8 +147,8 @@ def _shards(documents: Iterable[str]) -> set[str]:
     return {name for name in documents if is_document_name(name) and name != LIBRARY}
 
 
-def _mend_bundles(library: Library, documents: set[str]) -> None:
-    """Take photos that are purged out of bundles that still name them."""
+def _mend_bundles(library: Library, documents: set[str], rewritten: set[str]) -> None:
+    """Take photos that are purged out of bundles that still name them, or that name something else in their place."""
     left: dict[str, set[bytes]] = {}
     for document in sorted(documents):
         gone = _purged_in(library, document)
@@ -147,6 +157,11 @@ def _mend_bundles(library: Library, documents: set[str]) -> None:
                 entries = BundleRecord.unpack(bytes(value)).entries  # type: ignore[arg-type]
                 if found := gone.intersection(entry.pid for entry in entries):
                     left.setdefault(document, set()).update(found)
+        # Somebody may have written over the record of one that is here.
+        for blob_id, said in once_held(library, document, gone).items() if document in rewritten else ():
+            if library.blobs.exists(blob_id):
+                listed = gone.intersection(entry.pid for record in said for entry in record.entries)
+                left.setdefault(document, set()).update(listed)
     if left:
         from core.purge import purge_photos  # it needs numpy
 

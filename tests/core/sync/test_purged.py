@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from core import bundles, edits
@@ -301,3 +302,42 @@ def test_two_devices_that_purge_from_one_bundle_at_once_leave_nothing_of_either(
         assert part == b"part of " + kept.hex().encode()
     assert left[first.id] == left[second.id]
     assert not any(device.sync().moved for device in (first, second))
+
+
+@pytest.mark.parametrize(("what", "at_once"), [("its key", False), ("its photos", True), ("no record", False)])
+def test_a_record_that_somebody_wrote_over_keeps_no_purged_thumbnail(
+    pair: tuple[Device, Device], relay: Relay, what: str, at_once: bool
+) -> None:
+    """Before the purge, or without knowing of it; and the thumbnails of the others stay."""
+    first, second = pair
+    gone, kept = first.photos(2)
+    bundle = add_bundle(first.library, [gone, kept])
+    first.sync()
+    second.sync()
+    fetch(second, [gone, kept])
+    value = second.library.replica_get(MAY, "bundle", bundle.hex())
+    assert isinstance(value, bytes)
+    record = BundleRecord.unpack(value)
+    if what == "its key":
+        record = msgspec.structs.replace(record, key=bytes(32))
+    else:
+        record = msgspec.structs.replace(record, entries=[one for one in record.entries if one.pid != gone])
+    packed = b"none" if what == "no record" else record.pack()
+    second.library.commit({MAY: [Put("bundle", bundle.hex(), packed)]}, action="import", summary="bundle")
+    if not at_once:
+        second.sync()
+        first.sync()
+    edits.purge(first.library, [gone])
+    for device in (first, second, first, second):
+        device.sync()
+    for device in pair:
+        assert not device.library.blobs.exists(bundle)
+        where = device.library.catalog.thumbnail(kept)
+        assert where is not None
+        assert device.library.blobs.read(where.blob_id, where.key, where.offset, where.length).startswith(b"part of")
+        assert verify(device.library, deep=True).sound
+    assert states_at(relay, first, [bundle]) == ["leaving"]
+    heads = first.library.log.heads()
+    for device in (first, second, first):
+        device.sync()
+    assert first.library.log.heads() == heads
