@@ -205,3 +205,41 @@ def test_a_member_has_a_snapshot_removed_before_a_device_that_began_with_it_has_
     world.edit_meanwhile(1, 5, 88)
     world.add_photos(2, 1, 0, same=True)
     world.check()
+
+
+def test_what_a_revoked_device_wrote_is_asked_for_again_where_a_member_has_built_on_it(world: World) -> None:
+    """It came damaged to whoever had revoked its author, and counts only since another device has seen it."""
+    world.add_device(0)
+    world.add_device(1)
+    world.keep_all(2, wanted=True)
+    for number in (1, 2, 3):
+        world.sync(number)
+    world.revoke(2, 0)
+    world.sync(0, [Fault("damage", amount=8_945)])
+    world.edit(3, 0)
+    world.check()
+    assert world.devices[0].library.log.head(world.devices[2].id)[0] == 1
+
+
+def test_a_device_revokes_who_confirmed_the_checkpoint_before_it_has_loaded_it(world: World) -> None:
+    """It has written something by then, and nothing of what relays have dropped was shown to it."""
+    world.sync(1)
+    world.checkpoint(1)
+    world.sync(1)
+    world.sync(0)
+    world.edit(0, 6, 4, 2)
+    world.withhold(0, 1, 3)
+    world.months_pass(1)
+    world.free(1, single_copy=False)
+    world.edit(1, 4, 3, 0)
+    world.sync(0)
+    world.free(0, single_copy=True)
+    world.add_device(1)
+    world.free(2, single_copy=True)
+    world.add_device(1)
+    world.withhold(0, 3, 1)
+    world.edit(3, 7, 5, 5)
+    world.edit(1, 2, 4, 0)
+    world.revoke(0, 3)
+    world.edit(0, 6, 7, 2)
+    world.check()
