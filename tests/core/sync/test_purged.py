@@ -304,6 +304,7 @@ def test_two_devices_that_purge_from_one_bundle_at_once_leave_nothing_of_either(
     assert not any(device.sync().moved for device in (first, second))
 
 
+@pytest.mark.scenario(11, "it writes records that no program writes")
 @pytest.mark.parametrize(("what", "at_once"), [("its key", False), ("its photos", True), ("no record", False)])
 def test_a_record_that_somebody_wrote_over_keeps_no_purged_thumbnail(
     pair: tuple[Device, Device], relay: Relay, what: str, at_once: bool

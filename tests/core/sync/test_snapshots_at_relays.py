@@ -6,6 +6,8 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+import pytest
+
 from core import edits
 from core.errors import DeletedInUse, RolledBack, Withheld
 from core.sync.checkpoints import make_checkpoint
@@ -93,6 +95,7 @@ def test_where_nobody_has_them_another_checkpoint_is_made_and_taken(
     assert second.library.log.heads() == heads
 
 
+@pytest.mark.scenario(11, "it has relays remove what others use", alarm="deleted-in-use")
 def test_what_a_member_had_removed_stays_and_the_member_is_named(
     pair: tuple[Device, Device], full: tuple[Device, Device], home: Home, relay: Relay
 ) -> None:

@@ -98,6 +98,7 @@ def test_the_author_speaks_for_who_confirmed_it_where_nobody_else_can(
     assert [prune.device_id for prune in prunes(first)].count(first.id) == 1, "said once, and not again"
 
 
+@pytest.mark.scenario(9, "it is made up")
 def test_an_author_speaks_for_nobody_whose_confirmation_came_too_late(pair: tuple[Device, Device]) -> None:
     """A thief of a device that was revoked confirms what it likes: no member says that it had accepted that."""
     first, second = pair
@@ -119,6 +120,7 @@ def test_an_author_speaks_for_nobody_whose_confirmation_came_too_late(pair: tupl
     assert prunes(first) == []
 
 
+@pytest.mark.scenario(9, "envelopes are pruned too early")
 def test_what_a_member_had_relays_drop_with_no_checkpoint_is_stood_for_at_once(
     pair: tuple[Device, Device], home: Home, relay: Relay
 ) -> None:
