@@ -37,7 +37,7 @@ class QueryInput(Input):
 
     def action_done(self) -> None:
         """Go to what was found."""
-        self.post_message(SearchLine.Done())
+        self.query_ancestor(SearchLine).done()
 
     def action_complete(self) -> None:
         """Take the completion that is chosen."""
@@ -49,7 +49,7 @@ class QueryInput(Input):
         """Choose another completion; without any, leave the line downwards."""
         line = self.query_ancestor(SearchLine)
         if not line.choose(step) and step > 0:
-            self.post_message(SearchLine.Done())
+            line.done()
 
 
 class SearchLine(Vertical):
@@ -126,6 +126,14 @@ class SearchLine(Vertical):
     def take_focus(self) -> None:
         """Let the user type: at once, so that the next key is text already."""
         self.screen.set_focus(self._input)
+
+    def done(self) -> None:
+        """Search for what was typed, if that is still to come, and then say that somebody wants to see it."""
+        if self._pause is not None:
+            self._pause.stop()
+            self._pause = None
+        self._tell()
+        self.post_message(self.Done())
 
     def put(self, query: str) -> None:
         """Show a query that was chosen elsewhere, which is searched for already."""
