@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events, on
 from textual.app import App
+from textual.widgets import Button, Input
 from textual.worker import get_current_worker
 
 from core.layout import Layout
@@ -130,6 +131,12 @@ class SafelightApp(App[None]):
         if self._has_to_wait(event, came_back=True):
             event.prevent_default()
             event.stop()
+
+    @on(Input.Submitted)
+    @on(Button.Pressed)
+    def was_sent(self, event: Input.Submitted | Button.Pressed) -> None:
+        """Let the keys go on that were typed behind an enter: who moves the focus for it has done so."""
+        self.type_ahead.was_sent(event.control)
 
     def _has_to_wait(self, event: events.Key | events.Paste, *, came_back: bool) -> bool:
         own = isinstance(event, events.Key) and event.key in self._bindings.key_to_bindings  # they never wait

@@ -7,7 +7,8 @@ and comes back unused. A question that does not come takes what was typed for it
 not done.
 
 Keys behind a tab wait as well, until the focus has moved: that takes the tab's way through the screen, and a password
-manager that types `words`, tab, `words`, enter would have all of it in the first field.
+manager that types `words`, tab, `words`, enter would have all of it in the first field. So do keys behind an enter in a
+field or on a button, until the focus has moved, or everybody has heard of it; and as long as a passphrase is tried.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
 from textual import events
+from textual.widgets import Button, Input
 from textual.worker import WorkerState
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ class TypeAhead:
         self._asked_at = 0.0
         self._given_again: set[float] = set()
         self._left: Widget | None = None
-        self._left_at = 0.0
+        self._left_until = 0.0
         self.patience_s = _PATIENCE_S
         """How long keys wait; more in tests, whose machine may be busy."""
 
@@ -67,10 +69,20 @@ class TypeAhead:
 
     def goes_on(self, event: Typed) -> None:
         """Take note of a key that does not wait."""
-        if isinstance(event, events.Key) and event.key in _MOVES and self._app.screen_stack:
+        if not isinstance(event, events.Key) or not self._app.screen_stack:
+            return
+        field = self._app.focused
+        if event.key == "enter" and isinstance(field, Input | Button):
+            self._left, self._left_until = field, time.monotonic() + self.patience_s
+        elif event.key in _MOVES:
             active = self._app.screen.active_bindings.get(event.key)
             if active is not None and active.binding.action == _MOVES[event.key]:
-                self._left, self._left_at = self._app.focused, time.monotonic()
+                self._left, self._left_until = field, time.monotonic() + _MOVING_S
+
+    def was_sent(self, field: Input | Button) -> None:
+        """Take note that everybody has heard of an enter in a field, or on a button, whatever came of it."""
+        if self._left is field:
+            self._left = None
 
     def holds(self, event: Typed, *, came_back: bool) -> bool:
         """Keep the event if it has to wait; tell whether it does.
@@ -85,6 +97,8 @@ class TypeAhead:
         if waits:
             if not self._waiting:
                 self._since = time.monotonic()
+            if came_back and _leads_on(event):
+                self._left = None  # it has led nowhere yet: it does when it is given again
             self._waiting.append(event)
         return waits
 
@@ -118,9 +132,7 @@ class TypeAhead:
         return True
 
     def _focus_is_moving(self) -> bool:
-        if self._left is not None and (
-            self._app.focused is not self._left or time.monotonic() - self._left_at > _MOVING_S
-        ):
+        if self._left is not None and (self._app.focused is not self._left or time.monotonic() > self._left_until):
             self._left = None
         return self._left is not None
 
@@ -137,6 +149,11 @@ class TypeAhead:
             worker.group == ASKING and worker.state in _BEGUN and worker not in self._asked
             for worker in self._app.workers
         )
+
+
+def _leads_on(event: Typed) -> bool:
+    """Whether the focus may move with a key."""
+    return isinstance(event, events.Key) and (event.key == "enter" or event.key in _MOVES)
 
 
 def again(event: Typed) -> Typed:

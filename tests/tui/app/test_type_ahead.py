@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from textual import events
+from textual.keys import _character_to_key
 from textual.widgets import Input, OptionList
 
 from core.library import Library
@@ -13,7 +14,9 @@ from tests.tui.app.conftest import Bench, library_shown, play, settled, shown_on
 from tests.tui.conftest import PASSPHRASE
 from tui.app.screens.ask import AskScreen, Choice
 from tui.app.screens.devices import DevicesScreen
+from tui.app.screens.unlock import UnlockScreen
 from tui.app.screens.welcome import PhraseScreen, WelcomeScreen
+from tui.app.widgets.search_line import SearchLine
 
 if TYPE_CHECKING:
     from textual.pilot import Pilot
@@ -25,7 +28,8 @@ LONG_S = 600.0
 def type_at_once(pilot: Pilot[None], keys: list[str]) -> None:
     """Give all keys to the app before it handles the first, as a terminal does with what was typed ahead."""
     for key in keys:
-        pilot.app.post_message(events.Key(key, key if len(key) == 1 else None))
+        typed = len(key) == 1
+        pilot.app.post_message(events.Key(_character_to_key(key) if typed else key, key if typed else None))
 
 
 def test_keys_typed_ahead_are_the_questions(pictured: Bench) -> None:
@@ -107,3 +111,51 @@ def test_keys_behind_a_tab_are_the_next_field_s(nowhere: Bench) -> None:
 
     play(nowhere.app(), scene)
     Library.unlock(nowhere.root, "".join(words).encode())
+
+
+def test_keys_behind_an_enter_are_of_what_it_leads_to(nowhere: Bench) -> None:
+    """Somebody who knows the way, or a program: passphrase, enter, the same again, enter; then two of the words."""
+    words = [*PASSPHRASE.replace(" ", "x")]
+
+    async def scene(pilot: Pilot[None]) -> None:
+        await until(pilot, lambda: isinstance(pilot.app.screen, WelcomeScreen))
+        type_at_once(pilot, [*words, "enter", *words, "enter"])
+        await until(pilot, lambda: isinstance(pilot.app.screen, PhraseScreen), "the phrase of the new library")
+        await settled(pilot)
+        phrase = shown_on(pilot.app.screen, PhraseScreen)
+        first, second = (phrase._words[place] for place in phrase._asked)
+        type_at_once(pilot, ["enter", *first, "enter", *second, "enter"])
+        await until(pilot, lambda: isinstance(pilot.app.screen, AskScreen), "the question for a folder of photos")
+
+    app = nowhere.app()
+    app.type_ahead.patience_s = LONG_S
+    play(app, scene)
+    Library.unlock(nowhere.root, "".join(words).encode())
+
+
+def test_keys_behind_the_passphrase_are_the_library_s(pictured: Bench) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await until(pilot, lambda: isinstance(pilot.app.screen, UnlockScreen))
+        await settled(pilot)
+        type_at_once(pilot, [*PASSPHRASE, "enter", "/", *"label:dog ", "enter"])
+        screen = await library_shown(pilot)
+        await until(pilot, lambda: screen.query_one(SearchLine).query_text == "label:dog ", "the search")
+        await settled(pilot)
+        assert pilot.app.focused is screen.grid
+        assert screen.ordering.query == "label:dog "
+
+    app = pictured.app(unlocked=False)
+    app.type_ahead.patience_s = LONG_S
+    play(app, scene)
+
+
+def test_a_passphrase_that_was_wrong_can_be_typed_again_at_once(pictured: Bench) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await until(pilot, lambda: isinstance(pilot.app.screen, UnlockScreen))
+        await settled(pilot)
+        type_at_once(pilot, [*"horse", "enter", *PASSPHRASE, "enter"])
+        await library_shown(pilot)
+
+    app = pictured.app(unlocked=False)
+    app.type_ahead.patience_s = LONG_S
+    play(app, scene)

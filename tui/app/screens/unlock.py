@@ -12,6 +12,7 @@ from textual.widgets import Input, Static
 from core.errors import CoreError, Locked, WrongPassphrase
 from core.passphrases import typed_passphrase
 from tui.app.screen_work import work
+from tui.app.type_ahead import ASKING
 from tui.app.widgets.card import Card
 from tui.app.widgets.key_line import KeyLine
 from tui.cli.output import plain
@@ -56,9 +57,10 @@ class UnlockScreen(Screen[None]):
         if event.value and not event.input.disabled:
             typed = event.value
             event.input.value = ""
+            self.workers.cancel_group(self, "unasked")
             self._unlock(typed)
 
-    @work(exclusive=True)
+    @work(exclusive=True, group="unasked")
     async def _open_unasked(self) -> None:
         try:
             secrets = await self.app.library.run(self.app.find_secrets)
@@ -68,7 +70,7 @@ class UnlockScreen(Screen[None]):
         if secrets is not None:
             await self._open(secrets)
 
-    @work(exclusive=True)
+    @work(exclusive=True, group=ASKING)  # what is typed meanwhile is for the library, or for the next try
     async def _unlock(self, typed: str) -> None:
         from core.library import Library
 
