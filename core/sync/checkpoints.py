@@ -9,10 +9,13 @@ Two devices may make one at the same time. Both stand; a new device takes the on
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import secrets as random
 import time
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from core import snapshots
 from core.base import in_order
@@ -36,6 +39,10 @@ _log = logging.getLogger(__name__)
 
 LEAST_BYTES: Final = 4 << 20
 """Envelopes of fewer bytes than this are quicker read than a checkpoint."""
+MOST_REPLACED: Final = 4
+"""Checkpoints that one device makes in a day because snapshots of others are nowhere."""
+_DAY_S: Final = 86_400
+_FACT: Final = "checkpoints replaced"
 _ROUNDS: Final = 4
 """How often it is tried to catch up with a process that writes all the while."""
 
@@ -57,13 +64,28 @@ def checkpoint_if_due(library: Library) -> bool:
 def replace_lost(library: Library, lost: Collection[bytes]) -> bool:
     """Make a checkpoint in the place of a newest one that names snapshots which nobody has any more.
 
-    Tells whether one was made. A document that nobody has changed since makes the same snapshot again.
+    Tells whether one was made. A document that nobody has changed since makes the same snapshot again. No more than a
+    few are made in a day: a relay may say of all snapshots that it has none.
     """
     library.refresh()
     seen = look(library)
     if not any(one.blob in lost for known in seen.newest() for one in snapshots_of(library, known)):
         return False
-    return make_checkpoint(library, seen, lost)
+    now = int(time.time())
+    today = [at for at in _replaced(library) if abs(now - at) < _DAY_S]
+    if len(today) >= MOST_REPLACED or not make_checkpoint(library, seen, lost):
+        return False
+    with library.log.transaction() as transaction:
+        transaction.set_fact(_FACT, msgspec.msgpack.encode([*today, now]))
+    return True
+
+
+def _replaced(library: Library) -> list[int]:
+    """Return when checkpoints were made in the place of others of late, in UTC seconds."""
+    packed = library.log.fact(_FACT)
+    with contextlib.suppress(msgspec.MsgspecError):  # then none was
+        return [] if packed is None else msgspec.msgpack.decode(packed, type=list[int])
+    return []
 
 
 def is_due(library: Library, seen: Seen) -> bool:

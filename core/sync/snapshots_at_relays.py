@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from core.sync.link import Link
     from core.sync.seen_checkpoints import SeenCheckpoint
 
-_MOST: Final = 400
+_MOST: Final = 256
 """How many a relay is asked about in one run: as many as there are documents, of more than these some each time."""
 _DIGEST_BYTES: Final = 16
 _REASONS: Final = (wire.KIND_ENVELOPE, wire.KIND_PRUNE)

@@ -6,20 +6,24 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from core import edits
 from core.errors import DeletedInUse, RolledBack, Withheld
+from core.sync import checkpoints
 from core.sync.checkpoints import make_checkpoint
 from core.sync.seen_checkpoints import look, snapshots_of
+from sync_relay.client import RelayClient
 from sync_relay.statements import make_delete
 from tests.core import remote_device
 from tests.core.sync.conftest import shown
 from tests.core.sync.test_bootstrap import full, let_grace_pass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    from sync_relay import wire
     from tests.core.sync.conftest import Device, Home
     from tests.sync_relay.running_relay import Relay
 
@@ -141,3 +145,22 @@ def test_an_honest_device_may_ask_for_what_it_knows_to_be_superfluous(
         assert device.sync().alarms == []
     named = {one.blob for known in look(first.library).newest() for one in snapshots_of(first.library, known)}
     assert set(held(first, sorted(named))) == {"stored"}
+
+
+def test_a_relay_that_says_it_has_no_snapshot_does_not_have_checkpoints_made_without_end(
+    full: tuple[Device, Device], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "MOST_REPLACED", 1)
+    first, second = full
+    told = RelayClient.blob_states
+
+    def lie(client: RelayClient, ids: Sequence[bytes]) -> list[wire.BlobState]:
+        named = {one.blob for known in look(first.library).checkpoints for one in snapshots_of(first.library, known)}
+        return [msgspec.structs.replace(one, state="absent") if one.id in named else one for one in told(client, ids)]
+
+    monkeypatch.setattr(RelayClient, "blob_states", lie)
+    for rating in (1, 2, 3):
+        for device in (first, second):
+            edits.set_rating(device.library, device.library.catalog.pids("date:2024-05"), rating)
+            device.engine.run()
+    assert len(look(first.library).checkpoints) <= 3
