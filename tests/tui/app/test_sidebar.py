@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from typing import TYPE_CHECKING, Any
 
 from textual.widgets import Input
@@ -11,7 +13,7 @@ from tests.tui.app.conftest import Bench, library_shown, play, settled, type_tex
 from tui.app.screens.ask import AskScreen
 from tui.app.screens.devices import DevicesScreen
 from tui.app.widgets import sidebar as module
-from tui.app.widgets.sidebar import Sidebar
+from tui.app.widgets.sidebar import Places, Sidebar
 
 if TYPE_CHECKING:
     from textual.pilot import Pilot
@@ -83,4 +85,29 @@ def test_a_search_that_finds_nothing_says_what_would(pictured: Bench) -> None:
         screen.query_one(Input).value = "label:dog (rating:5 OR rating:2)"
         await until(pilot, lambda: "without (rating:5 OR rating:2): 8 photos" in screen.grid.emptiness)
 
+    play(app, scene)
+
+
+def test_going_to_a_place_before_the_sidebar_is_filled_waits_for_it(pictured: Bench) -> None:
+    """Both ask the library for the same, and the first of the two gets no answer: the app ended with an error."""
+
+    async def scene(pilot: Pilot[None]) -> None:
+        screen = await library_shown(pilot)
+        await settled(pilot)
+        sidebar = screen.query_one(Sidebar)
+        sidebar.show(Places())
+        gate = threading.Event()
+        busy = asyncio.create_task(app.library.ask(lambda _: gate.wait(60)))
+        await asyncio.sleep(0)
+        screen.action_go_to_list()
+        await pilot.pause(0)
+        screen._load_places()
+        await pilot.pause(0)
+        gate.set()
+        await busy
+        await until(pilot, lambda: isinstance(pilot.app.screen, AskScreen), "the question")
+        await until(pilot, lambda: bool(sidebar.places.all()), "the places")
+        await pilot.press("escape")
+
+    app = pictured.app()
     play(app, scene)

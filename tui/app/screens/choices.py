@@ -15,6 +15,7 @@ from tui.app.screen_work import work
 from tui.app.screens.ask import AskScreen, Choice
 from tui.app.widgets.sidebar import Places, Sidebar
 from tui.app.workers.folders import typed_path
+from tui.app.workers.library_thread import NotOpen, Superseded
 from tui.cli.output import count
 
 if TYPE_CHECKING:
@@ -108,12 +109,19 @@ class LibraryChoices:
     @work(group="ask")
     async def action_go_to_list(self: LibraryScreen) -> None:
         """Ask for a label, album or saved search by a few of its letters, and show it."""
-        places = self.query_one(Sidebar).places.all() or (await Places.ask(self.app.library)).all()
+        sidebar = self.query_one(Sidebar)
+        if not sidebar.places.all():
+            try:
+                sidebar.show(await Places.ask(self.app.library))
+            except Superseded:
+                pass  # the sidebar asked again itself, and shows it soon
+            except NotOpen:
+                return
 
         async def suggest(typed: str) -> Sequence[Choice]:
             choices = [
                 Choice(place.query, "" if place.photos is None else f"{place.photos:,}", place.title)
-                for place in places
+                for place in sidebar.places.all()
             ]
             return _like(typed, choices)
 
