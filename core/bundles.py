@@ -6,6 +6,7 @@ photos are. Vectors are little-endian float16: half the bytes, and cosines that 
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from crdt.records import BundleEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from crypto.blob import BlobReader
 
@@ -22,6 +23,8 @@ MAX_BUNDLE_BYTES = 4 << 20
 
 _VECTOR_TYPE = np.dtype("<f2")
 VECTOR_ITEM_BYTES = _VECTOR_TYPE.itemsize
+MAX_DIMENSIONS = 8_192
+"""Longer vectors are nothing that a known model makes; they would only cost memory."""
 
 
 def build(parts: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, list[BundleEntry]]:
@@ -32,6 +35,20 @@ def build(parts: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, list[BundleEntry
         entries.append(BundleEntry(pid, len(joined), len(data)))
         joined += data
     return bytes(joined), entries
+
+
+def alike(parts: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return those of the (pid, vector) parts that are as long as most are, and none that is no vector.
+
+    One bundle holds vectors of one length; a decoder that a photo has taken over answers what it likes.
+    """
+    vectors = [(pid, data) for pid, data in parts if _is_vector(data)]
+    usual = Counter(len(data) for _, data in vectors).most_common(1)
+    return [(pid, data) for pid, data in vectors if len(data) == usual[0][0]]
+
+
+def _is_vector(data: bytes) -> bool:
+    return 0 < len(data) <= MAX_DIMENSIONS * VECTOR_ITEM_BYTES and len(data) % VECTOR_ITEM_BYTES == 0
 
 
 def read_part(bundle: BlobReader, offset: int, length: int) -> bytes:

@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-MAX_DIMENSIONS = 8_192
-"""Longer vectors are nothing that a known model makes; they would only cost memory."""
 _DERIVATION = "vectors 1"
 _STEPS = 127
 _ROWS = 512
@@ -290,7 +288,7 @@ class _Reading:
             record = None
         if record is None or record.kind != "vector" or record.model != self._model:
             return None
-        if record.dimensions is None or record.dimensions > MAX_DIMENSIONS:
+        if record.dimensions is None or record.dimensions > bundles.MAX_DIMENSIONS:
             self.skipped += max(1, len(record.entries))
             return None
         return record

@@ -174,8 +174,9 @@ class Committer:
         for photo in list(outcome.added):
             try:
                 operations = self._photo(photo, now, outcome)
-            except CrdtError as error:
-                # Facts that no document holds: the reader of metadata should have left them out.
+            except (CrdtError, ValueError, OverflowError) as error:
+                # Facts that no document holds, or that are none, such as a clock without hours: the reader of metadata
+                # should have left them out, and a decoder that the photo has taken over answers what it likes.
                 outcome.added.remove(photo)
                 outcome.refused.append((photo, f"its metadata cannot be stored: {error}"))
             else:
@@ -189,7 +190,7 @@ class Committer:
                 (self._text_model, [(p.pid, p.done.vector or b"") for p in outcome.added]),
             ):
                 if model is not None:
-                    self._bundle(parts, outcome.added, changes, bundled, model=model)
+                    self._bundle(bundles.alike(parts), outcome.added, changes, bundled, model=model)
             self._albums(outcome.added, changes)
             self._library.blobs.publish(staged + bundled)
         except BaseException:

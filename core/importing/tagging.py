@@ -231,9 +231,14 @@ def _label(library: Library, pool: WorkerPool, wanted: _Wanted) -> _Result | str
     for copy in sorted(library.catalog.copies(pid), key=lambda copy: copy.role == "original"):
         try:
             preview = library.blobs.read(copy.blob_id, copy.key)
-            return _Result(pid, pool.looked_at(preview, labels=wanted.labels, vector=wanted.vector))
+            looked_at = pool.looked_at(preview, labels=wanted.labels, vector=wanted.vector)
+            if looked_at.labels is not None:
+                AutoRecord.of(looked_at.labels.classes).pack()
+            return _Result(pid, looked_at)
         except FileRefused as error:
             reason = str(error)
+        except CrdtError as error:
+            reason = f"what the model said cannot be stored: {error}"
         except (BlobMissing, BlobDamaged) as error:
             reason = f"{copy.role}: {error}"
     return reason
@@ -270,7 +275,7 @@ def _bundle(
     changes: dict[str, list[Operation]],
 ) -> None:
     """Store vectors, and name them in the changes of their photos' shards."""
-    data, entries = bundles.build(parts)
+    data, entries = bundles.build(bundles.alike(parts))
     if not entries:
         return
     blob = library.blobs.put_bytes(data)

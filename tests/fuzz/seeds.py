@@ -54,7 +54,7 @@ from crypto.sealed import _seal_with
 from ml.classes import ClassEntry, ClassTable
 from sync_relay import errors, wire
 from sync_relay.statements import Place, make_delete, make_prune
-from tests.fuzz import catalog_targets, crdt_targets, photo_seeds, relay_targets
+from tests.fuzz import catalog_targets, crdt_targets, import_targets, photo_seeds, relay_targets
 from tests.fuzz.kept_inputs import keep_seeds
 from tests.fuzz.library_targets import derived_file_path
 from tests.fuzz.targets import TARGETS
@@ -507,6 +507,10 @@ SEEDS: dict[str, Callable[[], Iterable[bytes]]] = {
     "sniffed": photo_seeds.heads,
     "jpeg_metadata": photo_seeds.segments,
     "picture_file": photo_seeds.files,
+    "decoder_said": import_targets.answers,
+    "words_beside": lambda: [
+        *(b"\0" + record for record in photo_seeds.takeout()), *(b"\xff" + one for one in photo_seeds.sidecars()[:3]),
+    ],
     "shown_picture": lambda: [how + data for data in photo_seeds.pictures() for how in (b"\0", b"\xff")],
     "relay_request": _requests,
     "relay_answer": _answers,

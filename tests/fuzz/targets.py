@@ -6,6 +6,7 @@ from tests.fuzz import (
     catalog_targets,
     crdt_targets,
     crypto_targets,
+    import_targets,
     library_targets,
     pack_targets,
     photo_targets,
@@ -15,4 +16,13 @@ from tests.fuzz.target import TARGETS, Target
 
 __all__ = ["TARGETS", "Target"]
 
-PARTS = (crypto_targets, crdt_targets, catalog_targets, library_targets, photo_targets, pack_targets, relay_targets)
+PARTS = (
+    crypto_targets,
+    crdt_targets,
+    catalog_targets,
+    library_targets,
+    photo_targets,
+    import_targets,
+    pack_targets,
+    relay_targets,
+)
