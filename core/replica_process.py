@@ -150,11 +150,11 @@ class ReplicaProcess:
                 self._end()
                 return Death("gave an answer that makes no sense", None)
             # It has an older state, of which most is what this device holds: only the rest has to cross the pipe.
-            if not since and answer.heads and all(map(replica.holds, answer.heads)):
-                since = replica.changes_since(answer.heads)
+            # Nothing of that is left where it differs in what waits alone: then it is sent whole.
+            is_older = not since and answer.heads and all(map(replica.holds, answer.heads))
+            since = replica.changes_since(answer.heads) if is_older else []
+            if since:
                 self._sent.add(replica.document)
-            else:
-                since = []
 
     def close(self) -> None:
         """End the process, and start no other."""

@@ -106,3 +106,19 @@ def test_a_trial_that_is_closed_from_another_thread_blames_no_snapshot(trial: Re
     closing.join(60)
     with pytest.raises(StorageFailed):
         trial.merge(MONTH, good, DEVICES)
+
+
+def test_a_replica_that_forgot_what_waits_is_sent_whole(trial: ReplicaProcess) -> None:
+    """It was opened again from a file older than that, while the process still knew it."""
+    one, two = (Replica.create(MONTH, new_actor(device)) for device in sorted(DEVICES)[:2])
+    changes = [one.edit([Put("caption", f"{number:032x}", "a boat")]) for number in range(2)]
+    first, second = [change for change in changes if change is not None]
+    author = min(DEVICES)
+    closing = threading.Timer(60, trial.close)  # else one that is asked for ever would hang
+    closing.start()
+    try:
+        assert trial.rehearse(two, [Step([author], [second])]) is None
+        assert two.waiting() == []
+        assert trial.rehearse(two, [Step([author], [first])]) is None
+    finally:
+        closing.cancel()
