@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 
@@ -63,7 +63,7 @@ class Merged(msgspec.Struct, frozen=True, array_like=True, tag=1):
 class Trying(msgspec.Struct, frozen=True, array_like=True, tag=2):
     """Step `step` is begun, or in the course of it a change goes to the engine, which has `change` as its hash."""
 
-    step: int
+    step: Annotated[int, msgspec.Meta(ge=0)]
     change: bytes = b""
 
 

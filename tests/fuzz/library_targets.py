@@ -16,7 +16,7 @@ from core.importing import protocol
 from core.library_file import LibraryFile
 from core.machine_state import _newest, _slot
 from core.query import parse
-from core.replica_messages import receive_answer, receive_request
+from core.replica_messages import Trying, receive_answer, receive_request
 from crdt.errors import ValueRefused
 from crdt.schema import key_pid, label_name, split_copy_key, split_key
 from tests.fuzz.target import same, scratch, target, text_of
@@ -126,6 +126,7 @@ def replica_message(data: bytes) -> None:
     how, data = data[:1], data[1:]
     framed = io.BytesIO(len(data).to_bytes(4, "big") + data)
     if how < b"\x80":
-        receive_answer(framed)
+        answer = receive_answer(framed)
+        same(not isinstance(answer, Trying) or answer.step >= 0, True, "the step of an envelope that is tried")
     else:
         receive_request(framed)
