@@ -207,7 +207,7 @@ class Pull(Turn):
             return False
         ours = self._library.log.heads()
         return any(
-            seq > ours.get(device, (0, NO_HASH))[0] and self._may_count(device) and self._lacks_next(device, ours)
+            seq > ours.get(device, (0, NO_HASH))[0] and self._may_count(device, ours) and self._lacks_next(device, ours)
             for device, (seq, _) in heads.items()
         )
 
@@ -227,7 +227,7 @@ class Pull(Turn):
         ours = self._library.log.heads()
         for device, (seq, _) in sorted(self._link.heads().items()):
             known = ours.get(device, (0, NO_HASH))
-            if seq > known[0] and self._may_count(device) and self._lacks_next(device, ours):
+            if seq > known[0] and self._may_count(device, ours) and self._lacks_next(device, ours):
                 self._link.disbelieve(device, known)
                 self._link.raise_(
                     Withheld(
@@ -242,8 +242,12 @@ class Pull(Turn):
         following = ours.get(device, (0, NO_HASH))[0] + 1
         return all(seq != following for seq, *_ in self._library.log.held_links(device))
 
-    def _may_count(self, device: bytes) -> bool:
-        return device in self._library.members.membership.members
+    def _may_count(self, device: bytes, ours: Vector) -> bool:
+        """Tell whether what a device wrote next counts: it is a member, or a member has seen it and built on it."""
+        members, known = self._library.members.membership.members, ours.get(device, (0, NO_HASH))[0]
+        return device in members or any(
+            named == device and seq > known and author in members for named, seq, _, author in self._library.log.named()
+        )
 
     def _report_pruned(self, page: wire.LogPage) -> bool:
         """Raise the alarm for what is said to be pruned, and stands under no checkpoint that could be taken.
