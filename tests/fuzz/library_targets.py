@@ -19,6 +19,7 @@ from core.query import parse
 from core.replica_messages import Trying, receive_answer, receive_request
 from crdt.errors import ValueRefused
 from crdt.schema import key_pid, label_name, split_copy_key, split_key
+from ml.errors import MlError, from_another_process
 from tests.fuzz.target import same, scratch, target, text_of
 from tests.fuzz.world import FOUNDER
 from tui.app.graphics.detection import read_answers
@@ -113,11 +114,13 @@ def worker_answer_framed(data: bytes) -> None:
     protocol.receive_answer(io.BytesIO(len(data).to_bytes(4, "big") + data + bytes(4)))
 
 
-@target(PipeBroken, covers=("core.frames", "core.text_messages", "core.confinement"), values=0)
+@target(PipeBroken, MlError, covers=("core.frames", "core.text_messages", "core.confinement"), values=0)
 def text_encoder_answer(data: bytes) -> None:
     """What a text encoder's process answers, in which a stranger's model runs."""
     framed = io.BytesIO(len(data).to_bytes(4, "big") + data)
-    receive_frame(framed, text_messages.answers, text_messages.MAX_ANSWER_BYTES)
+    answer = receive_frame(framed, text_messages.answers, text_messages.MAX_ANSWER_BYTES)
+    if isinstance(answer, text_messages.Failed):
+        raise from_another_process(answer.error, answer.message, answer.hint)
 
 
 @target(PipeBroken, covers=("core.replica_messages", "core.confinement"), values=1)
