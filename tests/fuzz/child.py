@@ -20,8 +20,6 @@ import atheris
 
 _SLOWER = 4
 """How much more time an input may take here: every line is counted."""
-_BY_VALUE = 0.5
-
 _COUNTED = ["core", "crypto", "crdt", "ml", "sync_relay", "tui", "tomllib", "PIL"]
 
 with atheris.instrument_imports(include=_COUNTED):
@@ -29,6 +27,7 @@ with atheris.instrument_imports(include=_COUNTED):
 
     Image.init()  # its readers of formats are Python, and loaded late
     from tests.fuzz.kept_inputs import input_name
+    from tests.fuzz.mutation import BY_VALUE
     from tests.fuzz.targets import TARGETS
     from tests.fuzz.tree_mutation import change_value
     from tests.fuzz.watched import CPU_SECONDS, watch
@@ -51,7 +50,7 @@ def fuzz(name: str, faults: str, said: str, options: list[str]) -> None:
     def mutate(data: bytes, most: int, seed: int) -> bytes:
         chance = random.Random(seed)
         assert target.values is not None
-        changed = change_value(data, target.values, chance, most) if chance.random() < _BY_VALUE else None
+        changed = change_value(data, target.values, chance, most) if chance.random() < BY_VALUE else None
         return bytes(atheris.Mutate(data, most)) if changed is None else changed
 
     command = [sys.argv[0], *options, f"-max_len={target.longest}"]

@@ -51,12 +51,9 @@ class Outcome:
     faults: list[tuple[Fault, bytes]] = field(default_factory=list)
 
     def __str__(self) -> str:
-        reached = " ".join(f"{what} {a:,} to {b:,}," for what, (a, b) in self._counted)
-        return f"{self.inputs:,} inputs, {self.a_second:,} a second, {reached} {len(self.faults)} faults"
-
-    @property
-    def _counted(self) -> tuple[tuple[str, tuple[int, int]], ...]:
-        return ("edges", self.edges), ("features", self.features)
+        edges, features = (f"{begun:,} to {ended:,}" for begun, ended in (self.edges, self.features))
+        tried = f"{self.inputs:,} inputs, {self.a_second:,} a second"
+        return f"{tried}, edges {edges}, features {features}, {len(self.faults)} faults"
 
 
 def is_there() -> bool:
@@ -107,7 +104,7 @@ class Guided:
                     places.add(fault.place)
                     outcome.faults.append((fault, smaller(target, data, fault)))
         if code and -code not in _FROM_OUTSIDE and not outcome.faults:
-            last = told.strip().splitlines()[-12:]
+            last = told.strip().splitlines()[-12:] or ["python -P -m tests.fuzz.child says why"]
             outcome.faults.append((Fault(f"ended with status {code}", " | ".join(last)[-600:]), b""))
         return outcome
 

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from tests.fuzz.target import Target
 
 _MOST_CHANGES = 4
-_BY_VALUE = 0.5
+BY_VALUE = 0.5
+"""How many of the inputs of a format that has values have one of those damaged, and not bytes."""
 _ODD = (0, 1, 0x7F, 0x80, 0xFF)
 _NUMBERS = (0, 1, 0x7FFF, 0xFFFF, 0x7FFF_FFFF, 0xFFFF_FFFF)
 
@@ -25,7 +26,7 @@ def mutations(target: Target, seeds: Sequence[bytes], seed: str, count: int) -> 
     longest = target.longest
     for _ in range(count):
         data = bytearray(chance.choice(seeds))
-        if target.values is not None and chance.random() < _BY_VALUE:
+        if target.values is not None and chance.random() < BY_VALUE:
             changed = change_value(bytes(data), target.values, chance, longest)
             if changed is not None:
                 yield changed
