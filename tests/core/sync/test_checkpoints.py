@@ -105,6 +105,18 @@ def test_a_checkpoint_that_says_it_is_huge_puts_off_no_other(
     assert checkpoint_if_due(first.library)
 
 
+def test_where_a_document_is_too_large_for_a_snapshot_none_is_made_and_syncs_go_on(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = home.found()
+    device.photos(3)
+    monkeypatch.setattr(checkpoints, "LEAST_BYTES", 1)
+    with monkeypatch.context() as full:
+        full.setattr("core.snapshots.MAX_BYTES", 100)
+        assert not checkpoint_if_due(device.library)
+    assert checkpoint_if_due(device.library)
+
+
 def test_only_what_was_touched_since_is_made_anew(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     device = home.found()
     pids = device.photos(3, month="2024-05") + device.photos(3, month="2024-06")
