@@ -84,7 +84,7 @@ def bootstrap(
     library's vector (`client.past(library.log.heads())`).
 
     A checkpoint is taken where the relay has pruned what this library lacks, or where that is most of what there is; or
-    in the place of one of which snapshots are nowhere any more.
+    in the place of one of which snapshots are nowhere any more, or do not hold.
 
     Raises `Forged`, `Withheld` or `WriterNotAMember`, each naming device and checkpoint (then nothing was taken, or
     what was is kept and the rest fetched by the next call), and what `client` and `transfers` raise.
@@ -97,12 +97,14 @@ def bootstrap(
     )
     try:
         taken = fetch_base(library, transfers, progress) or taken
-    except Withheld:
+    except (Withheld, Forged) as alarm:
         instead, _ = _take(library, client, _prunes(client), functools.partial(_stands_for_missing, library))
         if not instead:
             raise
         fetch_base(library, transfers, progress)
         taken = True
+        # What a relay has no more is made up for. That somebody vouched for what does not hold is told all the same.
+        failure = failure or (alarm if isinstance(alarm, Forged) else None)
     if failure is not None:
         raise failure
     return taken
