@@ -25,7 +25,6 @@ PREDECESSOR_WEIGHT = 32
 _HEADER_BYTES = 9
 _ACTIONS, _PREDECESSORS = 0x42, 0x70
 _MOST_COLUMNS = 16
-_MORE = 0x80
 
 
 def change_weight(change: Change) -> int:
@@ -81,9 +80,7 @@ def _actions_and_predecessors(raw: bytes) -> tuple[bytes, bytes]:
         dependencies, at = read_unsigned(raw, at)
     at += dependencies * HASH_BYTES + 1 + ACTOR_BYTES
     for _ in range(4):  # sequence number, first counter, time, length of the message
-        while raw[at] & _MORE:
-            at += 1
-        at += 1
+        _, at = read_unsigned(raw, at)
     others, at = read_unsigned(raw, at)
     columns, at = read_unsigned(raw, at + others * (1 + ACTOR_BYTES))
     places = {}
@@ -98,9 +95,9 @@ def _actions_and_predecessors(raw: bytes) -> tuple[bytes, bytes]:
 
 
 def _add_up(column: bytes) -> tuple[int, int]:
-    """Return how many numbers a run-length column has, and their sum."""
+    """Return how many numbers a run-length column has, and their sum; it is read as far as a change may be long."""
     numbers = total = at = 0
-    while at < len(column):
+    while at < len(column) and numbers < MAX_OPERATIONS:
         count, at = read_signed(column, at)
         if count > 0:
             number, at = read_unsigned(column, at)
@@ -108,10 +105,10 @@ def _add_up(column: bytes) -> tuple[int, int]:
         elif count == 0:
             count, at = read_unsigned(column, at)
         else:
-            for _ in range(-count):
+            for _ in range(min(-count, MAX_OPERATIONS)):
                 number, at = read_unsigned(column, at)
                 total += number
-        numbers += abs(count)
+        numbers += max(1, abs(count))
     return numbers, total
 
 

@@ -13,7 +13,7 @@ from crdt.errors import DocumentFull
 from crdt.operations import Delete, Put
 from crdt.replica import Replica, new_actor
 
-from .conftest import MONTH
+from .conftest import MONTH, Op, Parts
 
 WRITER, OTHER = bytes([1]) * 32, bytes([2]) * 32
 PHOTO = "00" * 16
@@ -133,6 +133,10 @@ def test_bytes_that_are_no_change_weigh_something_too() -> None:
     whole = next(_changes(WRITER, 1))
     for end in range(len(whole)):
         assert weight.raw_weight(whole[:end]) >= end
+    for column in (b"\x80\x80\x80\x7c" + b"\1" * 4_000_000, bytes(4_000_000)):  # literals without end, nothing at all
+        large = Parts.of(Replica.create(MONTH, new_actor(WRITER)), [Op()], new_actor(WRITER))
+        large.columns[0x42] = large.columns[0x70] = column
+        assert weight.raw_weight(large.bytes()) < 20 << 20
     for _ in range(500):
         damaged = bytearray(whole[:120])
         damaged[chance.randrange(9, 120)] = chance.randrange(256)
