@@ -6,6 +6,7 @@ chance draws in swarms (`tests.soak.drawn`). In the same time both go through as
 
 from __future__ import annotations
 
+import logging
 import time
 import traceback
 from typing import TYPE_CHECKING, Final
@@ -36,8 +37,9 @@ _SHOWN: Final = 12_000
 def run(seconds: float, start: int, report: Callable[[str], None]) -> Counts:
     """Take steps for `seconds`, with seeds from `start` on; each failure is shrunk, and told as its steps.
 
-    What fails in a place where an earlier run failed is counted, and not told again.
+    What fails in a place where an earlier run failed is not told again, and counts where it is a loss.
     """
+    logging.getLogger("core").addHandler(logging.NullHandler())  # alarms are what is wanted, and counted
     until, number, counts, known = time.monotonic() + seconds, start, Counts(), set[tuple[object, ...]]()
     while time.monotonic() < until and len(known) < _MOST_FINDINGS:
         failure = drawn.run(number, counts) if number % (_DRAWN_EACH + 1) else _a_few(number, counts)
