@@ -200,6 +200,7 @@ class Intake:
                 by_seq[candidate.seq].append(candidate)
             while self._accept_next(device, by_seq):
                 pass
+            self._let_go_of_other_chains(device)
         elif device in self._members.membership.departed:
             self._advance_departed(device)
 
@@ -209,6 +210,31 @@ class Intake:
         # Of two that claim one place, members have seen the one that they name.
         following.sort(key=lambda candidate: candidate.place not in self._named.get(device, ()))
         return any(self._accept(candidate) for candidate in following)
+
+    def _let_go_of_other_chains(self, device: bytes) -> None:
+        """Name what was held of a member, and belongs to another chain than the one that was accepted; keep none of it.
+
+        It is asked for again, and named again: while it was held, nothing seemed to be lacking, and nobody was told.
+        """
+        if device == self._members.device_id:
+            return
+        for candidate in [one for one in self._pool_of(device).values() if one.is_held and self._is_beside(one)]:
+            if not self._has(candidate):  # below a checkpoint nobody knows what is in the chain
+                self._raise_forked(candidate)
+            self._transaction.release(device, candidate.seq, candidate.hash)
+            del self._pool[device][candidate.place]
+
+    def _is_beside(self, candidate: Candidate) -> bool:
+        """Tell whether an envelope that is not accepted can never be: the head is final.
+
+        What stands at or before it, or next to it without linking to it, is another chain, or was accepted long ago.
+        """
+        seq, hash_ = self._heads.get(candidate.device, (0, NO_HASH))
+        return candidate.seq <= seq or (candidate.seq == seq + 1 and candidate.previous != hash_)
+
+    def _raise_forked(self, candidate: Candidate) -> None:
+        seq, _ = self._heads.get(candidate.device, (0, NO_HASH))
+        self._arrival.raise_alarm(forked(candidate.device, min(candidate.seq, seq or 1)))
 
     def _advance_departed(self, device: bytes) -> None:
         """Accept a former member's envelopes up to the last one that counts, if all before it are here."""
@@ -294,17 +320,14 @@ class Intake:
 
     def _judge_rest(self, device: bytes, rest: list[Candidate]) -> None:
         """Hold or refuse what arrived of a device and could not be accepted."""
-        head = self._heads.get(device, (0, NO_HASH))
         for candidate in sorted(rest, key=lambda one: one.seq):
-            # The head is final, so what stands at or before it, or next to it without linking to it, is another chain.
-            forks = candidate.seq <= head[0] or (candidate.seq == head[0] + 1 and candidate.previous != head[1])
-            if not forks:
+            if not self._is_beside(candidate):
                 self._hold(candidate)
             elif device == self._members.device_id:
                 self._note_own_fork(candidate)
                 self._hold(candidate)
             else:
-                self._arrival.raise_alarm(forked(device, min(candidate.seq, head[0] or 1)))
+                self._raise_forked(candidate)
 
     def _note_own_fork(self, candidate: Candidate) -> None:
         """Take note of somebody else's envelope at, or linked to another one at, a number of this device's."""

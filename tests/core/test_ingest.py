@@ -110,6 +110,27 @@ def test_a_second_chain_of_a_device_is_an_alarm_and_the_first_stays(library: Lib
     assert library.log.held() == []
 
 
+def test_two_chains_that_waited_for_the_one_who_added_their_device_are_an_alarm(library: Library) -> None:
+    """One of the two counts; while the other went on waiting, what followed it seemed to be here."""
+    newcomer = DeviceSecrets.generate()
+    entry = beside(library).add(newcomer)
+    remote = Remote(library.members.genesis.entry, newcomer)
+    remote.learn([entry])
+    start = remote.write()
+    one = remote.write()
+    one_goes_on = remote.write()
+    other = remote.write(after=remote.chain[0].place, keep=False)
+    library.ingest.envelopes([start, other])
+    library.ingest.envelopes([one, one_goes_on])
+    arrival = library.ingest.entries([entry.data])
+    assert names(arrival) == ["forked"]
+    assert f"device {remote.id.hex()[:12]} has two different envelopes 2" in str(arrival.alarms[0])
+    assert library.log.head(remote.id)[0] >= 2, "one of them counts"
+    assert library.log.held() == []
+    again = library.ingest.envelopes([start, one, one_goes_on, other])
+    assert names(again) == ["forked"], "it is named whenever it comes"
+
+
 @pytest.mark.scenario(2, "from another library", alarm="forged")
 def test_an_envelope_of_another_library_is_refused(library: Library) -> None:
     founder = DeviceSecrets.generate()
