@@ -20,8 +20,8 @@ def test_six_faces_teach_the_others(cli: CommandLine, shared_data: Path) -> None
     folder = shared_data / "labelled" / "caltech101"
     cli("import", "--album", "faces", folder / "Faces")
     cli("import", "--album", "other", *(folder / name for name in OTHERS))
-    # By their names: which six are shown decides what is found. With these both others are, in whatever order the ids of
-    # a library put the photos, as of 60 orders; with the first six neither is in one library of eleven.
+    # By their names: which six are shown decides what is found. With these both others are, in whatever order the ids
+    # of a library put the photos, as of 60 orders; with the first six neither is in one library of eleven.
     faces = [photo["id"] for photo in sorted(cli.json("search", "album:faces"), key=lambda photo: photo["filename"])]
     known, others = faces[:2] + faces[4:], set(faces[2:4])
     taught = cli.json("teach", "Our Faces", "--from", " ".join(f"id:{face}" for face in known))[0]
